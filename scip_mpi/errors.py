@@ -1,0 +1,13 @@
+"""Errors for people, and the exit codes they lead to."""
+
+from __future__ import annotations
+
+DONE = 0
+FAILED = 1
+USAGE = 2
+SOME_FAILED = 3
+STOPPED = 75
+
+
+class UserError(Exception):
+    """Something the user must mend: said in plain words, without a traceback, exit code 2."""

@@ -1,0 +1,143 @@
+"""What a feature family is: names and one compute function over a whole batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scip_mpi.batches import FloatArray, ImageBatch, Scratch, SetMasks
+from scip_mpi.features.shared import Shared, prepare
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column of a family, before the mask set's prefix.
+
+    Attributes
+    ----------
+    name : str
+        SCIP's name without ``feat_`` and mask set, e.g. ``bgcorr_mean_DAPI``.
+    channel : str
+        Channel name, or ``combined`` for a feature of the combined mask alone.
+    unit : str
+        ``pixel``, ``pixel^2``, ``intensity``, ``1`` or ``radian``.
+    definition : str
+        One sentence.
+    """
+
+    name: str
+    channel: str
+    unit: str
+    definition: str
+
+
+class Compute(Protocol):
+    """The kernel contract.
+
+    Fills ``out[rows, columns]``, float64, a row per object of the batch in its order and a column
+    per feature in the order of the family's `Feature` list. Rows of objects that the mask set did
+    not keep are left as they are (NaN).
+    """
+
+    def __call__(
+        self,
+        batch: ImageBatch,
+        masks: SetMasks,
+        shared: Shared,
+        out: FloatArray,
+        scratch: Scratch,
+    ) -> None:
+        """Compute the family for a batch."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A feature family: found by name in the registry, computed batch by batch.
+
+    Attributes
+    ----------
+    name : str
+        The word in ``feature_extraction``.
+    features : callable
+        ``features(channel_names)`` lists the columns.
+    compute : Compute
+        The kernel.
+    needs : frozenset of str
+        What it shares with other families (`scip_mpi.features.shared`): ``sorted`` (pixels of
+        every channel in ascending order with their positions), ``background``.
+    masked : bool
+        False for families of the bare image (``raw``), computed once and not per mask set.
+    """
+
+    name: str
+    features: Callable[[Sequence[str]], list[Feature]]
+    compute: Compute
+    needs: frozenset[str] = frozenset()
+    masked: bool = True
+
+    def measure(
+        self,
+        images: Sequence[NDArray[Any]],
+        masks: Sequence[NDArray[Any]] | None = None,
+        channel_names: Sequence[str] | None = None,
+        combined: Sequence[int] | None = None,
+    ) -> dict[str, FloatArray]:
+        """Compute the family for a list of images, without a config, files or MPI.
+
+        Parameters
+        ----------
+        images : sequence of ndarray, shape (C, H, W) or (H, W)
+            Images of any sizes, all with C channels and of one type.
+        masks : sequence of ndarray of bool, shape (C, H, W) or (H, W), optional
+            One mask per channel, or one for all; whole images by default.
+        channel_names : sequence of str, optional
+            ``0``, ``1``, ... by default.
+        combined : sequence of int, optional
+            Channels whose masks make up the combined mask; all by default.
+
+        Returns
+        -------
+        dict of str to ndarray, shape (n,)
+            A column per feature.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from scip_mpi.features import shape
+        >>> disc = np.hypot(*np.mgrid[-8:9, -8:9]) < 6
+        >>> float(shape.FAMILY.measure([disc.astype("u2")], [disc])["area_combined"][0])
+        113.0
+        """
+        batch = ImageBatch.from_images(images)
+        names = channel_names or [str(c) for c in range(batch.channels)]
+        if masks is None:
+            own = np.ones(batch.pixels.size, np.uint8)
+        else:
+            full = [np.broadcast_to(np.asarray(m, bool), im.shape)
+                    for m, im in zip(masks, batch, strict=True)]
+            own = ImageBatch.from_images(full, dtype=np.uint8).pixels
+        set_masks = whole_sets(batch, own, combined)
+        table = np.full((len(batch), len(self.features(names))), np.nan)
+        self.compute(batch, set_masks, prepare(self.needs, batch), table, Scratch())
+        return {f.name: table[:, j] for j, f in enumerate(self.features(names))}
+
+
+def whole_sets(
+    batch: ImageBatch, own: NDArray[np.uint8], combined: Sequence[int] | None = None
+) -> SetMasks:
+    """Masks that were not cleaned or filtered, every object kept, as a `SetMasks`."""
+    n, channels = len(batch), batch.channels
+    chosen = list(range(channels)) if combined is None else list(combined)
+    planes = np.zeros(int(batch.planes[-1]), np.uint8)
+    for i in range(n):
+        mask = own[batch.offsets[i] : batch.offsets[i + 1]].reshape(tuple(batch.shapes[i]))
+        planes[batch.planes[i] : batch.planes[i + 1]] = mask[chosen].max(axis=0).reshape(-1)
+    regions = np.ones((n, channels), np.int64)
+    bbox = np.column_stack([np.zeros((n, 2), np.int64), batch.shapes[:, 1:]])
+    return SetMasks(own, planes, regions, bbox, np.ones(n, bool))
+
+
