@@ -243,7 +243,7 @@ def to_buffer(record: Any) -> UInt8Array:
     parts: list[bytes | memoryview] = []
     for f in fields(record):
         array = np.ascontiguousarray(getattr(record, f.name))
-        head = f"{array.dtype.str}|{','.join(map(str, array.shape))}".encode()
+        head = f"{array.dtype.str};{','.join(map(str, array.shape))}".encode()
         head += b" " * (-(len(head) + _HEAD.size) % 8)
         parts += [_HEAD.pack(len(head)), head, array.reshape(-1).view(np.uint8).data]
         parts.append(b"\0" * (-array.nbytes % 8))
@@ -258,7 +258,7 @@ def from_buffer(cls: type[T], buffer: UInt8Array) -> T:
     for f in fields(cls):  # type: ignore[arg-type]
         (length,) = _HEAD.unpack_from(view, at)
         at += _HEAD.size
-        dtype, _, shape_text = bytes(view[at : at + length]).decode().strip().partition("|")
+        dtype, _, shape_text = bytes(view[at : at + length]).decode().strip().partition(";")
         at += length
         shape = tuple(int(s) for s in shape_text.split(",") if s)
         count = int(np.prod(shape, dtype=np.int64))
