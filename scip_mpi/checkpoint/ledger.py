@@ -1,0 +1,90 @@
+"""The ledger of a run: ranges of images and how far each has come."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from scip_mpi.batches import Int64Array
+
+
+class State(IntEnum):
+    """How far a range has come."""
+
+    TO_DO = 0
+    ASSIGNED = 1
+    MEASURED = 2
+    WRITTEN = 3
+
+
+@dataclass
+class Entry:
+    """Images ``lo`` to ``hi``, their state, and the rank that has them."""
+
+    lo: int
+    hi: int
+    state: State = State.TO_DO
+    rank: int = -1
+
+
+class Ledger:
+    """Ranges of images, each handed out until some rank has measured and written it.
+
+    A report may come twice (a range given to a second rank because the first seemed lost): the
+    first one counts, and the caller is told so.
+    """
+
+    def __init__(self, bounds: Int64Array | Iterable[int]) -> None:
+        edges = [int(b) for b in bounds]
+        self.entries = {
+            lo: Entry(lo, hi) for lo, hi in zip(edges[:-1], edges[1:], strict=True) if hi > lo
+        }
+        self.to_do = deque(sorted(self.entries))
+        self.counts = {State.MEASURED: 0, State.WRITTEN: 0}
+
+    @property
+    def images(self) -> int:
+        """Images in all ranges."""
+        return sum(e.hi - e.lo for e in self.entries.values())
+
+    def take(self, rank: int) -> Entry | None:
+        """The next range to do, now assigned to a rank; None when none is left."""
+        while self.to_do:
+            entry = self.entries.get(self.to_do.popleft())
+            if entry is not None and entry.state is State.TO_DO:
+                entry.state, entry.rank = State.ASSIGNED, rank
+                return entry
+        return None
+
+    def advance(self, lo: int, rank: int, state: State) -> bool:
+        """Record that a rank has brought the range at ``lo`` to a state; False for a duplicate."""
+        entry = self.entries[lo]
+        if entry.state >= state:
+            return False
+        entry.state, entry.rank = state, rank
+        self.counts[state] += 1
+        return True
+
+    def done(self, state: State) -> bool:
+        """Whether every range has come at least as far as a state."""
+        return all(e.state >= state for e in self.entries.values())
+
+    def lose(self, rank: int) -> list[int]:
+        """Put back what a lost rank had not written; returns the ranges' starts."""
+        lost = [e for e in self.entries.values() if e.rank == rank and e.state is not State.WRITTEN]
+        for entry in lost:
+            if entry.state is not State.TO_DO:
+                entry.state, entry.rank = State.TO_DO, -1
+                self.to_do.appendleft(entry.lo)
+        return [e.lo for e in lost]
+
+    def split(self, lo: int, at: int) -> None:
+        """Cut a range that is still to do in two."""
+        entry = self.entries[lo]
+        if entry.state is not State.TO_DO or not entry.lo < at < entry.hi:
+            raise ValueError(f"images {lo} to {entry.hi} cannot be split at {at}")
+        self.entries[at] = Entry(at, entry.hi)
+        entry.hi = at
+        self.to_do.append(at)

@@ -1,0 +1,44 @@
+"""No rank is left waiting for one that has failed."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+
+from scip_mpi.errors import FAILED
+from scip_mpi.parallel.world import World
+
+
+@contextmanager
+def abort_guard(world: World) -> Iterator[None]:
+    """End all ranks promptly, this rank's traceback first, when something unforeseen is raised."""
+    try:
+        yield
+    except Exception:
+        report(world, traceback.format_exc())
+        world.abort(FAILED)
+        raise
+
+
+def report(world: World, text: str) -> None:
+    """Print a traceback, each line with the rank in front, in one write."""
+    lines = [f"[rank {world.rank} of {world.size}] {line}" for line in text.rstrip().split("\n")]
+    sys.stderr.write("\n".join(lines) + "\n")
+    sys.stderr.flush()
+
+
+class GuardedThread(Thread):
+    """A thread whose failure ends all ranks, as one of the main thread does."""
+
+    def __init__(self, world: World, target: object, name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self.world = world
+        self.job = target
+
+    def run(self) -> None:
+        """Run the job under the guard."""
+        with abort_guard(self.world):
+            self.job()  # type: ignore[operator]

@@ -1,0 +1,105 @@
+"""What a role loop sees of the other ranks: send, poll, peer failed, deadline."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Protocol
+
+from scip_mpi.batches import UInt8Array
+
+
+class Tag(IntEnum):
+    """What a message says. Every message carries the world's epoch beside it."""
+
+    # to the manager
+    ASK = 0  # a segmenter has room for one more chunk
+    MEASURED = 1  # a featurizer holds the masks and measurements of a chunk
+    WRITTEN = 2  # a featurizer's rows of a chunk are in the table
+    HALT = 3  # a rank was told to stop (signal), or an image failed under `on_error: abort`
+    # to the workers
+    ASSIGN = 4  # a chunk to segment, with its part of the catalog
+    EXHAUSTED = 5  # no chunk is left to assign
+    MASKS = 6  # the masks and measurements of a chunk, from a segmenter to a featurizer
+    CREDIT = 7  # a featurizer can take one more chunk from this segmenter
+    FINISH = 8  # the pass is over
+    STOP = 9  # leave the pass: the run ends early
+
+
+class Port(IntEnum):
+    """Two separate streams of messages, since rank 0 listens to both at once."""
+
+    MANAGER = 0
+    WORKER = 1
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message as received: who sent it, what it is, and its body as bytes."""
+
+    source: int
+    tag: Tag
+    body: UInt8Array
+
+
+class Link(Protocol):
+    """One port's messages between the ranks of a world. No call blocks."""
+
+    rank: int
+    size: int
+
+    def send(self, to: int, tag: Tag, body: UInt8Array | bytes = b"") -> None:
+        """Start sending; the body must not change afterwards."""
+
+    def poll(self) -> Message | None:
+        """Take the next message that has arrived, in any order of sources."""
+
+    def unsent(self) -> int:
+        """Bytes whose sending has not finished."""
+
+    def failed(self, peer: int) -> bool:
+        """Whether a peer is known to be gone."""
+
+
+def drain(link: Link) -> Iterator[Message]:
+    """All messages that have arrived."""
+    while (message := link.poll()) is not None:
+        yield message
+
+
+@dataclass
+class Backoff:
+    """Sleep longer the longer nothing happens, so that idle ranks leave the cores to others."""
+
+    shortest: float = 2e-5
+    longest: float = 5e-3
+    pause: float = field(default=2e-5, init=False)
+
+    def wait(self) -> float:
+        """Sleep; returns the seconds slept."""
+        started = time.perf_counter()
+        time.sleep(self.pause)
+        self.pause = min(self.pause * 2, self.longest)
+        return time.perf_counter() - started
+
+    def reset(self) -> None:
+        """Something happened: be quick again."""
+        self.pause = self.shortest
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A moment on this rank's own monotonic clock."""
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        """The moment in so many seconds."""
+        return cls(time.monotonic() + seconds)
+
+    def passed(self) -> bool:
+        """Whether it is over."""
+        return time.monotonic() > self.at

@@ -1,0 +1,153 @@
+"""The world of mpiexec and srun: messages and files by mpi4py."""
+
+from __future__ import annotations
+
+from collections import deque
+from threading import RLock
+from typing import Any
+
+import mpi4py
+import numpy as np
+
+mpi4py.rc.finalize = False
+mpi4py.rc.threads = True
+mpi4py.rc.thread_level = "multiple"
+
+from mpi4py import MPI  # noqa: E402
+
+from scip_mpi.batches import Int64Array, UInt8Array  # noqa: E402
+from scip_mpi.parallel import collectives  # noqa: E402
+from scip_mpi.parallel.link import Link, Message, Port, Tag  # noqa: E402
+
+
+class MPILink:
+    """Messages of one port over a communicator of its own."""
+
+    def __init__(self, comm: MPI.Comm, lock: RLock, epoch: int) -> None:
+        self.comm = comm
+        self.lock = lock
+        self.epoch = epoch
+        self.rank: int = comm.rank
+        self.size: int = comm.size
+        self.outbox: deque[tuple[MPI.Request, UInt8Array]] = deque()
+
+    def send(self, to: int, tag: Tag, body: UInt8Array | bytes = b"") -> None:
+        """Start sending; the buffer is held until it is gone."""
+        data = np.frombuffer(body, np.uint8)
+        with self.lock:
+            request = self.comm.Isend([data, MPI.BYTE], to, self.epoch * len(Tag) + tag)
+        self.outbox.append((request, data))
+        self._clean()
+
+    def poll(self) -> Message | None:
+        """Take the next message that has arrived; those of an earlier epoch are dropped."""
+        self._clean()
+        while True:
+            status = MPI.Status()
+            with self.lock:
+                matched = self.comm.Improbe(status=status)
+                if matched is None:
+                    return None
+                data = np.empty(status.Get_elements(MPI.BYTE), np.uint8)
+                matched.Recv([data, MPI.BYTE])
+            epoch, tag = divmod(status.Get_tag(), len(Tag))
+            if epoch == self.epoch:
+                return Message(status.Get_source(), Tag(tag), data)
+
+    def unsent(self) -> int:
+        """Bytes whose sending has not finished."""
+        self._clean()
+        return sum(data.nbytes for _, data in self.outbox)
+
+    def failed(self, peer: int) -> bool:
+        """Plain MPI ends the job with a lost rank and reports none."""
+        return False
+
+    def _clean(self) -> None:
+        while self.outbox:
+            with self.lock:
+                if not self.outbox[0][0].Test():
+                    return
+            self.outbox.popleft()
+
+
+class MPISharedFile:
+    """A file written by all ranks through MPI."""
+
+    def __init__(self, comm: MPI.Comm, path: str) -> None:
+        self.file = MPI.File.Open(comm, path, MPI.MODE_WRONLY)
+
+    def write_at(self, offset: int, buffer: UInt8Array) -> None:
+        """Write the whole buffer, in pieces that any MPI can count."""
+        flat = np.frombuffer(buffer, np.uint8)
+        for lo in range(0, flat.size, collectives.LARGEST):
+            self.file.Write_at(offset + lo, flat[lo : lo + collectives.LARGEST])
+
+    def sync(self) -> None:
+        """Collective: every rank's writes are on the disk afterwards."""
+        self.file.Sync()
+
+    def close(self) -> None:
+        """Close; collective."""
+        self.file.Close()
+
+
+class MPIWorld:
+    """The ranks of an MPI communicator, duplicated for our own use."""
+
+    def __init__(self, comm: MPI.Comm, epoch: int = 0) -> None:
+        self.lock = RLock()
+        self.comm = comm.Dup()
+        self.rank: int = comm.rank
+        self.size: int = comm.size
+        self.epoch = epoch
+        self.serves_in_thread = MPI.Query_thread() >= MPI.THREAD_SERIALIZED
+        self.links: dict[Port, MPILink] = {
+            port: MPILink(comm.Dup(), self.lock, epoch) for port in Port
+        }
+
+    @classmethod
+    def enter(cls) -> MPIWorld:
+        """The world of all ranks that were started."""
+        return cls(MPI.COMM_WORLD)
+
+    def link(self, port: Port) -> Link:
+        """The messages of one port."""
+        return self.links[port]
+
+    def node(self) -> str:
+        """The name MPI gives this node."""
+        return MPI.Get_processor_name()
+
+    def bcast(self, value: Any) -> Any:
+        """Rank 0's value, on every rank."""
+        return collectives.bcast(self.comm, self.lock, value)
+
+    def gather(self, value: Any) -> list[Any] | None:
+        """Every rank's value on rank 0."""
+        return collectives.gather(self.comm, self.lock, value)
+
+    def allreduce(self, array: Int64Array) -> Int64Array:
+        """Sum over the ranks."""
+        return collectives.allreduce(self.comm, self.lock, array)
+
+    def barrier(self) -> None:
+        """Wait for all ranks."""
+        collectives.barrier(self.comm, self.lock)
+
+    def open_shared(self, path: str) -> MPISharedFile:
+        """Open an existing file for writing by all ranks."""
+        return MPISharedFile(self.comm, path)
+
+    def communicator(self) -> MPI.Comm:
+        """The communicator that parallel HDF5 takes."""
+        return self.comm
+
+    def abort(self, code: int) -> None:
+        """End all ranks at once."""
+        MPI.COMM_WORLD.Abort(code)
+
+    def close(self) -> None:
+        """Leave in order."""
+        self.barrier()
+        MPI.Finalize()

@@ -1,0 +1,54 @@
+"""Where a rank's time goes, by stage, and the flag that asks it to stop."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Timers:
+    """Seconds of wall time and of CPU time spent in each stage."""
+
+    def __init__(self) -> None:
+        self.wall: dict[str, float] = defaultdict(float)
+        self.cpu: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count the time of a block to a stage."""
+        wall, cpu = time.perf_counter(), time.thread_time()
+        try:
+            yield
+        finally:
+            self.wall[name] += time.perf_counter() - wall
+            self.cpu[name] += time.thread_time() - cpu
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Figures for run.json."""
+        return {
+            name: {"wall_s": round(self.wall[name], 4), "cpu_s": round(self.cpu[name], 4)}
+            for name in sorted(self.wall)
+        }
+
+
+class StopFlag:
+    """Set by a signal, polled between batches."""
+
+    def __init__(self) -> None:
+        self.signal: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.signal is not None
+
+    def listen(self) -> None:
+        """Let SIGTERM, SIGINT and SIGUSR1 set the flag; a second SIGINT ends at once."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, self._set)
+
+    def _set(self, number: int, frame: object) -> None:
+        if number == signal.SIGINT and self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = signal.Signals(number).name
