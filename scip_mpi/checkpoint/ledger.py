@@ -63,19 +63,21 @@ class Ledger:
         entry = self.entries[lo]
         if entry.state >= state:
             return False
+        for reached in (State.MEASURED, State.WRITTEN):
+            self.counts[reached] += entry.state < reached <= state
         entry.state, entry.rank = state, rank
-        self.counts[state] += 1
         return True
 
     def done(self, state: State) -> bool:
-        """Whether every range has come at least as far as a state."""
-        return all(e.state >= state for e in self.entries.values())
+        """Whether every range has been measured, or written."""
+        return self.counts[state] == len(self.entries)
 
     def lose(self, rank: int) -> list[int]:
         """Put back what a lost rank had not written; returns the ranges' starts."""
         lost = [e for e in self.entries.values() if e.rank == rank and e.state is not State.WRITTEN]
         for entry in lost:
             if entry.state is not State.TO_DO:
+                self.counts[State.MEASURED] -= entry.state is State.MEASURED
                 entry.state, entry.rank = State.TO_DO, -1
                 self.to_do.appendleft(entry.lo)
         return [e.lo for e in lost]

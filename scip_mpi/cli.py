@@ -1,0 +1,148 @@
+"""Commands and options; no work is done here."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import click
+
+import scip_mpi
+from scip_mpi.errors import FAILED, USAGE, UserError
+from scip_mpi.parallel.world import launched_rank
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=CONTEXT, invoke_without_command=True)
+@click.version_option(scip_mpi.__version__, "-V", "--version")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """From millions of multichannel cell images to one table of per-cell features.
+
+    Without a command: run scip.yml -o scip_output.
+
+    \b
+    Examples
+      python -m scip_mpi check scip.yml images/
+      python -m scip_mpi run scip.yml images/ -o table
+      mpiexec -n 8 python -m scip_mpi run scip.yml images/ -o table
+      srun -n 64 python -m scip_mpi run scip.yml images/ -o table
+    """
+    if context.invoked_subcommand is None:
+        if not Path("scip.yml").is_file():
+            raise UserError(
+                "there is no scip.yml here. Give a config: python -m scip_mpi run CONFIG PATH ... "
+                "-o OUT; or try: python -m scip_mpi demo"
+            )
+        context.invoke(run, config=Path("scip.yml"), out=Path("scip_output"))
+
+
+@cli.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, type=click.Path())
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Output folder.")
+@click.option("--overwrite", is_flag=True, help="Replace the results that an earlier run left.")
+@click.option("--strict", is_flag=True, help="Exit with 3 if any image failed.")
+@click.option(
+    "--writer",
+    type=click.Choice(["auto", "hdf5", "mpi", "posix"]),
+    default="auto",
+    help="How ranks write the table: parallel HDF5, MPI's files, or each by itself.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def run(
+    config: Path,
+    paths: tuple[str, ...] = (),
+    out: Path = Path("scip_output"),
+    overwrite: bool = False,
+    strict: bool = False,
+    writer: str = "auto",
+    quiet: bool = False,
+) -> None:
+    """Make the table: started alone, or by mpiexec or srun on any number of ranks.
+
+    CONFIG is the YAML file, PATH ... the folders or files of images.
+
+    \b
+    Exit codes: 0 done; 2 usage, config or input error, before any work; 3 done, but some images
+    failed and --strict was given; 75 stopped on a signal; 1 anything else.
+    """
+    from scip_mpi.run import Request, start
+
+    sys.exit(start(Request(config, list(paths), out, overwrite, strict, writer, quiet)))
+
+
+@cli.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, type=click.Path())
+@click.option("-n", "--ranks", default=1, show_default=True, help="Ranks to plan for.")
+def check(config: Path, paths: tuple[str, ...], ranks: int) -> None:
+    """Validate everything, read a few images, print what a run would do; touch nothing."""
+    from scip_mpi.check import check as examine
+
+    for line in examine(config, list(paths), ranks):
+        click.echo(line)
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of the config."""
+    from scip_mpi.config import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+@cli.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("-n", "--number", default=1000, show_default=True, help="Cells.")
+@click.option("-c", "--channels", default=12, show_default=True, help="Channels, 1 to 12.")
+@click.option("-s", "--seed", default=0, show_default=True, help="Same seed, same cells.")
+def simulate(out: Path, number: int, channels: int, seed: int) -> None:
+    """Make images of white blood cells with known truth, and a config that runs on them."""
+    from scip_mpi import simulation
+
+    simulation.write(out, number, channels=channels, seed=seed)
+    click.echo(f"{number:,} cells of {channels} channels in {out}/images, truth in {out}/truth.csv")
+    click.echo(f"Next: python -m scip_mpi run {out}/scip.yml {out}/images -o {out}/table")
+
+
+@cli.command()
+@click.option(
+    "-o",
+    "--out",
+    default=Path("demo"),
+    type=click.Path(path_type=Path),
+    show_default=True,
+    help="Folder for the images and the table.",
+)
+@click.option("-n", "--number", default=500, show_default=True, help="Cells.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def demo(out: Path, number: int, quiet: bool) -> None:
+    """Simulate cells and make their table, alone or under mpiexec."""
+    from scip_mpi.demo import start
+
+    sys.exit(start(out, number, quiet))
+
+
+def main() -> None:
+    """Run the command line; every error that the user can mend is said in plain words."""
+    speaks = launched_rank(os.environ) == 0
+    code = 0
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    except click.ClickException as error:
+        code = USAGE
+        if speaks:
+            error.show()
+    except UserError as error:
+        code = USAGE
+        if speaks:
+            click.echo(f"scip_mpi: {error}", err=True)
+    except (click.Abort, KeyboardInterrupt):
+        code = FAILED
+    sys.exit(code)

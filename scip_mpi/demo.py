@@ -1,0 +1,30 @@
+"""The demo: simulated cells, and the main job on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scip_mpi import simulation
+from scip_mpi.parallel.guard import abort_guard
+from scip_mpi.parallel.world import enter
+from scip_mpi.run import Request, agree, conclude, run
+
+
+def start(out: Path, number: int, quiet: bool) -> int:
+    """Simulate ``number`` cells in ``out`` unless they are there, and run the job on them."""
+    world = enter()
+
+    def images() -> None:
+        if not (out / "truth.csv").is_file():
+            simulation.write(out, number)
+
+    with abort_guard(world):
+        request = Request(
+            out / "scip.yml", [str(out / "images")], out / "table", overwrite=True, quiet=quiet
+        )
+
+        def job() -> int:
+            agree(world, images)
+            return run(world, request)
+
+        return conclude(world, job)

@@ -1,0 +1,198 @@
+"""What a feature rank knows between the passes: a record per chunk, each added once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scip_mpi.batches import BoolArray, FloatArray, ImageBatch, Int64Array
+from scip_mpi.filters import Decision
+from scip_mpi.loaders.contract import Failure, References
+from scip_mpi.pipeline import Segmented
+from scip_mpi.store import MaskStore
+
+Allreduce = Callable[[Int64Array], Int64Array]
+
+
+@dataclass(frozen=True)
+class ChunkRecord:
+    """What is kept in memory of a chunk, whatever becomes of its masks and pixels."""
+
+    references: References
+    found: Int64Array
+    saturated: FloatArray
+    background: FloatArray
+    focus: FloatArray
+    image: Int64Array
+    label: Int64Array
+    statistic: FloatArray
+    centroid: FloatArray
+    failures: list[Failure]
+
+
+@dataclass
+class Holdings:
+    """The chunks that a rank holds, by the place of their first image."""
+
+    store: MaskStore
+    records: dict[int, ChunkRecord] = field(default_factory=dict)
+
+    def add(self, segmented: Segmented, pixels: ImageBatch | None) -> bool:
+        """Take in a chunk; False if it was here already, which changes nothing."""
+        lo = int(segmented.span[0])
+        if lo in self.records:
+            return False
+        masks = segmented.objects()
+        self.store.put(lo, masks, pixels)
+        self.records[lo] = ChunkRecord(
+            references=segmented.references(),
+            found=segmented.found,
+            saturated=segmented.saturated,
+            background=segmented.background,
+            focus=segmented.focus,
+            image=masks.image.copy(),
+            label=masks.label.copy(),
+            statistic=segmented.statistic,
+            centroid=segmented.centroid,
+            failures=segmented.failed(),
+        )
+        return True
+
+    def chunks(self) -> list[int]:
+        """The chunks held, in the order of the catalog."""
+        return sorted(self.records)
+
+    def statistics(self) -> tuple[FloatArray, NDArray[np.int32]]:
+        """The filter's statistic of all objects held, and the code of each one's group."""
+        records = [self.records[lo] for lo in self.chunks()]
+        values = [r.statistic for r in records]
+        groups = [r.references.group[r.image - r.references.index[0]] for r in records]
+        return (
+            np.concatenate([np.empty(0), *values]),
+            np.concatenate([np.empty(0, np.int32), *groups]),
+        )
+
+
+@dataclass(frozen=True)
+class Survivors:
+    """Which objects have a row, and which rows.
+
+    Attributes
+    ----------
+    keep : dict of int to ndarray of bool
+        Per chunk held, the objects that the filter kept.
+    rows : dict of int to ndarray of bool
+        Per chunk held, the objects that have a row in the table.
+    start : dict of int to int
+        Per chunk held, the row of its first object that has one.
+    total : int
+        Rows of the table.
+    decision : Decision, optional
+        The filter's bounds and counts.
+    """
+
+    keep: dict[int, BoolArray]
+    rows: dict[int, BoolArray]
+    start: dict[int, int]
+    total: int
+    decision: Decision | None
+
+
+def number_rows(
+    holdings: Holdings,
+    bounds: Int64Array,
+    decision: Decision | None,
+    drop: bool,
+    allreduce: Allreduce,
+) -> Survivors:
+    """Give every surviving object its row: one reduction over chunks, then a prefix sum.
+
+    Parameters
+    ----------
+    bounds : ndarray of int64
+        Bounds of all chunks of the run.
+    decision : Decision, optional
+        What the filter decided of this rank's objects, in the order of `Holdings.statistics`.
+    drop : bool
+        False if objects that the filter rejects keep their row (``action: flag``).
+    """
+    keep: dict[int, BoolArray] = {}
+    rows: dict[int, BoolArray] = {}
+    counts = np.zeros(len(bounds) - 1, np.int64)
+    at = 0
+    for lo in holdings.chunks():
+        m = len(holdings.records[lo].image)
+        keep[lo] = np.ones(m, bool) if decision is None else decision.keep[at : at + m]
+        rows[lo] = keep[lo] if drop else np.ones(m, bool)
+        counts[np.searchsorted(bounds, lo)] = rows[lo].sum()
+        at += m
+    counts = allreduce(counts)
+    starts = np.cumsum(counts) - counts
+    start = {lo: int(starts[np.searchsorted(bounds, lo)]) for lo in keep}
+    return Survivors(keep, rows, start, int(counts.sum()), decision)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a rank tells rank 0 about its images and objects, as columns of arrays."""
+
+    image: Int64Array
+    found: Int64Array
+    kept: Int64Array
+    saturated: FloatArray
+    background: FloatArray
+    focus: FloatArray
+    object_image: Int64Array
+    object_label: Int64Array
+    object_keep: BoolArray
+    statistic: FloatArray
+    centroid: FloatArray
+    failures: list[Failure]
+
+
+def tally(holdings: Holdings, survivors: Survivors, channels: int) -> Tally:
+    """Put the records of a rank together."""
+    images, kept = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    records = [holdings.records[lo] for lo in holdings.chunks()]
+    for lo, record in zip(holdings.chunks(), records, strict=True):
+        images.append(record.references.index)
+        per_image = np.zeros(len(record.found), np.int64)
+        np.add.at(per_image, record.image - lo, survivors.keep[lo])
+        kept.append(per_image)
+    wide = np.empty((0, channels))
+    none = np.empty(0, np.int64)
+    return Tally(
+        image=np.concatenate(images),
+        found=np.concatenate([none, *(r.found for r in records)]),
+        kept=np.concatenate(kept),
+        saturated=np.concatenate([wide, *(r.saturated for r in records)]),
+        background=np.concatenate([wide, *(r.background for r in records)]),
+        focus=np.concatenate([wide, *(r.focus for r in records)]),
+        object_image=np.concatenate([none, *(r.image for r in records)]),
+        object_label=np.concatenate([none, *(r.label for r in records)]),
+        object_keep=np.concatenate(
+            [np.empty(0, bool), *(survivors.keep[lo] for lo in holdings.chunks())]
+        ),
+        statistic=np.concatenate([np.empty(0), *(r.statistic for r in records)]),
+        centroid=np.concatenate([np.empty((0, 2)), *(r.centroid for r in records)]),
+        failures=[f for r in records for f in r.failures],
+    )
+
+
+def merge(tallies: list[Tally]) -> Tally:
+    """All ranks' tallies as one, images in the order of the catalog, objects by image and label."""
+    columns = {
+        name: np.concatenate([getattr(t, name) for t in tallies])
+        for name in Tally.__dataclass_fields__
+        if name != "failures"
+    }
+    by_image = np.argsort(columns["image"], kind="stable")
+    by_object = np.lexsort((columns["object_label"], columns["object_image"]))
+    objects = ("object_image", "object_label", "object_keep", "statistic", "centroid")
+    for name, values in columns.items():
+        columns[name] = values[by_object if name in objects else by_image]
+    failures = sorted((f for t in tallies for f in t.failures), key=lambda f: (f.index, f.stage))
+    return Tally(**columns, failures=failures)

@@ -1,0 +1,213 @@
+"""The plan of a run: all that is decided before the first pixel is read.
+
+Made on rank 0, printed by ``check``, sent to every rank and executed by ``run``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import scip_mpi
+from scip_mpi import registry
+from scip_mpi.batches import Int64Array
+from scip_mpi.chunks import cut
+from scip_mpi.columns import ColumnPlan, plan_columns
+from scip_mpi.config import Config, resolve_channels
+from scip_mpi.errors import UserError
+from scip_mpi.loaders.contract import Catalog, ImageInfo
+from scip_mpi.parallel.roles import Roles, Sight, assign_roles
+
+# Raised when a change of the program changes results: part of the fingerprint.
+RESULT_VERSION = 1
+# Pixels of a chunk, by the sample image's shape: what a rank reads at once.
+CHUNK_BYTES = 32 << 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do.
+
+    Attributes
+    ----------
+    config : Config
+        The config, checked.
+    channels : list of int
+        Channels read from each image, and ``channel_names`` beside them.
+    sample : ImageInfo
+        Shape and type of the first image that could be probed.
+    dtype : str
+        Pixel type of the run.
+    combined, main_channel
+        Places in ``channels``.
+    sets : list of str
+        Mask sets; one with an empty name without masking.
+    columns : ColumnPlan
+        Every column of the table.
+    bounds : ndarray of int64
+        Bounds of the chunks of images.
+    images : int
+    groups : list of str
+    roles : list of Roles
+        Roles of every rank, whose nodes are ``nodes``.
+    memory : int
+        Bytes a rank may keep between the passes.
+    fingerprint : str
+        Equal for runs that give the same table.
+    notes : list of str
+        For the log.
+    """
+
+    config: Config
+    channels: list[int]
+    channel_names: list[str]
+    sample: ImageInfo
+    dtype: str
+    combined: list[int]
+    main_channel: int
+    sets: list[str]
+    columns: ColumnPlan
+    bounds: Int64Array
+    images: int
+    groups: list[str]
+    roles: list[Roles]
+    nodes: list[str]
+    memory: int
+    fingerprint: str
+    notes: list[str]
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks."""
+        return len(self.bounds) - 1
+
+    def table_bytes(self, rows: int) -> int:
+        """Size of X for so many rows."""
+        return rows * len(self.columns) * 4
+
+
+def find_images(config: Config, paths: Sequence[str]) -> Catalog:
+    """List the images of a config, on the one rank that does.
+
+    Raises
+    ------
+    UserError
+        No path was given, a path is missing or empty, or no file matches.
+    """
+    wanted = list(paths) or list(config.load.paths or ())
+    if not wanted:
+        raise UserError(
+            "no images were named: give one or more PATHs after the config, or list them under "
+            "load.paths"
+        )
+    loader = registry.find("loaders", config.load.format)
+    return loader.discover(wanted, **config.load.kwargs)
+
+
+def probe_sample(config: Config, catalog: Catalog, tries: int = 100) -> ImageInfo | None:
+    """Shape and type of the first image that can be probed; None if none of the first can."""
+    loader = registry.find("loaders", config.load.format)
+    for i in range(min(tries, len(catalog))):
+        try:
+            return loader.probe(catalog.files[catalog.file[i]], int(catalog.within[i]))
+        except UserError:
+            continue
+    return None
+
+
+def make_plan(config: Config, catalog: Catalog, sights: Sequence[Sight]) -> Plan:
+    """Decide everything that can be decided without pixels.
+
+    Raises
+    ------
+    UserError
+        The config does not fit the images: a channel out of range, or as many names as there are
+        not channels.
+    """
+    sample = probe_sample(config, catalog)
+    if sample is None:
+        # Every image will end in failures.csv; the plan only needs some shape to go by.
+        wanted = config.load.channels or [0]
+        sample = ImageInfo((max(wanted) + 1, 64, 64), np.dtype(np.uint16))
+    channels, names = resolve_channels(config, sample.shape[0])
+    roles, notes = assign_roles(sights, config.resources.segmenters)
+    sets = [m.name for m in config.mask.methods] if config.mask else [""]
+    words = config.words(sets)
+    columns = plan_columns(words, sets, names, lambda name: registry.find("features", name))
+    dtype = config.load.dtype or run_dtype(sample.dtype)
+    memory = config.resources.memory_bytes or default_memory(sights)
+    return Plan(
+        config=config,
+        channels=channels,
+        channel_names=names,
+        sample=sample,
+        dtype=dtype,
+        combined=config.mask.combined(names) if config.mask else list(range(len(names))),
+        main_channel=config.mask.main_channel(names) if config.mask else 0,
+        sets=sets,
+        columns=columns,
+        bounds=chunk_bounds(config, catalog, sample, len(channels), len(sights)),
+        images=len(catalog),
+        groups=catalog.groups,
+        roles=roles,
+        nodes=[s.node for s in sights],
+        memory=memory,
+        fingerprint=fingerprint(config, catalog, columns.names),
+        notes=notes + catalog.notes,
+    )
+
+
+def run_dtype(dtype: np.dtype[Any]) -> str:
+    """The pixel type of a run whose first image has this one: bool counts as uint8."""
+    return "uint8" if dtype == np.bool_ else dtype.newbyteorder("=").name
+
+
+def chunk_bounds(
+    config: Config, catalog: Catalog, sample: ImageInfo, channels: int, ranks: int
+) -> Int64Array:
+    """Bounds of the chunks that ranks are handed, cut by the bytes of their files.
+
+    By default about 16 chunks a rank, of 1 to 256 images and some 32 MiB of pixels at most: few
+    enough to be cheap to hand out, enough of them to even out differing costs.
+    """
+    images = len(catalog)
+    per_file = np.bincount(catalog.file, minlength=len(catalog.files))
+    costs = np.maximum(catalog.sizes[catalog.file] // per_file[catalog.file], 1)
+    size = config.resources.chunk_size
+    if size is not None:
+        return cut(np.ones(images, np.int64), size)
+    pixels = channels * sample.shape[1] * sample.shape[2] * sample.dtype.itemsize
+    most = max(1, min(256, CHUNK_BYTES // max(pixels, 1)))
+    count = int(np.clip(-(-images // (16 * ranks)), 1, most))
+    return cut(costs, int(np.ceil(costs.mean() * count)))
+
+
+def default_memory(sights: Sequence[Sight]) -> int:
+    """A quarter of the node's memory, shared by its ranks."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    fullest = max(sum(s.node == t.node for s in sights) for t in sights)
+    return total // 4 // fullest
+
+
+def fingerprint(config: Config, catalog: Catalog, columns: Sequence[str]) -> str:
+    """Digest of all that decides the table's bits: equal fingerprints, equal tables."""
+    digest = hashlib.sha256()
+    head = {
+        "config": config.normalised(),
+        "version": RESULT_VERSION,
+        "columns": list(columns),
+        "machine": [platform.machine(), os.environ.get("NUMBA_CPU_NAME", "host")],
+        "program": scip_mpi.__version__,
+    }
+    digest.update(json.dumps(head, sort_keys=True).encode())
+    digest.update("\0".join(catalog.names).encode("utf-8", "surrogateescape"))
+    for array in (catalog.file, catalog.within, catalog.sizes, catalog.mtimes):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -1,0 +1,338 @@
+"""The run itself, stage by stage.
+
+images --> segment --> measure --> [dataset-wide reduction] --> filter --> features --> table
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from scip_mpi import registry
+from scip_mpi.batches import Scratch, from_buffer, to_buffer
+from scip_mpi.checkpoint.ledger import Ledger, State
+from scip_mpi.config import read_config
+from scip_mpi.errors import FAILED, STOPPED, USAGE, UserError
+from scip_mpi.holdings import Holdings, Survivors, Tally, merge, number_rows, tally
+from scip_mpi.loaders.contract import Catalog, Failure, References
+from scip_mpi.memory import MemoryAccount
+from scip_mpi.parallel.guard import GuardedThread, abort_guard
+from scip_mpi.parallel.link import Port
+from scip_mpi.parallel.manager import Manager
+from scip_mpi.parallel.roles import Role, Sight
+from scip_mpi.parallel.workers import Desk, Measured, first_pass, second_pass
+from scip_mpi.parallel.world import World, enter
+from scip_mpi.pipeline import Segmented, Stages, compute, segment
+from scip_mpi.plan import Plan, find_images, make_plan
+from scip_mpi.progress import Progress, Silent, open_progress
+from scip_mpi.results import publish
+from scip_mpi.results.folder import Claim, claim
+from scip_mpi.results.writers import open_writer
+from scip_mpi.stages import build_stages, warm_up
+from scip_mpi.store import MaskStore
+from scip_mpi.timers import StopFlag, Timers
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for on the command line."""
+
+    config: Path
+    paths: list[str]
+    out: Path
+    overwrite: bool = False
+    strict: bool = False
+    writer: str = "auto"
+    quiet: bool = False
+
+
+@dataclass
+class Job:
+    """What a rank works with from beginning to end; ``catalog`` and ``claim`` on rank 0 only."""
+
+    world: World
+    request: Request
+    plan: Plan
+    stages: Stages
+    progress: Progress
+    catalog: Catalog | None
+    claim: Claim | None
+    timers: Timers = field(default_factory=Timers)
+    stop: StopFlag = field(default_factory=StopFlag)
+    started: float = field(default_factory=time.time)
+
+
+class EndedEarly(Exception):
+    """Every rank has left the run: a signal came, or an image failed under `on_error: abort`."""
+
+
+def run(world: World, request: Request) -> int:
+    """Do the job on all ranks of a world; returns the exit code that all of them agree on.
+
+    Raises
+    ------
+    UserError
+        On every rank, before any work: the config, the images or OUT need mending.
+    """
+    job = prepare(world, request)
+    try:
+        holdings = segment_and_measure(job)
+        survivors = decide(job, holdings)
+        table = publish.create_table(job, gather_tally(job, holdings, survivors), survivors.total)
+        outcome = compute_and_write(job, holdings, survivors, table)
+        return publish.finish(job, table, outcome)
+    except EndedEarly as reason:
+        return publish.give_up(job, str(reason))
+    finally:
+        job.progress.close()
+
+
+def prepare(world: World, request: Request) -> Job:
+    """Rank 0 reads the config, claims OUT, lists the images and makes the plan for all."""
+    progress = open_progress(request.quiet) if world.rank == 0 else Silent()
+    sights = world.gather(Sight(world.node()))
+    catalog: Catalog | None = None
+    claimed: Claim | None = None
+
+    def decide_everything() -> Plan:
+        nonlocal catalog, claimed
+        config = read_config(request.config)
+        registry.check(config)
+        catalog = find_images(config, request.paths)
+        assert sights is not None
+        plan = make_plan(config, catalog, sights)
+        claimed = claim(request.out, request.overwrite)
+        return plan
+
+    plan = agree(world, decide_everything)
+    stages = build_stages(plan)
+    job = Job(world, request, plan, stages, progress, catalog, claimed)
+    for note in plan.notes:
+        progress.say(f"note: {note}")
+    progress.say(
+        f"{plan.images:,} images in {plan.chunks:,} chunks, {len(plan.columns):,} columns, "
+        f"{world.size} rank(s)"
+    )
+    with job.timers.stage("compile"):
+        compile_once_per_node(job)
+    return job
+
+
+def compile_once_per_node(job: Job) -> None:
+    """The first rank of each node compiles the kernels; the others find them in the cache."""
+    world, nodes = job.world, job.plan.nodes
+    if nodes.index(nodes[world.rank]) == world.rank:
+        warm_up(job.stages, job.plan)
+    world.barrier()
+
+
+def segment_and_measure(job: Job) -> Holdings:
+    """First pass: every image is read and segmented, and each object measured for the filter."""
+    plan, timers = job.plan, job.timers
+    memory = MemoryAccount(plan.memory)
+    holdings = Holdings(MaskStore(memory, plan.config.resources.scratch))
+    desk = _desk(job)
+
+    def keep(record: Segmented, pixels: Any) -> Measured:
+        holdings.add(record, pixels)
+        return _summary(record, b"")
+
+    def one(references: References) -> Measured:
+        record, pixels = segment(job.stages, references, timers)
+        failures = record.failed()
+        if failures and plan.config.on_error == "abort":
+            first = failures[0]
+            desk.halt(f"{references.paths[first.index - references.index[0]]}: {first.error}")
+        if desk.mine(Role.FEATURIZER):
+            return keep(record, pixels)
+        with timers.stage("send"):
+            return _summary(record, to_buffer(record))
+
+    def hold(body: Any) -> Measured:
+        return keep(from_buffer(Segmented, body), None)
+
+    ledger = Ledger(plan.bounds)
+    with managing(job, desk, ledger, State.MEASURED, "segment", plan.images, "images"):
+        reason = first_pass(desk, one, hold)
+    if reason is not None:
+        raise EndedEarly(reason)
+    return holdings
+
+
+def decide(job: Job, holdings: Holdings) -> Survivors:
+    """The dataset-wide filter by exact reductions, then the row of every survivor."""
+    chosen = job.plan.config.filter
+    decision = None
+    with job.timers.stage("reduce"):
+        if chosen is not None:
+            values, groups = holdings.statistics()
+            n_groups = len(job.plan.groups) if chosen.by else 1
+            rule = registry.find("filters", chosen.name)
+            decision = rule(
+                values,
+                groups if chosen.by else np.zeros(len(values), np.int32),
+                n_groups,
+                job.world.allreduce,
+                **chosen.settings(),
+            )
+        drop = chosen is None or chosen.action == "drop"
+        return number_rows(holdings, job.plan.bounds, decision, drop, job.world.allreduce)
+
+
+def gather_tally(job: Job, holdings: Holdings, survivors: Survivors) -> Tally | None:
+    """What rank 0 must know of all images and objects to write the tables; None elsewhere."""
+    own = tally(holdings, survivors, len(job.plan.channel_names))
+    gathered = job.world.gather(own)
+    return None if gathered is None else merge(gathered)
+
+
+@dataclass
+class Outcome:
+    """What a rank has to say after the second pass."""
+
+    rows: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    overflows: int = 0
+
+
+def compute_and_write(
+    job: Job, holdings: Holdings, survivors: Survivors, table: publish.Table
+) -> Outcome:
+    """Second pass: features of the survivors, each row straight to its place in the table."""
+    outcome, scratch = Outcome(), Scratch()
+    desk = _desk(job)
+    writer = open_writer(table.writer, table.partial, table.layout, job.world)
+
+    def one(lo: int) -> Measured:
+        chosen = np.flatnonzero(survivors.rows[lo])
+        masks = holdings.store.masks(lo).take(chosen)
+        record = holdings.records[lo]
+        rows = compute(
+            job.stages,
+            record.references,
+            masks,
+            holdings.store.pixels(lo),
+            job.timers,
+            scratch,
+        )
+        with job.timers.stage("write"):
+            outcome.overflows += publish.put_rows(
+                writer, survivors.start[lo], job.plan.columns, masks, rows
+            )
+        holdings.store.drop(lo)
+        outcome.rows += len(chosen)
+        outcome.failures += rows.failures
+        return Measured(lo, len(record.found), len(chosen), len(rows.failures), b"")
+
+    ledger = Ledger(job.plan.bounds)
+    total = job.plan.images
+    with managing(job, desk, ledger, State.WRITTEN, "features", total, "images"):
+        reason = second_pass(desk, holdings.chunks(), one)
+    with job.timers.stage("write"):
+        writer.close()
+    holdings.store.close()
+    if reason is not None:
+        raise EndedEarly(reason)
+    return outcome
+
+
+def start(request: Request) -> int:
+    """Enter the world that mpiexec or srun made, if any, and run in it under the abort guard."""
+    world = enter()
+    with abort_guard(world):
+        return conclude(world, lambda: run(world, request))
+
+
+def conclude(world: World, job: Callable[[], int]) -> int:
+    """Leave the world in order after a job; what the user must mend is said once, by rank 0."""
+    try:
+        code = job()
+    except UserError as error:
+        code = USAGE
+        if world.rank == 0:
+            Silent().say("")
+            _complain(str(error))
+    world.close()
+    return code
+
+
+def agree(world: World, make: Callable[[], T]) -> T:
+    """Rank 0 makes something for all; what the user must mend is raised on every rank alike."""
+    value: Any = None
+    if world.rank == 0:
+        try:
+            value = make()
+        except UserError as error:
+            value = UserError(str(error))
+    value = world.bcast(value)
+    if isinstance(value, UserError):
+        raise value
+    return value
+
+
+@contextmanager
+def managing(
+    job: Job, desk: Desk, ledger: Ledger, target: State, stage: str, total: int, unit: str
+) -> Iterator[None]:
+    """On rank 0, let the manager serve during a pass: in a thread, or between batches."""
+    if job.world.rank != 0:
+        yield
+        return
+    assert job.catalog is not None
+    job.progress.start(stage, total, unit)
+    manager = Manager(
+        desk.manager,
+        desk.peers,
+        ledger,
+        job.catalog.references,
+        job.plan.roles,
+        target,
+        lambda images, rows, bad: job.progress.advance(images, bad),
+    )
+    thread: threading.Thread | None = None
+    if job.world.size > 1 and job.world.serves_in_thread:
+        thread = GuardedThread(job.world, manager.run, "manager")
+        thread.start()
+    else:
+        desk.serve = manager.serve
+    yield
+    if thread is not None:
+        thread.join()
+    job.progress.finish()
+
+
+def _desk(job: Job) -> Desk:
+    world = job.world
+    return Desk(
+        rank=world.rank,
+        roles=job.plan.roles,
+        manager=world.link(Port.MANAGER),
+        peers=world.link(Port.WORKER),
+        timers=job.timers,
+        stop=job.stop,
+    )
+
+
+def _summary(record: Segmented, body: Any) -> Measured:
+    lo, hi = record.span.tolist()
+    failed = int((record.found < 0).sum())
+    return Measured(lo, hi - lo, len(record.statistic), failed, body)
+
+
+def _complain(text: str) -> None:
+    import sys
+
+    sys.stderr.write(f"scip_mpi: {text}\n")
+    sys.stderr.flush()
+
+
+__all__ = ["FAILED", "STOPPED", "Request", "agree", "conclude", "run", "start"]

@@ -1,0 +1,43 @@
+"""The MPI world on real ranks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from launch import launch
+
+PROGRAM = Path(__file__).with_name("world_program.py")
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("ranks", [1, 2, 4, 8])
+def test_messages_collectives_and_files(ranks: int, tmp_path: Path) -> None:
+    done = launch([PROGRAM, tmp_path / "shared.bin"], ranks)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("well") == ranks
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_an_error_on_one_rank_ends_the_job_with_its_traceback(ranks: int) -> None:
+    program = (
+        "from scip_mpi.parallel.world import enter\n"
+        "from scip_mpi.parallel.guard import abort_guard\n"
+        "world = enter()\n"
+        "with abort_guard(world):\n"
+        "    if world.rank == 1: raise ValueError('disk on fire')\n"
+        "    world.barrier()\n"
+    )
+    done = launch(["-c", program], ranks)
+    assert done.returncode == 1
+    assert f"[rank 1 of {ranks}] ValueError: disk on fire" in done.stderr
+
+
+@pytest.mark.mpi
+def test_processes_that_are_each_a_world_of_one_are_told_so() -> None:
+    environ = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_ID": "0", "SLURM_PROCID": "0"}
+    done = launch(["-m", "scip_mpi", "run", "scip.yml", "-o", "never"], environ=environ)
+    assert done.returncode == 2
+    assert "--mpi=pmi2" in done.stderr
+    assert "Traceback" not in done.stderr

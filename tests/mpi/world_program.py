@@ -1,0 +1,56 @@
+"""What every rank of a real MPI world does in test_world_mpi.py; prints what went wrong."""
+
+import sys
+
+import numpy as np
+
+from scip_mpi.parallel.link import Backoff, Port, Tag
+from scip_mpi.parallel.mpi import MPIWorld
+from scip_mpi.parallel.world import enter
+
+world = enter()
+assert isinstance(world, MPIWorld)
+rank, size = world.rank, world.size
+assert world.bcast({"a": np.arange(5)} if rank == 0 else None)["a"].tolist() == [0, 1, 2, 3, 4]
+gathered = world.gather("x" * rank)
+assert gathered == (["x" * r for r in range(size)] if rank == 0 else None)
+values = np.arange(12, dtype=np.int64).reshape(3, 4) << 40
+assert np.array_equal(world.allreduce(values + rank), values * size + size * (size - 1) // 2)
+assert world.allreduce(np.zeros(0, np.int64)).size == 0
+
+# Everybody sends everybody a small and a large message on both ports.
+for port in Port:
+    link = world.link(port)
+    for to in range(size):
+        link.send(to, Tag.CREDIT)
+        link.send(to, Tag.MASKS, np.full(3_000_000, rank, np.uint8))
+    heard = []
+    backoff = Backoff()
+    while len(heard) < 2 * size:
+        message = link.poll()
+        if message is None:
+            backoff.wait()
+            continue
+        if message.tag is Tag.MASKS:
+            assert message.body.size == 3_000_000
+            assert (message.body == message.source).all()
+        heard.append((message.source, message.tag))
+    assert sorted(heard) == sorted((r, t) for r in range(size) for t in (Tag.CREDIT, Tag.MASKS))
+
+path = sys.argv[1]
+if rank == 0:
+    with open(path, "wb") as handle:
+        handle.truncate(size * 1000)
+world.barrier()
+shared = world.open_shared(path)
+shared.write_at(rank * 1000, np.full(1000, rank + 1, np.uint8))
+shared.sync()
+shared.close()
+world.barrier()
+if rank == 0:
+    with open(path, "rb") as handle:
+        assert handle.read() == b"".join(bytes([r + 1]) * 1000 for r in range(size))
+# A message that nobody takes must not keep the world from closing.
+world.link(Port.WORKER).send((rank + 1) % size, Tag.FINISH, b"late")
+world.close()
+print("well")

@@ -1,0 +1,142 @@
+"""The loops of manager, segmenters and featurizers, with ranks that are threads."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from scip_mpi.batches import UInt8Array
+from scip_mpi.checkpoint.ledger import Ledger, State
+from scip_mpi.loaders.contract import References
+from scip_mpi.parallel.guard import GuardedThread
+from scip_mpi.parallel.inprocess import ThreadWorld, run_threads
+from scip_mpi.parallel.link import Port
+from scip_mpi.parallel.manager import Manager
+from scip_mpi.parallel.roles import Role, Sight, assign_roles
+from scip_mpi.parallel.workers import Desk, Measured, first_pass, second_pass
+from scip_mpi.parallel.world import Alone
+from scip_mpi.timers import StopFlag, Timers
+
+IMAGES = 37
+BOUNDS = [0, 5, 6, 16, 30, 37]
+
+
+def references(lo: int, hi: int) -> References:
+    index = np.arange(lo, hi, dtype=np.int64)
+    return References([f"{i}.tiff" for i in index], index * 0, index, np.zeros(hi - lo, np.int32))
+
+
+def job(world, segmenters: int, stop_at: int | None = None, in_thread: bool = True):
+    """Both passes with work that only says who did it."""
+    roles, _ = assign_roles([Sight("n")] * world.size, segmenters)
+    stop = StopFlag()
+    desk = Desk(
+        world.rank, roles, world.link(Port.MANAGER), world.link(Port.WORKER), Timers(), stop
+    )
+    held: dict[int, tuple[int, int]] = {}
+    segmented: list[int] = []
+    seen: list[tuple[int, int, int]] = []
+
+    def one(part: References) -> Measured:
+        lo, n = int(part.index[0]), len(part)
+        segmented.extend(part.index.tolist())
+        if stop_at is not None and lo >= stop_at:
+            stop.signal = "SIGTERM"
+        if desk.mine(Role.FEATURIZER):
+            held[lo] = (lo, n)
+        body = np.array([lo, n], np.int64).view(np.uint8)
+        return Measured(lo, n, n, 0, body)
+
+    def hold(body: UInt8Array) -> Measured:
+        lo, n = body.view(np.int64).tolist()
+        held[lo] = (lo, n)
+        return Measured(lo, n, n, 0, b"")
+
+    def run_pass(target: State, worker):
+        thread = None
+        if world.rank == 0:
+            ledger = Ledger(BOUNDS)
+            manager = Manager(
+                desk.manager, desk.peers, ledger, references, roles, target,
+                lambda *report: seen.append(report),
+            )  # fmt: skip
+            if in_thread:
+                thread = GuardedThread(world, manager.run, "manager")
+                thread.start()
+            else:
+                desk.serve = manager.serve
+        reason = worker()
+        if thread is not None:
+            thread.join()
+        return reason
+
+    reason = run_pass(State.MEASURED, lambda: first_pass(desk, one, hold))
+    if reason is None:
+        reason = run_pass(
+            State.WRITTEN,
+            lambda: second_pass(desk, sorted(held), lambda lo: Measured(*held[lo], 1, 0, b"")),
+        )
+    return {"held": held, "segmented": segmented, "reason": reason, "seen": seen, "roles": roles}
+
+
+@pytest.mark.parametrize("segmenters", [0, 1, 2])
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 9])
+def test_every_image_is_segmented_once_and_held_by_a_featurizer(size: int, segmenters: int) -> None:
+    results = run_threads(size, lambda world: job(world, segmenters))
+    images = Counter(i for r in results for i in r["segmented"])
+    assert images == Counter(range(IMAGES))
+    held = Counter(lo for r in results for lo in r["held"])
+    assert held == Counter(BOUNDS[:-1])
+    for rank, result in enumerate(results):
+        assert result["reason"] is None
+        if result["held"]:
+            assert Role.FEATURIZER in result["roles"][rank]
+        if result["segmented"]:
+            assert Role.SEGMENTER in result["roles"][rank]
+    assert sum(images for images, _, _ in results[0]["seen"]) == 2 * IMAGES
+
+
+def test_rank_0_can_serve_between_batches() -> None:
+    results = run_threads(3, lambda world: job(world, 1, in_thread=False))
+    assert Counter(i for r in results for i in r["segmented"]) == Counter(range(IMAGES))
+
+
+def test_a_world_of_one_needs_no_thread() -> None:
+    result = job(Alone(), 0, in_thread=False)
+    assert sorted(result["segmented"]) == list(range(IMAGES))
+
+
+@pytest.mark.parametrize("segmenters", [0, 1])
+def test_a_stop_flag_on_one_rank_ends_the_pass_on_all(segmenters: int) -> None:
+    results = run_threads(3, lambda world: job(world, segmenters, stop_at=6))
+    assert {r["reason"] for r in results} == {"signal SIGTERM"}
+
+
+def test_an_error_on_one_rank_ends_all_and_names_the_rank() -> None:
+    def broken(world: ThreadWorld):
+        if world.rank == 1:
+            raise ValueError("disk on fire")
+        world.barrier()
+
+    with pytest.raises(RuntimeError, match=r"rank \d+: [\s\S]*"):
+        run_threads(3, broken)
+    assert threading.active_count() < 50
+
+
+def test_messages_of_an_earlier_epoch_are_dropped() -> None:
+    from scip_mpi.parallel.inprocess import ThreadLink, _Meeting
+    from scip_mpi.parallel.link import Tag
+
+    meeting = _Meeting(2)
+    old = ThreadLink(meeting, Port.WORKER, 0, epoch=0)
+    new = ThreadLink(meeting, Port.WORKER, 0, epoch=1)
+    receiver = ThreadLink(meeting, Port.WORKER, 1, epoch=1)
+    old.send(1, Tag.ASSIGN, b"stale")
+    new.send(1, Tag.CREDIT, b"fresh")
+    message = receiver.poll()
+    assert message is not None
+    assert (message.tag, bytes(message.body)) == (Tag.CREDIT, b"fresh")
+    assert receiver.poll() is None
