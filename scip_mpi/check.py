@@ -1,0 +1,96 @@
+"""What a run would do, without doing it: for ``check``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from scip_mpi import registry
+from scip_mpi.config import read_config
+from scip_mpi.errors import UserError
+from scip_mpi.loaders.contract import Catalog
+from scip_mpi.parallel.roles import Sight, describe
+from scip_mpi.plan import Plan, find_images, make_plan
+
+SAMPLE = 5
+
+
+def check(config_path: Path, paths: list[str], ranks: int) -> Iterator[str]:
+    """Validate the config, list the images, read a few, and say what a run would do.
+
+    Touches no file, starts no MPI.
+
+    Raises
+    ------
+    UserError
+        What a run would refuse too; or none of the sampled images can be read.
+    """
+    config = read_config(config_path)
+    registry.check(config)
+    catalog = find_images(config, paths)
+    plan = make_plan(config, catalog, [Sight("this node")] * max(ranks, 1))
+    yield f"config      {config_path}: valid"
+    yield from _images(catalog, plan)
+    yield from _sample(catalog, plan)
+    yield f"channels    {', '.join(plan.channel_names)}"
+    yield "masks       " + (", ".join(plan.sets) if any(plan.sets) else "none: whole images")
+    chosen = config.filter
+    yield "filter      " + (
+        "off" if chosen is None else f"{chosen.name} of {chosen.statistic}, {chosen.action}"
+    )
+    yield "passes      read + segment + measure; then read + compute features + write"
+    yield f"columns     {len(plan.columns):,} in X, by family: " + ", ".join(
+        f"{family} {count:,}" for family, count in Counter(plan.columns.families).items()
+    )
+    yield f"chunks      {plan.chunks:,} of {np.diff(plan.bounds).max():,} images at most"
+    layout = Counter(describe(r) for r in plan.roles)
+    yield f"ranks       {len(plan.roles)}: " + ", ".join(f"{n} x {r}" for r, n in layout.items())
+    yield f"table       about {size(plan.table_bytes(plan.images))} for a cell per image"
+    yield f"memory      up to {size(plan.memory)} a rank for masks and pixels between the passes"
+    yield f"fingerprint {plan.fingerprint[:16]}"
+    for note in plan.notes:
+        yield f"note        {note}"
+
+
+def _images(catalog: Catalog, plan: Plan) -> Iterator[str]:
+    text = f"images      {len(catalog):,} in {len(catalog.files):,} files"
+    if catalog.skipped:
+        text += f"; {catalog.skipped:,} other files do not match and are left out"
+    yield text
+    counts = np.bincount(catalog.group, minlength=len(catalog.groups))
+    shown = [f"{g} ({n:,})" for g, n in zip(catalog.groups, counts, strict=True)][:8]
+    more = len(catalog.groups) - len(shown)
+    yield f"groups      {', '.join(shown)}" + (f" and {more:,} more" if more else "")
+
+
+def _sample(catalog: Catalog, plan: Plan) -> Iterator[str]:
+    loader = registry.find("loaders", plan.config.load.format)
+    chosen = np.unique(np.linspace(0, len(catalog) - 1, SAMPLE).astype(np.int64))
+    shapes, problems = [], []
+    for i in chosen.tolist():
+        batch, failures = loader.read(
+            catalog.references(i, i + 1), plan.channels, np.dtype(plan.dtype)
+        )
+        shapes += [tuple(s) for s in batch.shapes.tolist()]
+        problems += [f"{catalog.image_names([i])[0]}: {f.error}" for f in failures]
+    for problem in problems:
+        yield f"unreadable  {problem}"
+    if not shapes:
+        raise UserError(f"none of {len(chosen)} sampled images can be read: {problems[0]}")
+    heights, widths = [s[1] for s in shapes], [s[2] for s in shapes]
+    yield (
+        f"sizes       {len(shapes)} sampled: {plan.sample.shape[0]} channels of {plan.dtype}, "
+        f"{min(heights)} to {max(heights)} rows, {min(widths)} to {max(widths)} columns"
+    )
+
+
+def size(count: float) -> str:
+    """Bytes as people say them."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
+        count /= 1024
+    return f"{count:,.1f} TiB"

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scip_mpi.batches import ImageBatch, MaskBatch, offsets_of
+from scip_mpi.memory import MemoryAccount
+from scip_mpi.store import MaskStore
+
+
+def some_masks(n: int, seed: int) -> MaskBatch:
+    rng = np.random.default_rng(seed)
+    shapes = np.column_stack([np.full(n, 2), rng.integers(1, 9, (n, 2))]).astype(np.int64)
+    sizes = 2 * -(-shapes[:, 1] * shapes[:, 2] // 8)
+    return MaskBatch(
+        image=np.arange(n),
+        label=np.ones(n, np.int64),
+        bbox=np.zeros((n, 4), np.int64),
+        shapes=shapes,
+        kept=np.ones((n, 1), bool),
+        regions=np.ones((n, 1, 2), np.int64),
+        set_bbox=np.zeros((n, 1, 4), np.int64),
+        offsets=offsets_of(sizes),
+        bits=rng.integers(0, 256, int(sizes.sum())).astype(np.uint8),
+    )
+
+
+@pytest.mark.parametrize("limit", [0, 1500, 1 << 20])
+def test_masks_come_back_from_memory_or_scratch_as_they_were(limit: int, tmp_path: Path) -> None:
+    account = MemoryAccount(limit)
+    store = MaskStore(account, tmp_path)
+    masks = {lo: some_masks(3 + lo % 4, lo) for lo in (0, 7, 9, 30)}
+    for lo, batch in masks.items():
+        store.put(lo, batch, None)
+    for lo, batch in masks.items():
+        back = store.masks(lo)
+        assert np.array_equal(back.bits, batch.bits)
+        assert np.array_equal(back.shapes, batch.shapes)
+        assert np.array_equal(back.kept, batch.kept)
+    assert account.total() <= limit
+    assert list(tmp_path.iterdir()) == []  # the spill file has no name
+    assert (store.spilled > 0) == (limit < 1 << 20)
+    for lo in masks:
+        store.drop(lo)
+    assert account.total() == 0
+    store.close()
+
+
+def test_pixels_are_kept_only_if_they_fit() -> None:
+    batch = ImageBatch.from_images([np.ones((2, 40, 40), np.uint16)])
+    store = MaskStore(MemoryAccount(10_000))
+    store.put(0, some_masks(1, 0), batch)
+    store.put(1, some_masks(1, 0), batch)
+    assert store.pixels(0) is batch
+    assert store.pixels(1) is None
+
+
+def test_releasing_more_than_is_held_is_an_error() -> None:
+    with pytest.raises(ValueError, match="masks: 5 bytes released, 0 held"):
+        MemoryAccount(10).release("masks", 5)
