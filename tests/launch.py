@@ -8,7 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-MPIEXEC = Path(sys.executable).with_name("mpiexec")
+# The environment whose h5py was built against parallel HDF5, by `bash .ci/parallel_h5py`.
+H5PY = Path(__file__).resolve().parents[1] / ".venv-h5py" / "bin" / "python"
 # A hang guard, an order of magnitude above the usual time.
 PATIENCE = 600
 
@@ -18,11 +19,15 @@ def launch(
     ranks: int | None = None,
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    python: Path = Path(sys.executable),
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``python ARGUMENTS``, under ``mpiexec -n RANKS`` if ranks are given."""
-    command = [sys.executable, *map(str, arguments)]
+    """Run ``PYTHON ARGUMENTS``, under its own ``mpiexec -n RANKS`` if ranks are given."""
+    command = [str(python), *map(str, arguments)]
     if ranks is not None:
-        command = [str(MPIEXEC), "-n", str(ranks), *command]
+        command = [str(python.with_name("mpiexec")), "-n", str(ranks), *command]
+    shim = python.parent.parent / "shim"
+    if shim.is_dir():
+        environ = {"LD_LIBRARY_PATH": str(shim), **(environ or {})}
     return subprocess.run(
         command,
         capture_output=True,

@@ -1,0 +1,146 @@
+"""From single images to a batch: what every loader does with an image once it is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scip_mpi.batches import ImageBatch
+from scip_mpi.loaders.contract import Failure, References, Window
+from scip_mpi.loaders.listing import shown
+
+STAGE = "read"
+# Longest message kept of a foreign library's error.
+MESSAGE = 200
+
+# Decode(path, index in the file, channels or None for all) -> image of shape (C, H, W)
+Decode = Callable[[str, int, Sequence[int] | None], NDArray[Any]]
+
+
+class ImageError(Exception):
+    """An image that cannot be read, said in plain words and without its path."""
+
+
+def gather(
+    references: References,
+    decode: Decode,
+    channels: Sequence[int] | None,
+    dtype: np.dtype[Any],
+    window: Window | None = None,
+) -> tuple[ImageBatch, list[Failure]]:
+    """Decode images one by one into a batch; what cannot be read becomes a failure.
+
+    Parameters
+    ----------
+    references : References
+        The images.
+    decode : callable
+        Reads the chosen channels of one image, shape (C, H, W); may raise anything.
+    channels : sequence of int or None
+        Channels wanted, in this order. None: all, as many as the first image has that can be read.
+    dtype : dtype
+        Pixel type of the batch.
+    window : (min row, min column, max row, max column), optional
+        Part of each image to keep, ends exclusive.
+
+    Returns
+    -------
+    ImageBatch
+        The images that could be read, in the order of the references.
+    list of Failure
+        The others.
+    """
+    wanted = np.dtype(dtype).newbyteorder("=")
+    images: list[NDArray[Any]] = []
+    places: list[int] = []
+    failures: list[Failure] = []
+    for i, path in enumerate(references.paths):
+        place = int(references.index[i])
+        try:
+            image = decode(path, int(references.within[i]), channels)
+            if images and len(image) != len(images[0]):
+                raise ImageError(f"has {len(image)} channels, the others have {len(images[0])}")
+            images.append(convert(cut_window(image, window), wanted))
+            places.append(place)
+        except Exception as error:  # one image's fault must not end a run of millions
+            failures.append(Failure(place, STAGE, f"{shown(path)}: {describe(error, path)}"))
+    return ImageBatch.from_images(images, places, wanted), failures
+
+
+def describe(error: Exception, path: str) -> str:
+    """An error in one line, without traceback and without the path."""
+    if isinstance(error, ImageError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "not enough memory to decode it"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = " ".join(str(error).replace(path, "the file").split())
+    return f"cannot be decoded ({text[:MESSAGE] or type(error).__name__})"
+
+
+def pixel_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Type in which pixels of ``dtype`` are handled: native, bool as uint8, half as single.
+
+    Raises
+    ------
+    ImageError
+        For anything but bool, integers and real floating point of at most 64 bits.
+    """
+    if dtype.kind == "b":
+        return np.dtype(np.uint8)
+    if dtype == np.float16:
+        return np.dtype(np.float32)
+    if dtype.kind not in "uif" or dtype.itemsize > 8:
+        raise ImageError(f"has pixels of type {dtype}, which cannot be measured")
+    return dtype.newbyteorder("=")
+
+
+def convert(image: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The image in the run's pixel type, C order.
+
+    Raises
+    ------
+    ImageError
+        Values could change, there are none, or some are NaN or infinite.
+    """
+    if image.size == 0:
+        raise ImageError(f"has no pixels (shape {image.shape})")
+    source = pixel_type(image.dtype)
+    if not np.can_cast(source, dtype, "safe"):
+        raise ImageError(
+            f"has {source} pixels, which do not fit the run's {dtype}; set load.dtype to "
+            f"{np.promote_types(source, dtype)}"
+        )
+    if source.kind == "f":
+        bad = image.size - np.count_nonzero(np.isfinite(image))
+        if bad:
+            raise ImageError(f"{bad} of {image.size} pixels are NaN or infinite")
+    return np.ascontiguousarray(image, dtype)
+
+
+def cut_window(image: NDArray[Any], window: Window | None) -> NDArray[Any]:
+    """Rows and columns of a window; `ImageError` if it does not lie in the image."""
+    if window is None:
+        return image
+    r0, c0, r1, c1 = window
+    h, w = image.shape[1:]
+    if not (0 <= r0 < r1 <= h and 0 <= c0 < c1 <= w):
+        raise ImageError(f"is {h} x {w} pixels, which does not hold the window {tuple(window)}")
+    return image[:, r0:r1, c0:c1]
+
+
+def wanted_channels(channels: Sequence[int] | None, available: int) -> list[int]:
+    """The channels asked for; `ImageError` if the image has not got them."""
+    if channels is None:
+        return list(range(available))
+    missing = [c for c in channels if not 0 <= c < available]
+    if missing:
+        raise ImageError(
+            f"has {available} channel{'s' if available != 1 else ''}, so none with index "
+            f"{', '.join(map(str, missing))}"
+        )
+    return list(channels)

@@ -1,0 +1,50 @@
+"""A bug on one rank, in any stage, ends the job at once with that rank's traceback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cells import copy_cells, jurkat_files, write_config
+from launch import launch
+
+PROGRAM = Path(__file__).with_name("faulty.py")
+FILTER = "filter: {name: quantile, statistic: sum, channel: PI, lower: 0.2, upper: 0.9}\n"
+
+
+@pytest.fixture(scope="module")
+def cells(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_cells(jurkat_files(shared_dir, 24), tmp_path_factory.mktemp("cells"))
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize(
+    ("where", "rank"),
+    [
+        ("scip_mpi.run:find_images", 0),
+        ("scip_mpi.run:build_stages", 2),
+        ("scip_mpi.parallel.manager:Manager._answer", 0),
+        ("scip_mpi.loaders.multiframe_tiff:read", 1),
+        ("scip_mpi.run:segment", 3),
+        ("scip_mpi.pipeline:measure_statistic", 1),
+        ("scip_mpi.run:number_rows", 2),
+        ("scip_mpi.results.publish:create_table", 0),
+        ("scip_mpi.run:open_writer", 1),
+        ("scip_mpi.run:compute", 1),
+        ("scip_mpi.results.publish:put_rows", 0),
+        ("scip_mpi.results.publish:finish", 0),
+    ],
+)
+@pytest.mark.parametrize("segmenters", [0, 2])
+def test_a_bug_on_one_rank_ends_the_job(
+    where: str, rank: int, segmenters: int, cells: Path, tmp_path: Path
+) -> None:
+    if segmenters and where.endswith(("put_rows", "compute", "run:segment")):
+        # With ranks 0 and 1 segmenting, ranks 2 and 3 compute.
+        rank = 1 if where.endswith("segment") else 2
+    extra = FILTER + f"resources: {{segmenters: {segmenters}, chunk_size: 2}}\n"
+    config = write_config(tmp_path / "scip.yml", extra)
+    done = launch([PROGRAM, where, rank, "run", config, cells, "-o", tmp_path / "out"], 4)
+    assert done.returncode == 1, done.stderr
+    assert f"[rank {rank} of 4] ValueError: fault in {where}" in done.stderr
+    assert not (tmp_path / "out" / "features.h5ad").exists()
