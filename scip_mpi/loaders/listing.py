@@ -226,9 +226,7 @@ def select(
         name: [m[name] for m in hits] for name in pattern.groupindex
     }
     named = values.pop("group", [None] * len(rows))
-    groups = factorize(
-        [p if g is None else g for g, p in zip(named, kept.parents, strict=True)]
-    )
+    groups = factorize([p if g is None else g for g, p in zip(named, kept.parents, strict=True)])
     skipped = len(matches) - len(rows)
     return kept, {name: factorize(v) for name, v in values.items()}, groups, skipped
 
