@@ -7,8 +7,12 @@ that ``load.kwargs`` accepts.
     probe(path, index) -> ImageInfo                       shape and type, no pixels
     read(references, channels, dtype, window=None, z=None, t=None) -> (ImageBatch, failures)
 
-``discover`` and ``probe`` raise `UserError` for what the user must mend; nothing raises through a
-batch: an image that cannot be read is a `Failure`, and the batch holds the others.
+``channels`` are indices into the file's channels, None for all. ``dtype`` is the pixel type of the
+run: an image whose type fits into it is converted, another is a failure.
+
+``discover`` and ``probe`` raise `UserError` for what the user must mend, ``probe`` for an image that
+cannot be read too. Nothing raises through a batch: an image that cannot be read is a `Failure`, and
+the batch holds the others.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from numpy.typing import NDArray
 
 from scip_mpi.batches import Int64Array
 
+# (min row, min column, max row, max column) of a part of an image, ends exclusive.
 Window = tuple[int, int, int, int]
 
 
@@ -94,6 +99,8 @@ class Catalog:
         Names of the groups, sorted.
     metadata : dict of str to (codes, categories)
         A categorical per metadata column (named groups of the regex); -1 is missing.
+    numbers : dict of str to ndarray of int64, shape (n,)
+        Metadata columns of numbers; -1 is missing.
     sizes, mtimes : ndarray of int64, shape (files,)
         Bytes and modification time (ns) of each file, for the run's fingerprint.
     skipped : int
@@ -111,6 +118,7 @@ class Catalog:
     mtimes: Int64Array
     skipped: int = 0
     notes: list[str] = field(default_factory=list)
+    numbers: dict[str, Int64Array] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.file)

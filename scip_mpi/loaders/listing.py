@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -181,11 +181,20 @@ def _facts(entry: os.DirEntry[str], name: str) -> list[tuple[str, int, int]]:
 
 
 def select(
-    listing: Listing, regex: str | None, reserved: Iterable[str] = ()
+    listing: Listing, regex: str | None, reserved: Mapping[str, str]
 ) -> tuple[Listing, dict[str, Categorical], Categorical, int]:
     """Keep the files whose path matches, and turn the named groups into columns.
 
     The pattern is searched for anywhere in the path as opened, with forward slashes.
+
+    Parameters
+    ----------
+    listing : Listing
+        All files found.
+    regex : str or None
+        The pattern; None takes every file.
+    reserved : mapping of str to str
+        Names that a group cannot have in this format, and why.
 
     Returns
     -------
@@ -201,7 +210,7 @@ def select(
     Raises
     ------
     UserError
-        The pattern is no regular expression, names a ``reserved`` column, or matches nothing.
+        The pattern is no regular expression, has a ``reserved`` group, or matches nothing.
     """
     if regex is None:
         return listing, {}, factorize(listing.parents), 0
@@ -209,9 +218,9 @@ def select(
         pattern = re.compile(regex)
     except (re.error, TypeError) as error:
         raise UserError(f"load.kwargs.regex is no regular expression: {error}") from None
-    for name in reserved:
+    for name, why in reserved.items():
         if name in pattern.groupindex:
-            raise UserError(f"load.kwargs.regex: a group cannot be called {name!r} in this format")
+            raise UserError(f"load.kwargs.regex: a group cannot be called {name!r} here: {why}")
     search = pattern.search
     matches = [search(f.replace(os.sep, "/")) for f in listing.files]
     hits = [m for m in matches if m is not None]

@@ -31,6 +31,10 @@ from scip_mpi.loaders.gather import (
 from scip_mpi.loaders.listing import list_images, select, shown
 
 SUFFIXES = (".tif", ".tiff")
+RESERVED = {
+    "channel": "each file of multiframe_tiff holds all channels of its image; use load.format: "
+    "tiff for one file per channel"
+}
 # Files above this are not read whole for the sake of a few of their pages.
 WHOLE_FILE = 256 << 20
 # A broken header may promise any size: a compressed page is believed up to the first bound, and
@@ -65,12 +69,7 @@ def discover(paths: Sequence[str], *, regex: str | None = None) -> Catalog:
         Nothing was found, a path cannot be read, ids repeat, or the pattern is wrong.
     """
     listing = list_images(paths, _is_image, "*.tif or *.tiff files")
-    if regex is not None and "(?P<channel>" in regex:
-        raise UserError(
-            "load.kwargs.regex: multiframe_tiff has no group called 'channel', since each file "
-            "holds all channels of its image; use load.format: tiff for one file per channel"
-        )
-    kept, metadata, (group, groups), skipped = select(listing, regex)
+    kept, metadata, (group, groups), skipped = select(listing, regex, RESERVED)
     n = len(kept.files)
     return Catalog(
         files=kept.files,
@@ -216,7 +215,7 @@ def _decode_any(path: str, channels: Sequence[int] | None) -> NDArray[Any]:
                         f"{page.imagewidth} pixels takes {page.nbytes:,} bytes, the file has "
                         f"{size:,}"
                     )
-                decoded = {plane.page: page.asarray()}
+                decoded = {plane.page: page.asarray(maxworkers=1)}
             pixels = decoded[plane.page]
             if plane.axis is not None:
                 pixels = np.take(pixels, plane.sample, axis=plane.axis)

@@ -1,0 +1,362 @@
+"""SCIP's zarr layout: a folder per array of images of differing sizes (``zarr``).
+
+A version 2 array of one dimension whose items are flat arrays of pixels (numcodecs' VLenArray);
+``.zattrs`` holds ``shape``, the (C, H, W) of each image, and ``object_number``. zarr-python 3 does
+not open such arrays, so the chunk files are read here, with numcodecs to decompress them. A chunk
+holds many images and can only be decompressed whole: images of a chunk are best read together.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scip_mpi.batches import ImageBatch, Int64Array, offsets_of
+from scip_mpi.errors import UserError
+from scip_mpi.loaders.contract import Catalog, Failure, ImageInfo, References, Window
+from scip_mpi.loaders.gather import (
+    ImageError,
+    describe,
+    gather,
+    pixel_type,
+    wanted_channels,
+)
+from scip_mpi.loaders.listing import Listing, list_images, select, shown
+
+# Codecs whose data cannot make this program run anything, unlike those that unpickle.
+COMPRESSORS = frozenset(["blosc", "zlib", "gzip", "bz2", "lzma", "lz4", "zstd"])
+COLUMNS = ("path", "zarr_idx", "object_number")
+RESERVED = {name: "the zarr format has a column of that name already" for name in COLUMNS}
+
+
+@dataclass(frozen=True)
+class ZarrArray:
+    """What the two JSON files of an array say.
+
+    Attributes
+    ----------
+    path : str
+        The folder.
+    chunk : int
+        Images of a chunk.
+    dtype : dtype
+        Pixel type, in the file's byte order.
+    compressor : dict or None
+        Configuration of the codec.
+    shapes : ndarray of int64, shape (n, 3)
+        (C, H, W) of each image.
+    object_number : ndarray of int64, shape (n,)
+        -1 where there is none.
+    """
+
+    path: str
+    chunk: int
+    dtype: np.dtype[Any]
+    compressor: dict[str, Any] | None
+    shapes: Int64Array
+    object_number: Int64Array
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+
+def discover(paths: Sequence[str], *, regex: str | None = None) -> Catalog:
+    """List the images of zarr arrays.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Arrays (``*.zarr`` folders), or folders that are searched recursively for them.
+    regex : str, optional
+        Searched for in each array's path; an array that does not match is left out. The named
+        group ``group`` is its images' group (otherwise its folder's name is), others become
+        metadata.
+
+    Raises
+    ------
+    UserError
+        Nothing was found, a path cannot be read, an array is not in SCIP's layout, ids repeat, the
+        pattern is wrong, or numcodecs is not installed.
+    """
+    _numcodecs()
+    listing = list_images(paths, _is_image, "*.zarr folders")
+    kept, columns, (group, groups), skipped = select(listing, regex, RESERVED)
+    arrays = [_described(path) for path in kept.files]
+    counts = np.array([len(a) for a in arrays], np.int64)
+    if not counts.sum():
+        raise UserError(f"{shown(kept.files[0])} holds no images")
+    file = np.repeat(np.arange(len(arrays)), counts)
+    within = np.arange(len(file)) - np.repeat(offsets_of(counts)[:-1], counts)
+    sizes, mtimes = _sizes(kept)
+    return Catalog(
+        files=kept.files,
+        names=kept.names,
+        file=file,
+        within=within,
+        group=group[file],
+        groups=groups,
+        metadata={
+            "path": (file.astype(np.int32), kept.files),
+            **{name: (codes[file], values) for name, (codes, values) in columns.items()},
+        },
+        sizes=sizes,
+        mtimes=mtimes,
+        skipped=skipped,
+        numbers={
+            "zarr_idx": within,
+            "object_number": np.concatenate([a.object_number for a in arrays]),
+        },
+    )
+
+
+def _is_image(path: str, folder: bool) -> bool:
+    return folder and (
+        path.rstrip(os.sep).lower().endswith(".zarr")
+        or os.path.exists(os.path.join(path, ".zarray"))
+    )
+
+
+def _sizes(listing: Listing) -> tuple[Int64Array, Int64Array]:
+    """Bytes and latest modification of the files in each folder."""
+    table = []
+    for path in listing.files:
+        with os.scandir(path) as entries:
+            facts = [e.stat() for e in entries]
+        table.append((sum(f.st_size for f in facts), max(f.st_mtime_ns for f in facts)))
+    sizes, mtimes = np.array(table, np.int64).reshape(-1, 2).T
+    return sizes.copy(), mtimes.copy()
+
+
+def probe(path: str, index: int) -> ImageInfo:
+    """Shape and type of an image.
+
+    Raises
+    ------
+    UserError
+        The array cannot be read.
+    """
+    array = _described(path)
+    c, h, w = (int(n) for n in array.shapes[index])
+    return ImageInfo((c, h, w), pixel_type(array.dtype))
+
+
+def read(
+    references: References,
+    channels: Sequence[int] | None,
+    dtype: np.dtype[Any],
+    window: Window | None = None,
+    z: int | None = None,
+    t: int | None = None,
+) -> tuple[ImageBatch, list[Failure]]:
+    """Read images; those that cannot be are failures. Each chunk is decompressed once.
+
+    Parameters
+    ----------
+    references : References
+        The images; those of a chunk one after the other.
+    channels : sequence of int or None
+        Channels wanted; None for all.
+    dtype : dtype
+        Pixel type of the run; images of a type that does not fit into it are failures.
+    window : (min row, min column, max row, max column), optional
+        Part of each image to keep, ends exclusive.
+    z, t : None
+        The format has neither.
+
+    Raises
+    ------
+    UserError
+        ``z`` or ``t`` was given, or numcodecs is not installed.
+    """
+    if z is not None or t is not None:
+        raise UserError("images in SCIP's zarr layout have neither z nor t")
+    blosc = _numcodecs().blosc
+    threads = blosc.use_threads
+    # One rank per core: blosc's own threads would be more than there are cores.
+    blosc.use_threads = False
+    try:
+        return gather(references, _Reader().image, channels, dtype, window)
+    finally:
+        blosc.use_threads = threads
+
+
+class _Reader:
+    """Images by path and index, with the array and the chunk of the last one at hand."""
+
+    def __init__(self) -> None:
+        self.path: str | None = None
+        self.array: ZarrArray | ImageError
+        self.number = -1
+        self.items: list[bytes | memoryview] | Exception
+
+    def image(self, path: str, index: int, channels: Sequence[int] | None) -> NDArray[Any]:
+        """Chosen channels of one image; raises for its chunk's fault each time it is asked for."""
+        if path != self.path:
+            self.path, self.number = path, -1
+            try:
+                self.array = describe_array(path)
+            except ImageError as error:
+                self.array = error
+        array = self.array
+        if isinstance(array, ImageError):
+            raise array
+        if not 0 <= index < len(array):
+            raise ImageError(f"holds {len(array)} images, so none with index {index}")
+        number, at = divmod(index, array.chunk)
+        if number != self.number:
+            self.number = number
+            try:
+                self.items = read_chunk(array, number)
+            except Exception as error:  # kept, so that a broken chunk is decoded once as well
+                self.items = error
+        if isinstance(self.items, Exception):
+            raise self.items
+        shape = tuple(int(n) for n in array.shapes[index])
+        item = self.items[at]
+        if len(item) != int(np.prod(shape)) * array.dtype.itemsize:
+            raise ImageError(
+                f"image {index} has {len(item) // array.dtype.itemsize} pixels, its shape {shape} "
+                "in .zattrs has another number"
+            )
+        pixels = np.frombuffer(item, array.dtype).reshape(shape)
+        return pixels[wanted_channels(channels, shape[0])]
+
+
+def read_chunk(array: ZarrArray, number: int) -> list[bytes | memoryview]:
+    """Bytes of each image of a chunk.
+
+    Raises
+    ------
+    ImageError
+        The chunk is missing, truncated or corrupt.
+    """
+    where = f"chunk {number}"
+    try:
+        with open(os.path.join(array.path, str(number)), "rb") as stream:
+            data = stream.read()
+    except FileNotFoundError:
+        raise ImageError(f"{where} is missing") from None
+    first = number * array.chunk
+    shapes = array.shapes[first : first + array.chunk]
+    pixels = int(shapes.prod(axis=1).sum())
+    expected = pixels * array.dtype.itemsize + 4 * (array.chunk + 1)
+    try:
+        return split_items(_decompress(array.compressor, data, expected))[: len(shapes)]
+    except Exception as error:  # codecs raise whatever they like
+        raise ImageError(
+            f"{where} is truncated or corrupt: {describe(error, array.path)}"
+        ) from None
+
+
+def _decompress(compressor: dict[str, Any] | None, data: bytes, expected: int) -> memoryview:
+    if compressor is None:
+        return memoryview(data)
+    if compressor["id"] == "blosc":
+        # blosc trusts its header: lengths that do not agree would be read beyond the data.
+        if len(data) < 16:
+            raise ImageError(f"it has {len(data)} bytes")
+        nbytes, _, cbytes = struct.unpack_from("<3I", data, 4)
+        if cbytes != len(data) or nbytes > expected:
+            raise ImageError(
+                f"it has {len(data)} bytes for {nbytes}, its header and .zattrs say {cbytes} for "
+                f"{expected}"
+            )
+    codec = _numcodecs().get_codec(dict(compressor))
+    return memoryview(codec.decode(data)).cast("B")
+
+
+def split_items(buffer: memoryview) -> list[bytes | memoryview]:
+    """Items of a VLenArray chunk: their number, then each item's length and bytes (all uint32)."""
+    (count,) = struct.unpack_from("<I", buffer, 0)
+    items: list[bytes | memoryview] = []
+    at = 4
+    for _ in range(count):
+        (size,) = struct.unpack_from("<I", buffer, at)
+        at += 4
+        if at + size > len(buffer):
+            raise ImageError("an item ends beyond the data")
+        items.append(buffer[at : at + size])
+        at += size
+    return items
+
+
+def _described(path: str) -> ZarrArray:
+    try:
+        return describe_array(path)
+    except ImageError as error:
+        raise UserError(f"{shown(path)}: {error}") from None
+
+
+def describe_array(path: str) -> ZarrArray:
+    """Read ``.zarray`` and ``.zattrs`` of a folder.
+
+    Raises
+    ------
+    ImageError
+        They are missing, broken, or describe something else than SCIP's layout.
+    """
+    if os.path.exists(os.path.join(path, "zarr.json")):
+        raise ImageError("is a zarr version 3 store; this format reads SCIP's version 2 arrays")
+    if os.path.exists(os.path.join(path, ".zgroup")):
+        raise ImageError("is a zarr group (OME-Zarr perhaps); this format reads SCIP's arrays")
+    head = _json(path, ".zarray")
+    filters = head.get("filters") or []
+    kinds = [f.get("id") for f in filters]
+    if head.get("dtype") != "|O" or len(head.get("shape", ())) != 1 or kinds != ["vlen-array"]:
+        raise ImageError(
+            "is not SCIP's layout, an array of one dimension whose items are flat arrays "
+            f"(dtype |O, filter vlen-array): dtype {head.get('dtype')}, shape {head.get('shape')}, "
+            f"filters {kinds}"
+        )
+    compressor = head.get("compressor")
+    if compressor is not None and compressor.get("id") not in COMPRESSORS:
+        raise ImageError(
+            f"has compressor {compressor.get('id')!r}; known are {', '.join(sorted(COMPRESSORS))}"
+        )
+    n = int(head["shape"][0])
+    attributes = _json(path, ".zattrs")
+    try:
+        dtype = np.dtype(filters[0]["dtype"])
+        pixel_type(dtype)
+        chunk = int(head["chunks"][0])
+        shapes = np.array(attributes["shape"], np.int64).reshape(-1, 3)
+        numbers = np.array(attributes.get("object_number", [-1] * n), np.int64)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ImageError(f".zarray or .zattrs are not as SCIP writes them ({error!r})") from None
+    if len(shapes) != n or numbers.shape != (n,) or chunk < 1 or (n and shapes.min() < 1):
+        raise ImageError(
+            f".zarray has {n} images in chunks of {chunk}, .zattrs has {len(shapes)} shapes and "
+            f"{numbers.size} object numbers"
+        )
+    return ZarrArray(path, chunk, dtype, compressor, shapes, numbers)
+
+
+def _json(path: str, name: str) -> dict[str, Any]:
+    try:
+        with open(os.path.join(path, name), "rb") as stream:
+            value = json.load(stream)
+    except OSError as error:
+        raise ImageError(f"its {name} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ImageError(f"its {name} is no JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ImageError(f"its {name} is no JSON object")
+    return value
+
+
+def _numcodecs() -> Any:
+    try:
+        import numcodecs
+        import numcodecs.blosc
+    except ImportError:
+        raise UserError(
+            "load.format zarr needs the package numcodecs: pip install scip_mpi[zarr]"
+        ) from None
+    return numcodecs
