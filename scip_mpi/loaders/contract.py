@@ -10,9 +10,9 @@ that ``load.kwargs`` accepts.
 ``channels`` are indices into the file's channels, None for all. ``dtype`` is the pixel type of the
 run: an image whose type fits into it is converted, another is a failure.
 
-``discover`` and ``probe`` raise `UserError` for what the user must mend, ``probe`` for an image that
-cannot be read too. Nothing raises through a batch: an image that cannot be read is a `Failure`, and
-the batch holds the others.
+``discover`` and ``probe`` raise `UserError` for what the user must mend, ``probe`` for an image
+that cannot be read too. Nothing raises through a batch: an image that cannot be read is a
+`Failure`, and the batch holds the others.
 """
 
 from __future__ import annotations

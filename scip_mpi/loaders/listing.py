@@ -95,7 +95,7 @@ def list_images(paths: Sequence[str], is_image: IsImage, kind: str) -> Listing:
         folder = os.path.basename(os.path.dirname(absolute) if alone else absolute)
         base = os.path.realpath(given)
         for name, size, mtime in found:
-            files.append(os.path.join(given, name) if name else given)
+            files.append(os.path.join(given, name) if name else given.rstrip(os.sep))
             names.append(name.replace(os.sep, "/") or os.path.basename(absolute))
             parents.append(name.rsplit(os.sep, 2)[-2] if os.sep in name else folder)
             facts.append((size, mtime))

@@ -327,7 +327,8 @@ def describe_array(path: str) -> ZarrArray:
         pixel_type(dtype)
         chunk = int(head["chunks"][0])
         shapes = np.array(attributes["shape"], np.int64).reshape(-1, 3)
-        numbers = np.array(attributes.get("object_number", [-1] * n), np.int64)
+        known = attributes.get("object_number")
+        numbers = np.full(len(shapes), -1) if known is None else np.array(known, np.int64)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ImageError(f".zarray or .zattrs are not as SCIP writes them ({error!r})") from None
     if len(shapes) != n or numbers.shape != (n,) or chunk < 1 or (n and shapes.min() < 1):
