@@ -70,7 +70,8 @@ def run(
     Exit codes: 0 done; 2 usage, config or input error, before any work; 3 done, but some images
     failed and --strict was given; 75 stopped on a signal; 1 anything else.
     """
-    from scip_mpi.run import Request, start
+    from scip_mpi.job import Request
+    from scip_mpi.run import start
 
     sys.exit(start(Request(config, list(paths), out, overwrite, strict, writer, quiet)))
 

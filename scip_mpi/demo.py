@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from scip_mpi import simulation
+from scip_mpi.job import Request, agree
 from scip_mpi.parallel.guard import abort_guard
 from scip_mpi.parallel.world import enter
-from scip_mpi.run import Request, agree, conclude, run
+from scip_mpi.run import conclude, run
 
 
 def start(out: Path, number: int, quiet: bool) -> int:

@@ -90,6 +90,8 @@ class Survivors:
         Per chunk held, the row of its first object that has one.
     total : int
         Rows of the table.
+    readable : int
+        Images that could be read.
     decision : Decision, optional
         The filter's bounds and counts.
     """
@@ -98,6 +100,7 @@ class Survivors:
     rows: dict[int, BoolArray]
     start: dict[int, int]
     total: int
+    readable: int
     decision: Decision | None
 
 
@@ -121,18 +124,21 @@ def number_rows(
     """
     keep: dict[int, BoolArray] = {}
     rows: dict[int, BoolArray] = {}
-    counts = np.zeros(len(bounds) - 1, np.int64)
+    # One more place at the end, for the images that could be read.
+    counts = np.zeros(len(bounds), np.int64)
     at = 0
     for lo in holdings.chunks():
         m = len(holdings.records[lo].image)
         keep[lo] = np.ones(m, bool) if decision is None else decision.keep[at : at + m]
         rows[lo] = keep[lo] if drop else np.ones(m, bool)
         counts[np.searchsorted(bounds, lo)] = rows[lo].sum()
+        counts[-1] += (holdings.records[lo].found >= 0).sum()
         at += m
     counts = allreduce(counts)
+    counts, readable = counts[:-1], int(counts[-1])
     starts = np.cumsum(counts) - counts
     start = {lo: int(starts[np.searchsorted(bounds, lo)]) for lo in keep}
-    return Survivors(keep, rows, start, int(counts.sum()), decision)
+    return Survivors(keep, rows, start, int(counts.sum()), readable, decision)
 
 
 @dataclass(frozen=True)

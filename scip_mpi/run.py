@@ -5,23 +5,22 @@ images --> segment --> measure --> [dataset-wide reduction] --> filter --> featu
 
 from __future__ import annotations
 
+import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from scip_mpi import registry
+from scip_mpi import publish, registry
 from scip_mpi.batches import Scratch, from_buffer, to_buffer
 from scip_mpi.checkpoint.ledger import Ledger, State
 from scip_mpi.config import read_config
-from scip_mpi.errors import FAILED, STOPPED, USAGE, UserError
+from scip_mpi.errors import USAGE, UserError
 from scip_mpi.holdings import Holdings, Survivors, Tally, merge, number_rows, tally
-from scip_mpi.loaders.contract import Catalog, Failure, References
+from scip_mpi.job import EndedEarly, Job, Outcome, Request, agree
+from scip_mpi.loaders.contract import Catalog, References
 from scip_mpi.memory import MemoryAccount
 from scip_mpi.parallel.guard import GuardedThread, abort_guard
 from scip_mpi.parallel.link import Port
@@ -29,50 +28,14 @@ from scip_mpi.parallel.manager import Manager
 from scip_mpi.parallel.roles import Role, Sight
 from scip_mpi.parallel.workers import Desk, Measured, first_pass, second_pass
 from scip_mpi.parallel.world import World, enter
-from scip_mpi.pipeline import Segmented, Stages, compute, segment
+from scip_mpi.pipeline import Segmented, compute, segment
 from scip_mpi.plan import Plan, find_images, make_plan
-from scip_mpi.progress import Progress, Silent, open_progress
-from scip_mpi.results import publish
+from scip_mpi.progress import Silent, open_progress
 from scip_mpi.results.folder import Claim, claim
-from scip_mpi.results.writers import open_writer
 from scip_mpi.stages import build_stages, warm_up
 from scip_mpi.store import MaskStore
-from scip_mpi.timers import StopFlag, Timers
 
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What was asked for on the command line."""
-
-    config: Path
-    paths: list[str]
-    out: Path
-    overwrite: bool = False
-    strict: bool = False
-    writer: str = "auto"
-    quiet: bool = False
-
-
-@dataclass
-class Job:
-    """What a rank works with from beginning to end; ``catalog`` and ``claim`` on rank 0 only."""
-
-    world: World
-    request: Request
-    plan: Plan
-    stages: Stages
-    progress: Progress
-    catalog: Catalog | None
-    claim: Claim | None
-    timers: Timers = field(default_factory=Timers)
-    stop: StopFlag = field(default_factory=StopFlag)
-    started: float = field(default_factory=time.time)
-
-
-class EndedEarly(Exception):
-    """Every rank has left the run: a signal came, or an image failed under `on_error: abort`."""
+NOTHING = np.empty(0, np.uint8)
 
 
 def run(world: World, request: Request) -> int:
@@ -87,9 +50,12 @@ def run(world: World, request: Request) -> int:
     try:
         holdings = segment_and_measure(job)
         survivors = decide(job, holdings)
-        table = publish.create_table(job, gather_tally(job, holdings, survivors), survivors.total)
+        found = gather_tally(job, holdings, survivors)
+        if survivors.readable == 0:
+            return publish.nothing_readable(job, found)
+        table = publish.create_table(job, found, survivors)
         outcome = compute_and_write(job, holdings, survivors, table)
-        return publish.finish(job, table, outcome)
+        return publish.finish(job, found, table, survivors, outcome)
     except EndedEarly as reason:
         return publish.give_up(job, str(reason))
     finally:
@@ -144,7 +110,7 @@ def segment_and_measure(job: Job) -> Holdings:
 
     def keep(record: Segmented, pixels: Any) -> Measured:
         holdings.add(record, pixels)
-        return _summary(record, b"")
+        return _summary(record, NOTHING)
 
     def one(references: References) -> Measured:
         record, pixels = segment(job.stages, references, timers)
@@ -195,22 +161,13 @@ def gather_tally(job: Job, holdings: Holdings, survivors: Survivors) -> Tally | 
     return None if gathered is None else merge(gathered)
 
 
-@dataclass
-class Outcome:
-    """What a rank has to say after the second pass."""
-
-    rows: int = 0
-    failures: list[Failure] = field(default_factory=list)
-    overflows: int = 0
-
-
 def compute_and_write(
     job: Job, holdings: Holdings, survivors: Survivors, table: publish.Table
 ) -> Outcome:
     """Second pass: features of the survivors, each row straight to its place in the table."""
     outcome, scratch = Outcome(), Scratch()
     desk = _desk(job)
-    writer = open_writer(table.writer, table.partial, table.layout, job.world)
+    writer = publish.open_writer(job, table)
 
     def one(lo: int) -> Measured:
         chosen = np.flatnonzero(survivors.rows[lo])
@@ -231,7 +188,7 @@ def compute_and_write(
         holdings.store.drop(lo)
         outcome.rows += len(chosen)
         outcome.failures += rows.failures
-        return Measured(lo, len(record.found), len(chosen), len(rows.failures), b"")
+        return Measured(lo, len(record.found), len(chosen), len(rows.failures), NOTHING)
 
     ledger = Ledger(job.plan.bounds)
     total = job.plan.images
@@ -259,24 +216,9 @@ def conclude(world: World, job: Callable[[], int]) -> int:
     except UserError as error:
         code = USAGE
         if world.rank == 0:
-            Silent().say("")
-            _complain(str(error))
+            sys.stderr.write(f"scip_mpi: {error}\n")
     world.close()
     return code
-
-
-def agree(world: World, make: Callable[[], T]) -> T:
-    """Rank 0 makes something for all; what the user must mend is raised on every rank alike."""
-    value: Any = None
-    if world.rank == 0:
-        try:
-            value = make()
-        except UserError as error:
-            value = UserError(str(error))
-    value = world.bcast(value)
-    if isinstance(value, UserError):
-        raise value
-    return value
 
 
 @contextmanager
@@ -326,13 +268,3 @@ def _summary(record: Segmented, body: Any) -> Measured:
     lo, hi = record.span.tolist()
     failed = int((record.found < 0).sum())
     return Measured(lo, hi - lo, len(record.statistic), failed, body)
-
-
-def _complain(text: str) -> None:
-    import sys
-
-    sys.stderr.write(f"scip_mpi: {text}\n")
-    sys.stderr.flush()
-
-
-__all__ = ["FAILED", "STOPPED", "Request", "agree", "conclude", "run", "start"]

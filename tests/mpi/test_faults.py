@@ -28,11 +28,11 @@ def cells(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("scip_mpi.run:segment", 3),
         ("scip_mpi.pipeline:measure_statistic", 1),
         ("scip_mpi.run:number_rows", 2),
-        ("scip_mpi.results.publish:create_table", 0),
-        ("scip_mpi.run:open_writer", 1),
+        ("scip_mpi.publish:create_table", 0),
+        ("scip_mpi.publish:open_writer", 1),
         ("scip_mpi.run:compute", 1),
-        ("scip_mpi.results.publish:put_rows", 0),
-        ("scip_mpi.results.publish:finish", 0),
+        ("scip_mpi.publish:put_rows", 0),
+        ("scip_mpi.publish:finish", 0),
     ],
 )
 @pytest.mark.parametrize("segmenters", [0, 2])

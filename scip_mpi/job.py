@@ -1,0 +1,76 @@
+"""A run as each rank sees it: what was asked for, the plan, and what it works with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from scip_mpi.errors import UserError
+from scip_mpi.loaders.contract import Catalog, Failure
+from scip_mpi.parallel.world import World
+from scip_mpi.pipeline import Stages
+from scip_mpi.plan import Plan
+from scip_mpi.progress import Progress
+from scip_mpi.results.folder import Claim
+from scip_mpi.timers import StopFlag, Timers
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for on the command line."""
+
+    config: Path
+    paths: list[str]
+    out: Path
+    overwrite: bool = False
+    strict: bool = False
+    writer: str = "auto"
+    quiet: bool = False
+
+
+@dataclass
+class Job:
+    """What a rank works with from beginning to end; ``catalog`` and ``claim`` on rank 0 only."""
+
+    world: World
+    request: Request
+    plan: Plan
+    stages: Stages
+    progress: Progress
+    catalog: Catalog | None
+    claim: Claim | None
+    timers: Timers = field(default_factory=Timers)
+    stop: StopFlag = field(default_factory=StopFlag)
+    started: float = field(default_factory=time.time)
+
+
+@dataclass
+class Outcome:
+    """What a rank has to say after the second pass."""
+
+    rows: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    overflows: int = 0
+
+
+class EndedEarly(Exception):
+    """Every rank has left the run: a signal came, or an image failed under `on_error: abort`."""
+
+
+def agree(world: World, make: Callable[[], T]) -> T:
+    """Rank 0 makes something for all; what the user must mend is raised on every rank alike."""
+    value: Any = None
+    if world.rank == 0:
+        try:
+            value = make()
+        except UserError as error:
+            value = UserError(str(error))
+    value = world.bcast(value)
+    if isinstance(value, UserError):
+        raise value
+    return value
