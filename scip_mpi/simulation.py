@@ -27,6 +27,8 @@ BRIGHT_FIELDS = frozenset(["BF1", "BF2"])
 SMALLEST, LARGEST, WHITE = 48, 72, 4095
 BACKGROUND = 1900.0
 DARK = 30.0
+# Every antibody sticks a little to every cell.
+UNSPECIFIC = 15.0
 # Variance of the noise: camera's reading noise, and photons at so many grey levels each.
 READ_NOISE = 4.0
 GAIN = 0.25
@@ -141,11 +143,13 @@ def cell(seed: int, number: int, channels: int = 12) -> tuple[NDArray[np.uint16]
     contrast = _bright_field(rng, kind, outline, inside)
     scatter = _scatter(rng, kind, outline, inside)
     membrane = np.exp(-np.square((outline.outside + 1.2) / 1.5)) + 0.22 * inside
+    clusters = ndimage.gaussian_filter(rng.standard_normal(shape, np.float32), 1.5)
+    membrane *= np.clip(1 + 1.5 * clusters, 0.2, None)
     auto = rng.uniform(15, 35)
     signals = np.empty((len(CHANNELS), *shape), np.float32)
     for c, channel in enumerate(CHANNELS):
         # Drawn for every channel, so that one channel's cell does not depend on the others.
-        level, phase, wobble = rng.lognormal(0, 0.3), rng.uniform(0, 2 * np.pi), rng.uniform(0, 1)
+        level, phase, wobble = rng.lognormal(0, 0.4), rng.uniform(0, 2 * np.pi), rng.uniform(0, 1)
         if channel in BRIGHT_FIELDS:
             strength = 1.0 if channel == "BF1" else 0.85
             signals[c] = BACKGROUND * (1 + strength * contrast) * (0.97 + 0.06 * wobble)
@@ -153,7 +157,7 @@ def cell(seed: int, number: int, channels: int = 12) -> tuple[NDArray[np.uint16]
             signals[c] = DARK + scatter * level
         else:
             patches = 1 + 0.35 * wobble * np.cos(2 * outline.angle + phase)
-            bright = kind.markers.get(channel, 0.0) * level
+            bright = (UNSPECIFIC + kind.markers.get(channel, 0.0)) * level
             signals[c] = DARK + auto * inside + bright * membrane * patches
     signals = signals[: len(names)]
     if not in_focus:
@@ -315,7 +319,7 @@ def config_text(channels: int) -> str:
     """A commented config for simulated cells of the first ``channels`` channels."""
     names = CHANNELS[:channels]
     combined = [c for c in ("BF1", "SSC", "BF2") if c in names]
-    smooth = [1 if c in BRIGHT_FIELDS else 0.5 for c in names]
+    smooth = [0.5] * channels
     return f"""\
 # Simulated white blood cells: python -m scip_mpi run scip.yml images -o table
 load:
