@@ -105,7 +105,7 @@ def probe(path: str, index: int) -> ImageInfo:
 
 def _probe(path: str) -> ImageInfo:
     data = _small_file(path)
-    pages = plain_tiff.parse(data) if data else None
+    pages = plain_tiff.parse(data) if data is not None else None
     if pages:
         first = pages[0]
         return ImageInfo((len(pages), first.height, first.width), pixel_type(first.dtype))
@@ -152,8 +152,6 @@ def read(
 def _decode(path: str, index: int, channels: Sequence[int] | None) -> NDArray[Any]:
     data = _small_file(path)
     if data is not None:
-        if not data:
-            raise ImageError("is empty (0 bytes)")
         image = _decode_plain(data, channels)
         if image is not None:
             return image
@@ -161,10 +159,12 @@ def _decode(path: str, index: int, channels: Sequence[int] | None) -> NDArray[An
 
 
 def _small_file(path: str) -> bytes | None:
-    """Contents of a file, None if it is too large to be read whole."""
+    """Contents of a file, None if it is too large to be read whole; `ImageError` if empty."""
     handle = os.open(path, os.O_RDONLY)
     try:
         size = os.fstat(handle).st_size
+        if size == 0:
+            raise ImageError("is empty (0 bytes)")
         if size > WHOLE_FILE:
             return None
         data = os.read(handle, size)
@@ -247,7 +247,8 @@ def _believable(nbytes: int, size: int, compressed: bool) -> bool:
     """Whether a page of so many bytes can be in a file of ``size`` bytes."""
     if compressed:
         return nbytes <= max(BELIEVED_BYTES, BELIEVED_RATIO * size)
-    return nbytes <= size + 8
+    # Pixels of a single bit take a byte each once decoded.
+    return nbytes <= 8 * size
 
 
 def _page_type(page: Any, index: int) -> np.dtype[Any]:
