@@ -72,7 +72,10 @@ def _sample(catalog: Catalog, plan: Plan) -> Iterator[str]:
     shapes, problems = [], []
     for i in chosen.tolist():
         batch, failures = loader.read(
-            catalog.references(i, i + 1), plan.channels, np.dtype(plan.dtype)
+            catalog.references(i, i + 1),
+            plan.channels,
+            np.dtype(plan.dtype),
+            of=plan.sample.shape[0],
         )
         shapes += [tuple(s) for s in batch.shapes.tolist()]
         problems += [f"{catalog.image_names([i])[0]}: {f.error}" for f in failures]

@@ -27,6 +27,8 @@ from scip_mpi.parallel.roles import Roles, Sight, assign_roles
 
 # Raised when a change of the program changes results: part of the fingerprint.
 RESULT_VERSION = 1
+# Images probed, before the images are taken to be no images at all.
+PROBES = 10_000
 # Pixels of a chunk, by the sample image's shape: what a rank reads at once.
 CHUNK_BYTES = 32 << 20
 
@@ -111,14 +113,23 @@ def find_images(config: Config, paths: Sequence[str]) -> Catalog:
     return loader.discover(wanted, **config.load.kwargs)
 
 
-def probe_sample(config: Config, catalog: Catalog, tries: int = 100) -> ImageInfo | None:
-    """Shape and type of the first image that can be probed; None if none of the first can."""
+def probe_sample(config: Config, catalog: Catalog) -> ImageInfo | None:
+    """Shape and type of the first image that can be probed; None if no image can be.
+
+    Raises
+    ------
+    UserError
+        None of the first `PROBES` images can be probed, and there are more.
+    """
     loader = registry.find("loaders", config.load.format)
-    for i in range(min(tries, len(catalog))):
+    problem = ""
+    for i in range(min(PROBES, len(catalog))):
         try:
             return loader.probe(catalog.files[catalog.file[i]], int(catalog.within[i]))
-        except UserError:
-            continue
+        except UserError as error:
+            problem = problem or str(error)
+    if len(catalog) > PROBES:
+        raise UserError(f"none of the first {PROBES:,} images can be read: {problem}")
     return None
 
 
@@ -175,18 +186,24 @@ def chunk_bounds(
     """Bounds of the chunks that ranks are handed, cut by the bytes of their files.
 
     By default about 16 chunks a rank, of 1 to 256 images and some 32 MiB of pixels at most: few
-    enough to be cheap to hand out, enough of them to even out differing costs.
+    enough to be cheap to hand out, enough of them to even out differing costs. A unit of storage
+    (a chunk of an array) is never shared out over two.
     """
     images = len(catalog)
-    per_file = np.bincount(catalog.file, minlength=len(catalog.files))
-    costs = np.maximum(catalog.sizes[catalog.file] // per_file[catalog.file], 1)
     size = config.resources.chunk_size
-    if size is not None:
-        return cut(np.ones(images, np.int64), size)
-    pixels = channels * sample.shape[1] * sample.shape[2] * sample.dtype.itemsize
-    most = max(1, min(256, CHUNK_BYTES // max(pixels, 1)))
-    count = int(np.clip(-(-images // (16 * ranks)), 1, most))
-    return cut(costs, int(np.ceil(costs.mean() * count)))
+    if size is None:
+        per_file = np.bincount(catalog.file, minlength=len(catalog.files))
+        costs = np.maximum(catalog.sizes[catalog.file] // per_file[catalog.file], 1)
+        pixels = channels * sample.shape[1] * sample.shape[2] * sample.dtype.itemsize
+        most = max(1, min(256, CHUNK_BYTES // max(pixels, 1)))
+        count = int(np.clip(-(-images // (16 * ranks)), 1, most))
+        target = int(np.ceil(costs.mean() * count))
+    else:
+        costs, target = np.ones(images, np.int64), size
+    # What can only be read whole is not shared out.
+    starts = np.flatnonzero(np.diff(catalog.unit, prepend=-1))
+    edges = np.append(starts, images)
+    return edges[cut(np.add.reduceat(costs, starts), target)]
 
 
 def default_memory(sights: Sequence[Sight]) -> int:

@@ -34,11 +34,12 @@ from scip_mpi.progress import Silent, open_progress
 from scip_mpi.results.folder import Claim, claim
 from scip_mpi.stages import build_stages, warm_up
 from scip_mpi.store import MaskStore
+from scip_mpi.timers import StopFlag
 
 NOTHING = np.empty(0, np.uint8)
 
 
-def run(world: World, request: Request) -> int:
+def run(world: World, request: Request, stop: StopFlag | None = None) -> int:
     """Do the job on all ranks of a world; returns the exit code that all of them agree on.
 
     Raises
@@ -46,7 +47,7 @@ def run(world: World, request: Request) -> int:
     UserError
         On every rank, before any work: the config, the images or OUT need mending.
     """
-    job = prepare(world, request)
+    job = prepare(world, request, StopFlag() if stop is None else stop)
     try:
         holdings = segment_and_measure(job)
         survivors = decide(job, holdings)
@@ -62,7 +63,7 @@ def run(world: World, request: Request) -> int:
         job.progress.close()
 
 
-def prepare(world: World, request: Request) -> Job:
+def prepare(world: World, request: Request, stop: StopFlag) -> Job:
     """Rank 0 reads the config, claims OUT, lists the images and makes the plan for all."""
     progress = open_progress(request.quiet) if world.rank == 0 else Silent()
     sights = world.gather(Sight(world.node()))
@@ -76,12 +77,14 @@ def prepare(world: World, request: Request) -> Job:
         catalog = find_images(config, request.paths)
         assert sights is not None
         plan = make_plan(config, catalog, sights)
+        # What only the functions themselves can refuse is refused here, before OUT is touched.
+        build_stages(plan)
         claimed = claim(request.out, request.overwrite)
         return plan
 
     plan = agree(world, decide_everything)
     stages = build_stages(plan)
-    job = Job(world, request, plan, stages, progress, catalog, claimed)
+    job = Job(world, request, plan, stages, progress, catalog, claimed, stop=stop)
     for note in plan.notes:
         progress.say(f"note: {note}")
     progress.say(
@@ -205,8 +208,10 @@ def compute_and_write(
 def start(request: Request) -> int:
     """Enter the world that mpiexec or srun made, if any, and run in it under the abort guard."""
     world = enter()
+    stop = StopFlag()
+    stop.listen()
     with abort_guard(world):
-        return conclude(world, lambda: run(world, request))
+        return conclude(world, lambda: run(world, request, stop))
 
 
 def conclude(world: World, job: Callable[[], int]) -> int:

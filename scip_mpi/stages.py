@@ -23,7 +23,7 @@ def build_stages(plan: Plan, xp: Any = np) -> Stages:
     dtype = np.dtype(plan.dtype)
 
     def read(references: References) -> tuple[ImageBatch, list[Failure]]:
-        return loader.read(references, plan.channels, dtype)
+        return loader.read(references, plan.channels, dtype, of=plan.sample.shape[0])
 
     if config.mask is None:
         sets = [MaskSet("", whole, {}, border=False)]

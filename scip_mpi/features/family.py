@@ -117,8 +117,10 @@ class Family:
         if masks is None:
             own = np.ones(batch.pixels.size, np.uint8)
         else:
-            full = [np.broadcast_to(np.asarray(m, bool), im.shape)
-                    for m, im in zip(masks, batch, strict=True)]
+            full = [
+                np.broadcast_to(np.asarray(m, bool), im.shape)
+                for m, im in zip(masks, batch, strict=True)
+            ]
             own = ImageBatch.from_images(full, dtype=np.uint8).pixels
         set_masks = whole_sets(batch, own, combined)
         table = np.full((len(batch), len(self.features(names))), np.nan)
@@ -139,5 +141,3 @@ def whole_sets(
     regions = np.ones((n, channels), np.int64)
     bbox = np.column_stack([np.zeros((n, 2), np.int64), batch.shapes[:, 1:]])
     return SetMasks(own, planes, regions, bbox, np.ones(n, bool))
-
-

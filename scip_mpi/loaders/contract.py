@@ -5,7 +5,8 @@ that ``load.kwargs`` accepts.
 
     discover(paths, *, ...) -> Catalog
     probe(path, index) -> ImageInfo                       shape and type, no pixels
-    read(references, channels, dtype, window=None, z=None, t=None) -> (ImageBatch, failures)
+    read(references, channels, dtype, window=None, z=None, t=None, of=None)
+        -> (ImageBatch, failures)
 
 ``channels`` are indices into the file's channels, None for all. ``dtype`` is the pixel type of the
 run: an image whose type fits into it is converted, another is a failure.
@@ -101,6 +102,9 @@ class Catalog:
         A categorical per metadata column (named groups of the regex); -1 is missing.
     numbers : dict of str to ndarray of int64, shape (n,)
         Metadata columns of numbers; -1 is missing.
+    unit : ndarray of int64, shape (n,)
+        Ascending numbers of what can only be read whole (a file, a chunk of an array): images of
+        one unit are best read together.
     sizes, mtimes : ndarray of int64, shape (files,)
         Bytes and modification time (ns) of each file, for the run's fingerprint.
     skipped : int
@@ -111,6 +115,7 @@ class Catalog:
     names: list[str]
     file: Int64Array
     within: Int64Array
+    unit: Int64Array
     group: NDArray[np.int32]
     groups: list[str]
     metadata: dict[str, tuple[NDArray[np.int32], list[str]]]

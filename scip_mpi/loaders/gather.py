@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ STAGE = "read"
 # Longest message kept of a foreign library's error.
 MESSAGE = 200
 
-# Decode(path, index in the file, channels or None for all) -> image of shape (C, H, W)
-Decode = Callable[[str, int, Sequence[int] | None], NDArray[Any]]
+# Pick(channels that an image has) -> the ones wanted
+Pick = Callable[[int], list[int]]
+# Decode(path, index in the file, pick) -> image of shape (C, H, W)
+Decode = Callable[[str, int, Pick], NDArray[Any]]
 
 
 class ImageError(Exception):
@@ -30,6 +33,7 @@ def gather(
     channels: Sequence[int] | None,
     dtype: np.dtype[Any],
     window: Window | None = None,
+    of: int | None = None,
 ) -> tuple[ImageBatch, list[Failure]]:
     """Decode images one by one into a batch; what cannot be read becomes a failure.
 
@@ -45,6 +49,8 @@ def gather(
         Pixel type of the batch.
     window : (min row, min column, max row, max column), optional
         Part of each image to keep, ends exclusive.
+    of : int, optional
+        Channels that every image must have.
 
     Returns
     -------
@@ -54,13 +60,14 @@ def gather(
         The others.
     """
     wanted = np.dtype(dtype).newbyteorder("=")
+    pick = partial(wanted_channels, channels, of)
     images: list[NDArray[Any]] = []
     places: list[int] = []
     failures: list[Failure] = []
     for i, path in enumerate(references.paths):
         place = int(references.index[i])
         try:
-            image = decode(path, int(references.within[i]), channels)
+            image = decode(path, int(references.within[i]), pick)
             if images and len(image) != len(images[0]):
                 raise ImageError(f"has {len(image)} channels, the others have {len(images[0])}")
             images.append(convert(cut_window(image, window), wanted))
@@ -133,8 +140,12 @@ def cut_window(image: NDArray[Any], window: Window | None) -> NDArray[Any]:
     return image[:, r0:r1, c0:c1]
 
 
-def wanted_channels(channels: Sequence[int] | None, available: int) -> list[int]:
-    """The channels asked for; `ImageError` if the image has not got them."""
+def wanted_channels(channels: Sequence[int] | None, of: int | None, available: int) -> list[int]:
+    """The channels asked for; `ImageError` if the image has not got them, or not ``of`` in all."""
+    if of is not None and available != of:
+        raise ImageError(
+            f"has {available} channel{'s' if available != 1 else ''}, the first image has {of}"
+        )
     if channels is None:
         return list(range(available))
     missing = [c for c in channels if not 0 <= c < available]

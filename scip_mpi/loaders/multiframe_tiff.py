@@ -23,10 +23,10 @@ from scip_mpi.loaders import plain_tiff
 from scip_mpi.loaders.contract import Catalog, Failure, ImageInfo, References, Window
 from scip_mpi.loaders.gather import (
     ImageError,
+    Pick,
     describe,
     gather,
     pixel_type,
-    wanted_channels,
 )
 from scip_mpi.loaders.listing import list_images, select, shown
 
@@ -76,6 +76,7 @@ def discover(paths: Sequence[str], *, regex: str | None = None) -> Catalog:
         names=kept.names,
         file=np.arange(n, dtype=np.int64),
         within=np.zeros(n, np.int64),
+        unit=np.arange(n, dtype=np.int64),
         group=group,
         groups=groups,
         metadata=metadata,
@@ -122,6 +123,7 @@ def read(
     window: Window | None = None,
     z: int | None = None,
     t: int | None = None,
+    of: int | None = None,
 ) -> tuple[ImageBatch, list[Failure]]:
     """Read images; those that cannot be are failures.
 
@@ -135,6 +137,8 @@ def read(
         Pixel type of the run; images of a type that does not fit into it are failures.
     window : (min row, min column, max row, max column), optional
         Part of each image to keep, ends exclusive.
+    of : int, optional
+        Channels that every image must have.
     z, t : None
         The format has neither.
 
@@ -146,16 +150,16 @@ def read(
     if z is not None or t is not None:
         raise UserError("multiframe_tiff images have neither z nor t: their pages are channels")
     with _quiet():
-        return gather(references, _decode, channels, dtype, window)
+        return gather(references, _decode, channels, dtype, window, of)
 
 
-def _decode(path: str, index: int, channels: Sequence[int] | None) -> NDArray[Any]:
+def _decode(path: str, index: int, pick: Pick) -> NDArray[Any]:
     data = _small_file(path)
     if data is not None:
-        image = _decode_plain(data, channels)
+        image = _decode_plain(data, pick)
         if image is not None:
             return image
-    return _decode_any(path, channels)
+    return _decode_any(path, pick)
 
 
 def _small_file(path: str) -> bytes | None:
@@ -177,12 +181,12 @@ def _small_file(path: str) -> bytes | None:
     return data
 
 
-def _decode_plain(data: bytes, channels: Sequence[int] | None) -> NDArray[Any] | None:
+def _decode_plain(data: bytes, pick: Pick) -> NDArray[Any] | None:
     """The image if the file is plain, None if the general reader must see to it."""
     pages = plain_tiff.parse(data)
     if pages is None:
         return None
-    chosen = [pages[c] for c in wanted_channels(channels, len(pages))]
+    chosen = [pages[c] for c in pick(len(pages))]
     first = chosen[0]
     same = all(
         (p.height, p.width, p.dtype) == (first.height, first.width, first.dtype) for p in chosen
@@ -194,12 +198,12 @@ def _decode_plain(data: bytes, channels: Sequence[int] | None) -> NDArray[Any] |
     return image if decoded else None
 
 
-def _decode_any(path: str, channels: Sequence[int] | None) -> NDArray[Any]:
+def _decode_any(path: str, pick: Pick) -> NDArray[Any]:
     """The image as tifffile reads it."""
     size = os.path.getsize(path)
     with _open(path) as tif:
         planes = _planes(tif)
-        chosen = [planes[c] for c in wanted_channels(channels, len(planes))]
+        chosen = [planes[c] for c in pick(len(planes))]
         first = chosen[0].page
         dtype = _page_type(tif.pages[first], first)
         shape = (tif.pages[first].imagelength, tif.pages[first].imagewidth)

@@ -23,10 +23,10 @@ from scip_mpi.errors import UserError
 from scip_mpi.loaders.contract import Catalog, Failure, ImageInfo, References, Window
 from scip_mpi.loaders.gather import (
     ImageError,
+    Pick,
     describe,
     gather,
     pixel_type,
-    wanted_channels,
 )
 from scip_mpi.loaders.listing import Listing, list_images, select, shown
 
@@ -94,12 +94,16 @@ def discover(paths: Sequence[str], *, regex: str | None = None) -> Catalog:
         raise UserError(f"{shown(kept.files[0])} holds no images")
     file = np.repeat(np.arange(len(arrays)), counts)
     within = np.arange(len(file)) - np.repeat(offsets_of(counts)[:-1], counts)
+    # A new unit at every chunk of every array.
+    chunk = within // np.array([a.chunk for a in arrays], np.int64)[file]
+    unit = np.cumsum((np.diff(chunk, prepend=-1) != 0) | (np.diff(file, prepend=-1) != 0)) - 1
     sizes, mtimes = _sizes(kept)
     return Catalog(
         files=kept.files,
         names=kept.names,
         file=file,
         within=within,
+        unit=unit,
         group=group[file],
         groups=groups,
         metadata={
@@ -154,6 +158,7 @@ def read(
     window: Window | None = None,
     z: int | None = None,
     t: int | None = None,
+    of: int | None = None,
 ) -> tuple[ImageBatch, list[Failure]]:
     """Read images; those that cannot be are failures. Each chunk is decompressed once.
 
@@ -167,6 +172,8 @@ def read(
         Pixel type of the run; images of a type that does not fit into it are failures.
     window : (min row, min column, max row, max column), optional
         Part of each image to keep, ends exclusive.
+    of : int, optional
+        Channels that every image must have.
     z, t : None
         The format has neither.
 
@@ -182,7 +189,7 @@ def read(
     # One rank per core: blosc's own threads would be more than there are cores.
     blosc.use_threads = False
     try:
-        return gather(references, _Reader().image, channels, dtype, window)
+        return gather(references, _Reader().image, channels, dtype, window, of)
     finally:
         blosc.use_threads = threads
 
@@ -196,7 +203,7 @@ class _Reader:
         self.number = -1
         self.items: list[bytes | memoryview] | Exception
 
-    def image(self, path: str, index: int, channels: Sequence[int] | None) -> NDArray[Any]:
+    def image(self, path: str, index: int, pick: Pick) -> NDArray[Any]:
         """Chosen channels of one image; raises for its chunk's fault each time it is asked for."""
         if path != self.path:
             self.path, self.number = path, -1
@@ -226,7 +233,7 @@ class _Reader:
                 "in .zattrs has another number"
             )
         pixels = np.frombuffer(item, array.dtype).reshape(shape)
-        return pixels[wanted_channels(channels, shape[0])]
+        return pixels[pick(shape[0])]
 
 
 def read_chunk(array: ZarrArray, number: int) -> list[bytes | memoryview]:

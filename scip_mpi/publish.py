@@ -1,0 +1,330 @@
+"""From what the ranks found to the files in OUT: rank 0 writes all but the rows of the table."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import scip_mpi
+from scip_mpi.columns import ColumnPlan, prefix
+from scip_mpi.errors import DONE, FAILED, SOME_FAILED, STOPPED, UserError
+from scip_mpi.holdings import Survivors, Tally
+from scip_mpi.job import Job, Outcome, agree
+from scip_mpi.batches import MaskBatch
+from scip_mpi.loaders.contract import Failure
+from scip_mpi.parallel.roles import describe
+from scip_mpi.pipeline import Rows
+from scip_mpi.results import h5ad, parquet, tables, writers
+from scip_mpi.results.writers import DatasetLayout, Writer
+
+TABLE = "features.h5ad"
+LIBRARIES = ("numpy", "numba", "h5py", "scikit-image", "tifffile", "pandas", "pyarrow", "mpi4py")
+
+
+@dataclass(frozen=True)
+class Table:
+    """The table that the ranks fill: where it is, and where in it each dataset lies."""
+
+    partial: Path
+    layout: dict[str, DatasetLayout]
+    writer: str
+    rows: int
+
+
+def create_table(job: Job, found: Tally | None, survivors: Survivors) -> Table:
+    """Create the table at its exact size on rank 0; tell every rank where the rows go."""
+
+    def create() -> Table:
+        assert found is not None
+        partial = job.request.out / f"{TABLE}.partial"
+        layout = h5ad.create_table(partial, table_spec(job, found, survivors))
+        return Table(partial, layout, choose_writer(job), survivors.total)
+
+    with job.timers.stage("create"):
+        return agree(job.world, create)
+
+
+def choose_writer(job: Job) -> str:
+    """The writer asked for, or the first that works here."""
+    asked = job.request.writer
+    if asked == "hdf5" and (job.world.communicator() is None or not parallel_hdf5()):
+        raise UserError(
+            "--writer hdf5 needs an h5py built with parallel HDF5, and mpiexec or srun; without "
+            "them --writer mpi or --writer posix writes the same table"
+        )
+    if asked != "auto":
+        return asked
+    if job.world.communicator() is None:
+        return "posix"
+    return "hdf5" if parallel_hdf5() else "mpi"
+
+
+def parallel_hdf5() -> bool:
+    """Whether h5py was built with parallel HDF5."""
+    import h5py
+
+    return bool(h5py.get_config().mpi)
+
+
+def open_writer(job: Job, table: Table) -> Writer:
+    """This rank's hand on the table."""
+    if table.writer == "hdf5":
+        return writers.Hdf5Writer(table.partial, table.layout, job.world.communicator())
+    if table.writer == "mpi":
+        handle = job.world.open_shared(str(table.partial))
+        return writers.SharedFileWriter(handle, table.layout)
+    return writers.PosixWriter(table.partial, table.layout)
+
+
+def obs_columns(plan: ColumnPlan, channel_names: list[str]) -> dict[str, type]:
+    """The numeric columns of obs that the ranks fill with the rows, and their types."""
+    columns: dict[str, type] = {"failed": np.bool_}
+    for s in plan.regions:
+        for name in channel_names:
+            columns[f"{prefix(plan.sets[s])}regions_{name}"] = np.int64
+    for s in plan.bbox:
+        for side in ("minr", "minc", "maxr", "maxc"):
+            columns[f"{prefix(plan.sets[s])}bbox_{side}"] = np.int64
+    return columns
+
+
+def put_rows(
+    writer: Writer,
+    start: int,
+    plan: ColumnPlan,
+    channel_names: list[str],
+    masks: MaskBatch,
+    rows: Rows,
+) -> int:
+    """Write rows from ``start`` on; the number of values that left float32's range."""
+    block, overflows = writers.to_table_floats(rows.X)
+    writer.put("X", start, block)
+    values = {"failed": rows.failed}
+    for s in plan.regions:
+        for c, name in enumerate(channel_names):
+            values[f"{prefix(plan.sets[s])}regions_{name}"] = masks.regions[:, s, c]
+    for s in plan.bbox:
+        for k, side in enumerate(("minr", "minc", "maxr", "maxc")):
+            values[f"{prefix(plan.sets[s])}bbox_{side}"] = masks.set_bbox[:, s, k]
+    for name, column in values.items():
+        writer.put(f"obs/{name}", start, np.ascontiguousarray(column))
+    return overflows
+
+
+def table_spec(job: Job, found: Tally, survivors: Survivors) -> h5ad.TableSpec:
+    """Everything about the table but the rows that the ranks will fill in."""
+    plan, catalog = job.plan, job.catalog
+    assert catalog is not None
+    chosen = plan.config.filter
+    dropping = chosen is not None and chosen.action == "drop"
+    rows = found.object_keep if dropping else np.ones(len(found.object_keep), bool)
+    image, label = found.object_image[rows], found.object_label[rows]
+    names, codes = np.unique(image, return_inverse=True)
+    known: dict[str, Any] = {"object": label}
+    if chosen is not None:
+        known[f"filter_{chosen.statistic}"] = found.statistic[rows]
+        if not dropping:
+            known["discarded"] = ~found.object_keep[rows]
+    known.update({name: values[image] for name, values in catalog.numbers.items()})
+    categoricals = {
+        "image": (codes.astype(np.int32), catalog.image_names(names)),
+        "group": (catalog.group[image], catalog.groups),
+        **{name: (codes[image], values) for name, (codes, values) in catalog.metadata.items()},
+    }
+    features = plan.columns.features
+    return h5ad.TableSpec(
+        n_rows=survivors.total,
+        names=(image, label),
+        categoricals=categoricals,
+        known=known,
+        filled=obs_columns(plan.columns, plan.channel_names),
+        spatial=found.centroid[rows],
+        var_names=plan.columns.names,
+        var={
+            "feature": [f.name for f in features],
+            "family": plan.columns.families,
+            "mask_set": plan.columns.mask_sets,
+            "channel": [f.channel for f in features],
+            "unit": [f.unit for f in features],
+            "definition": [f.definition for f in features],
+        },
+        uns=json.dumps(provenance(job, survivors)),
+    )
+
+
+def provenance(job: Job, survivors: Survivors) -> dict[str, Any]:
+    """What was run, on what, with what: for uns and run.json."""
+    plan = job.plan
+    decision = survivors.decision
+    return {
+        "program": scip_mpi.__version__,
+        "versions": {"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
+        "command": sys.argv,
+        "config": job.request.config.read_text(encoding="utf-8"),
+        "fingerprint": plan.fingerprint,
+        "images": plan.images,
+        "rows": survivors.total,
+        "columns": len(plan.columns),
+        "channels": plan.channel_names,
+        "mask_sets": [s for s in plan.sets if s],
+        "filter": None if decision is None else decision.description,
+        "roles": [describe(r) for r in plan.roles],
+    }
+
+
+def finish(
+    job: Job, found: Tally | None, table: Table, survivors: Survivors, outcome: Outcome
+) -> int:
+    """Publish the table if every row is in it, with all that goes beside it; the exit code."""
+    told = job.world.gather((outcome, rank_facts(job, outcome)))
+
+    def write() -> int:
+        assert told is not None
+        assert found is not None
+        recorded = sum(o.rows for o, _ in told)
+        if recorded != table.rows:
+            raise RuntimeError(f"{recorded} of {table.rows} rows were written: not published")
+        failures = sorted(
+            {*found.failures, *(f for o, _ in told for f in o.failures)},
+            key=lambda f: (f.index, f.stage),
+        )
+        facts = {
+            "overflows": sum(o.overflows for o, _ in told),
+            "writer": table.writer,
+            "ranks": [facts for _, facts in told],
+        }
+        code = SOME_FAILED if failures and job.request.strict else DONE
+        write_tables(job, found, failures)
+        writers.publish(table.partial, job.request.out / TABLE)
+        if job.plan.config.export.format == "parquet":
+            parquet.export(job.request.out / TABLE, job.request.out, job.plan.config.export.filename)
+        write_run_json(job, survivors, failures, code, facts)
+        leave(job)
+        shape = f"{table.rows:,} cells x {len(job.plan.columns):,} features"
+        job.progress.say(f"table: {job.request.out / TABLE} ({shape})")
+        if failures:
+            job.progress.say(f"{len(failures):,} failed: {job.request.out / 'failures.csv'}")
+        return code
+
+    return agree(job.world, write)
+
+
+def nothing_readable(job: Job, found: Tally | None) -> int:
+    """Not one image could be read: no table, but the reason for each image."""
+
+    def write() -> int:
+        assert found is not None
+        write_tables(job, found, found.failures)
+        leave(job)
+        first = found.failures[0].error if found.failures else "no reason given"
+        sys.stderr.write(
+            f"scip_mpi: none of {job.plan.images:,} images could be processed, see "
+            f"{job.request.out / 'failures.csv'}. The first: {first}\n"
+        )
+        return FAILED
+
+    return agree(job.world, write)
+
+
+def give_up(job: Job, reason: str) -> int:
+    """The run ended early: nothing is published, and the same command starts again."""
+
+    def clean() -> int:
+        (job.request.out / f"{TABLE}.partial").unlink(missing_ok=True)
+        leave(job)
+        stopped = reason.startswith("signal")
+        advice = "start the same command again" if stopped else "on_error: skip goes on without it"
+        sys.stderr.write(f"scip_mpi: ended early ({reason}); no table was written: {advice}\n")
+        return STOPPED if stopped else FAILED
+
+    return agree(job.world, clean)
+
+
+def write_tables(job: Job, found: Tally, failures: list[Failure]) -> None:
+    """images.parquet, discarded.parquet and failures.csv."""
+    catalog, out = job.catalog, job.request.out
+    assert catalog is not None
+    failed = {f.index for f in failures}
+    groups = np.array([*catalog.groups, ""], object)
+    images: dict[str, Any] = {
+        "image": catalog.image_names(found.image),
+        "group": groups[catalog.group[found.image]],
+        "found": np.maximum(found.found, 0),
+        "kept": found.kept,
+        "failed": np.isin(found.image, sorted(failed)),
+    }
+    for measured in ("saturated", "background", "focus"):
+        for c, name in enumerate(job.plan.channel_names):
+            images[f"{measured}_{name}"] = getattr(found, measured)[:, c]
+    tables.write_images(out / "images.parquet", images)
+    gone = ~found.object_keep
+    chosen = job.plan.config.filter
+    statistic = found.statistic[gone]
+    tables.write_discarded(
+        out / "discarded.parquet",
+        {
+            "image": catalog.image_names(found.object_image[gone]),
+            "object": found.object_label[gone],
+            "reason": [reason_of(chosen, value) for value in statistic],
+            "statistic": statistic,
+        },
+    )
+    tables.write_failures(
+        out / "failures.csv",
+        {
+            "image": catalog.image_names([f.index for f in failures]),
+            "stage": [f.stage for f in failures],
+            "error": [f.error for f in failures],
+        },
+    )
+
+
+def reason_of(chosen: Any, value: float) -> str:
+    """Why the filter left a cell out."""
+    what = f"{chosen.name} of {chosen.statistic}"
+    return f"{what}: statistic undefined" if np.isnan(value) else what
+
+
+def rank_facts(job: Job, outcome: Outcome) -> dict[str, Any]:
+    """What run.json says of a rank."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "rank": job.world.rank,
+        "node": job.world.node(),
+        "roles": describe(job.plan.roles[job.world.rank]),
+        "rows": outcome.rows,
+        "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
+        "peak_memory_bytes": usage.ru_maxrss * 1024,
+        "stages": job.timers.summary(),
+    }
+
+
+def write_run_json(
+    job: Job, survivors: Survivors, failures: list[Failure], code: int, facts: dict[str, Any]
+) -> None:
+    """OUT/run.json."""
+    told = provenance(job, survivors) | {
+        "exit_code": code,
+        "failed_images": len({f.index for f in failures}),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(job.started)),
+        "wall_s": round(time.time() - job.started, 3),
+        "out": os.fspath(job.request.out),
+        **facts,
+    }
+    (job.request.out / "run.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+def leave(job: Job) -> None:
+    """Give OUT back: the lock and what only an unfinished run needs are gone afterwards."""
+    assert job.claim is not None
+    job.claim.release()
