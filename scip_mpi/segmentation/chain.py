@@ -1,0 +1,114 @@
+"""The mask stage: from a batch of crops to the packed masks of all sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from scip_mpi.batches import BoolArray, ImageBatch, Int64Array, MaskBatch, UInt8Array, pack_bits
+from scip_mpi.segmentation.border import bounding_boxes, count_regions, remove_border_regions
+
+
+@dataclass(frozen=True)
+class MaskSet:
+    """A named mask method and its settings; ``border`` says whether regions on it are removed."""
+
+    name: str
+    method: Callable[..., UInt8Array]
+    kwargs: Mapping[str, Any]
+    border: bool = True
+
+
+@dataclass(frozen=True)
+class PreFilter:
+    """A filter on the pixels of channels, before any mask, and its settings."""
+
+    method: Callable[..., BoolArray]
+    kwargs: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The table of objects, apart from their masks.
+
+    Attributes
+    ----------
+    image, label : ndarray of int64, shape (m,)
+        The image's place in the catalog, and the object's label in it.
+    bbox : ndarray of int64, shape (m, 4)
+        (min row, min column, max row, max column) in the image, ends exclusive.
+    """
+
+    image: Int64Array
+    label: Int64Array
+    bbox: Int64Array
+
+
+Relabel = Callable[[Objects], Objects]
+
+
+def same_labels(objects: Objects) -> Objects:
+    """Leave labels as they are: what stitching will replace."""
+    return objects
+
+
+def whole_images(batch: ImageBatch, relabel: Relabel = same_labels) -> Objects:
+    """One object per image, label 1: what there is where nothing was segmented."""
+    bbox = np.column_stack([np.zeros((len(batch), 2), np.int64), batch.shapes[:, 1:]])
+    return relabel(Objects(batch.index, np.ones(len(batch), np.int64), bbox))
+
+
+def mask_sets(
+    crops: ImageBatch,
+    objects: Objects,
+    sets: Sequence[MaskSet],
+    prefilters: Sequence[PreFilter],
+    main_channel: int,
+    xp: ModuleType,
+) -> MaskBatch:
+    """Mask every object by every method.
+
+    A channel that a pre-filter fails gets an empty mask. A set drops an object (``kept`` False)
+    whose main channel fails, or has no region left after those on the border were removed; its
+    regions stay as counted.
+
+    Parameters
+    ----------
+    crops : ImageBatch
+        The objects' crops, in the objects' order.
+    objects : Objects
+        The table of objects.
+    sets : sequence of MaskSet
+        The methods, in the order of the config.
+    prefilters : sequence of PreFilter
+        All must be passed.
+    main_channel : int
+        The channel without which there is no object.
+    xp : module
+        The array module that the methods work with.
+    """
+    m, channels = len(crops), crops.channels
+    enabled = np.ones((m, channels), bool)
+    for prefilter in prefilters:
+        enabled &= prefilter.method(crops, xp, **prefilter.kwargs)
+    kept = np.empty((m, len(sets)), bool)
+    regions = np.empty((m, len(sets), channels), np.int64)
+    boxes = np.empty((m, len(sets), 4), np.int64)
+    dense = []
+    for s, mask_set in enumerate(sets):
+        masks = mask_set.method(crops, enabled, xp, **mask_set.kwargs)
+        clean = remove_border_regions if mask_set.border else count_regions
+        regions[:, s] = clean(crops, masks)
+        boxes[:, s] = bounding_boxes(crops, masks)
+        if m:
+            kept[:, s] = enabled[:, main_channel] & (regions[:, s, main_channel] > 0)
+        dense.append(masks)
+    bits, offsets = pack_bits(dense, crops.shapes)
+    return MaskBatch(
+        objects.image, objects.label, objects.bbox, crops.shapes, kept, regions, boxes, offsets,
+        bits,
+    )  # fmt: skip

@@ -1,0 +1,109 @@
+"""Connected components of one plane, by union-find over its runs."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def find(parent, i):  # type: ignore[no-untyped-def]
+    """Root of run ``i``."""
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]
+        i = parent[i]
+    return i
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def label_runs(mask, value, eight, runs, row_start, parent):  # type: ignore[no-untyped-def]
+    """Find the runs of pixels equal to ``value`` and join those that touch.
+
+    Parameters
+    ----------
+    mask : (H, W) uint8
+    value : 0 or 1
+    eight : 1 for 8-connectivity, 0 for 4-connectivity
+    runs : (>= H * (W + 1) / 2 + 1, 3) int64, out
+        Row, first column, end column (exclusive) of each run, in raster order.
+    row_start : (H + 1) int64, out
+        First run of each row.
+    parent : int64, out
+        Root of each run: the component's first run in raster order.
+
+    Returns
+    -------
+    int
+        Number of runs.
+    """
+    height, width = mask.shape
+    n = 0
+    for y in range(height):
+        row_start[y] = n
+        x = 0
+        while x < width:
+            if mask[y, x] == value:
+                start = x
+                while x < width and mask[y, x] == value:
+                    x += 1
+                runs[n, 0] = y
+                runs[n, 1] = start
+                runs[n, 2] = x
+                parent[n] = n
+                n += 1
+            else:
+                x += 1
+    row_start[height] = n
+    for y in range(1, height):
+        i, i_end = row_start[y - 1], row_start[y]
+        j, j_end = row_start[y], row_start[y + 1]
+        while i < i_end and j < j_end:
+            if runs[i, 1] < runs[j, 2] + eight and runs[j, 1] < runs[i, 2] + eight:
+                a, b = find(parent, i), find(parent, j)
+                if a < b:
+                    parent[b] = a
+                elif b < a:
+                    parent[a] = b
+            if runs[i, 2] < runs[j, 2]:
+                i += 1
+            else:
+                j += 1
+    for i in range(n):
+        parent[i] = find(parent, i)
+    return n
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def flip_small(mask, value, smallest, runs, row_start, parent, size):  # type: ignore[no-untyped-def]
+    """Turn components of ``value`` with fewer than ``smallest`` pixels over (4-connectivity).
+
+    With value 1 this removes small objects, with value 0 it fills small holes (where, as in
+    scikit-image, background open to the border counts as a hole like any other).
+    """
+    n = label_runs(mask, value, 0, runs, row_start, parent)
+    for i in range(n):
+        size[i] = 0
+    for i in range(n):
+        size[parent[i]] += runs[i, 2] - runs[i, 1]
+    for i in range(n):
+        if size[parent[i]] < smallest:
+            for x in range(runs[i, 1], runs[i, 2]):
+                mask[runs[i, 0], x] = 1 - value
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def run_capacity(height, width):  # type: ignore[no-untyped-def]
+    """Most runs that a plane can have, and one more."""
+    return height * ((width + 1) // 2) + 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def run_scratch(height, width):  # type: ignore[no-untyped-def]
+    """Buffers for the runs of planes up to a size: runs, row_start, parent, size."""
+    most = run_capacity(height, width)
+    return (
+        np.empty((most, 3), np.int64),
+        np.empty(height + 1, np.int64),
+        np.empty(most, np.int64),
+        np.empty(most, np.int64),
+    )
