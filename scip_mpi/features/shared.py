@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from scip_mpi.batches import ImageBatch
@@ -27,5 +28,66 @@ class Shared:
 
 
 def prepare(needs: Iterable[str], batch: ImageBatch) -> Shared:
-    """Make what the families of a run need, for one batch."""
-    raise NotImplementedError
+    """Make what the families of a run need, for one batch.
+
+    Parameters
+    ----------
+    needs : iterable of str
+        The families' needs together.
+    batch : ImageBatch
+        Crops of objects.
+    """
+    if "sorted" not in needs or not len(batch):
+        return Shared(np.empty(0, np.int32))
+    order = np.empty(batch.pixels.size, np.int32)
+    if batch.pixels.dtype.kind in "iu" and batch.pixels.dtype.itemsize <= 2:
+        shift = 1 << 15 if batch.pixels.dtype.kind == "i" else 0
+        _radix_sort(batch.pixels, batch.offsets, batch.shapes, shift, order)
+    else:
+        _merge_sort(batch.pixels, batch.offsets, batch.shapes, order)
+    return Shared(order)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _radix_sort(pixels, offsets, shapes, shift, order):  # type: ignore[no-untyped-def]
+    """Stable order of 8 and 16 bit pixels, a byte at a time; ``shift`` makes signed ones positive."""
+    largest = 0
+    for i in range(len(shapes)):
+        largest = max(largest, shapes[i, 1] * shapes[i, 2])
+    half = np.empty(largest, np.int32)
+    low_count = np.empty(257, np.int64)
+    high_count = np.empty(257, np.int64)
+    for i in range(len(shapes)):
+        channels, h, w = shapes[i]
+        n = h * w
+        for c in range(channels):
+            at = offsets[i] + c * n
+            low_count[:] = 0
+            high_count[:] = 0
+            for k in range(n):
+                value = np.int64(pixels[at + k]) + shift
+                low_count[(value & 255) + 1] += 1
+                high_count[(value >> 8) + 1] += 1
+            for j in range(256):
+                low_count[j + 1] += low_count[j]
+                high_count[j + 1] += high_count[j]
+            for k in range(n):
+                byte = (np.int64(pixels[at + k]) + shift) & 255
+                half[low_count[byte]] = k
+                low_count[byte] += 1
+            for j in range(n):
+                k = half[j]
+                byte = (np.int64(pixels[at + k]) + shift) >> 8
+                order[at + high_count[byte]] = k
+                high_count[byte] += 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _merge_sort(pixels, offsets, shapes, order):  # type: ignore[no-untyped-def]
+    """Stable order of pixels of any other type."""
+    for i in range(len(shapes)):
+        channels, h, w = shapes[i]
+        n = h * w
+        for c in range(channels):
+            at = offsets[i] + c * n
+            order[at : at + n] = np.argsort(pixels[at : at + n], kind="mergesort")
