@@ -147,6 +147,22 @@ class MaskBatch:
         """Bytes held in all arrays."""
         return sum(getattr(self, f.name).nbytes for f in fields(self))
 
+    @classmethod
+    def empty(cls, sets: int, channels: int) -> Self:
+        """No objects."""
+        none = np.empty(0, np.int64)
+        return cls(
+            image=none,
+            label=none,
+            bbox=none.reshape(0, 4),
+            shapes=none.reshape(0, 3),
+            kept=np.empty((0, sets), bool),
+            regions=np.empty((0, sets, channels), np.int64),
+            set_bbox=np.empty((0, sets, 4), np.int64),
+            offsets=np.zeros(1, np.int64),
+            bits=np.empty(0, np.uint8),
+        )
+
     def take(self, rows: Int64Array | slice) -> Self:
         """The objects ``rows``, bits copied."""
         rows = np.arange(len(self))[rows]

@@ -20,7 +20,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 @click.version_option(scip_mpi.__version__, "-V", "--version")
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """From millions of multichannel cell images to one table of per-cell features.
+    r"""From millions of multichannel cell images to one table of per-cell features.
 
     Without a command: run scip.yml -o scip_output.
 
@@ -62,7 +62,7 @@ def run(
     writer: str = "auto",
     quiet: bool = False,
 ) -> None:
-    """Make the table: started alone, or by mpiexec or srun on any number of ranks.
+    r"""Make the table: started alone, or by mpiexec or srun on any number of ranks.
 
     CONFIG is the YAML file, PATH ... the folders or files of images.
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scip_mpi.features.family import Family, Feature
+from scip_mpi.registry import OBS_WORDS
 
 # The order of SCIP's columns within a mask set, whatever the order in the config; families that
-# SCIP does not know follow in the order given. `bbox` and `regions` are columns of obs.
+# SCIP does not know follow in the order given.
 ORDER = ("shape", "intensity", "texture")
-OBS_WORDS = ("bbox", "regions")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -260,9 +261,10 @@ def compute(
 
     An object whose image can no longer be read as it was keeps its row, all NaN, marked failed.
     """
+    failures: list[Failure] = []
     with timers.stage("read"):
         if pixels is not None:
-            batch, failures = cut_out(pixels, masks), []
+            batch = cut_out(pixels, masks)
         else:
             batch, failures = crops(stages, references, masks)
     X = np.full((len(masks), len(stages.columns)), np.nan)
@@ -274,7 +276,7 @@ def compute(
             failures.append(Failure(int(image), "features", "the image changed during the run"))
     with timers.stage("features"):
         bounds = cut(batch.shapes.prod(axis=1), ITEM_PIXELS)
-        for lo, hi in zip(bounds[:-1], bounds[1:], strict=True):
+        for lo, hi in pairwise(bounds):
             part = _slice(batch, int(lo), int(hi))
             X[part.index] = features_of(stages, part, masks.take(part.index), scratch)
     return Rows(X, failed, failures)

@@ -110,7 +110,7 @@ def find_images(config: Config, paths: Sequence[str]) -> Catalog:
             "load.paths"
         )
     loader = registry.find("loaders", config.load.format)
-    return loader.discover(wanted, **config.load.kwargs)
+    return loader.discover(wanted, **(config.load.kwargs or {}))
 
 
 def probe_sample(config: Config, catalog: Catalog) -> ImageInfo | None:
@@ -149,11 +149,11 @@ def make_plan(config: Config, catalog: Catalog, sights: Sequence[Sight]) -> Plan
         sample = ImageInfo((max(wanted) + 1, 64, 64), np.dtype(np.uint16))
     channels, names = resolve_channels(config, sample.shape[0])
     roles, notes = assign_roles(sights, config.resources.segmenters)
-    sets = [m.name for m in config.mask.methods] if config.mask else [""]
-    words = config.words(sets)
+    sets = config.sets()
+    words = config.words()
     columns = plan_columns(words, sets, names, lambda name: registry.find("features", name))
     dtype = config.load.dtype or run_dtype(sample.dtype)
-    memory = config.resources.memory_bytes or default_memory(sights)
+    memory = config.resources.memory or default_memory(sights)
     return Plan(
         config=config,
         channels=channels,

@@ -16,18 +16,20 @@ from typing import Any
 import numpy as np
 
 import scip_mpi
-from scip_mpi.columns import ColumnPlan, prefix
+from scip_mpi.batches import Int64Array, MaskBatch
+from scip_mpi.columns import prefix
+from scip_mpi.config import Config
 from scip_mpi.errors import DONE, FAILED, SOME_FAILED, STOPPED, UserError
 from scip_mpi.holdings import Survivors, Tally
 from scip_mpi.job import Job, Outcome, agree
-from scip_mpi.batches import MaskBatch
 from scip_mpi.loaders.contract import Failure
 from scip_mpi.parallel.roles import describe
 from scip_mpi.pipeline import Rows
+from scip_mpi.plan import Plan
 from scip_mpi.results import h5ad, parquet, tables, writers
+from scip_mpi.results.folder import PARTIAL, TABLE
 from scip_mpi.results.writers import DatasetLayout, Writer
 
-TABLE = "features.h5ad"
 LIBRARIES = ("numpy", "numba", "h5py", "scikit-image", "tifffile", "pandas", "pyarrow", "mpi4py")
 
 
@@ -46,12 +48,18 @@ def create_table(job: Job, found: Tally | None, survivors: Survivors) -> Table:
 
     def create() -> Table:
         assert found is not None
-        partial = job.request.out / f"{TABLE}.partial"
+        partial = job.request.out / PARTIAL
         layout = h5ad.create_table(partial, table_spec(job, found, survivors))
         return Table(partial, layout, choose_writer(job), survivors.total)
 
     with job.timers.stage("create"):
         return agree(job.world, create)
+
+
+def parquet_folder(config: Config) -> str | None:
+    """Name of the Parquet folder that a config asks for."""
+    export = config.export
+    return f"{export.filename}.parquet" if export.format == "parquet" else None
 
 
 def choose_writer(job: Job) -> str:
@@ -86,36 +94,30 @@ def open_writer(job: Job, table: Table) -> Writer:
     return writers.PosixWriter(table.partial, table.layout)
 
 
-def obs_columns(plan: ColumnPlan, channel_names: list[str]) -> dict[str, type]:
-    """The numeric columns of obs that the ranks fill with the rows, and their types."""
-    columns: dict[str, type] = {"failed": np.bool_}
-    for s in plan.regions:
-        for name in channel_names:
-            columns[f"{prefix(plan.sets[s])}regions_{name}"] = np.int64
-    for s in plan.bbox:
-        for side in ("minr", "minc", "maxr", "maxc"):
-            columns[f"{prefix(plan.sets[s])}bbox_{side}"] = np.int64
+def mask_columns(plan: Plan, masks: MaskBatch) -> dict[str, Int64Array]:
+    """The columns of obs that the masks give: regions and bounding boxes, as far as asked for."""
+    columns: dict[str, Int64Array] = {}
+    for s, name in enumerate(plan.sets):
+        if s in plan.columns.regions:
+            for c, channel in enumerate(plan.channel_names):
+                columns[f"{prefix(name)}regions_{channel}"] = masks.regions[:, s, c]
+        if s in plan.columns.bbox:
+            for k, side in enumerate(("minr", "minc", "maxr", "maxc")):
+                columns[f"{prefix(name)}bbox_{side}"] = masks.set_bbox[:, s, k]
     return columns
 
 
 def put_rows(
     writer: Writer,
     start: int,
-    plan: ColumnPlan,
-    channel_names: list[str],
+    plan: Plan,
     masks: MaskBatch,
     rows: Rows,
 ) -> int:
     """Write rows from ``start`` on; the number of values that left float32's range."""
     block, overflows = writers.to_table_floats(rows.X)
     writer.put("X", start, block)
-    values = {"failed": rows.failed}
-    for s in plan.regions:
-        for c, name in enumerate(channel_names):
-            values[f"{prefix(plan.sets[s])}regions_{name}"] = masks.regions[:, s, c]
-    for s in plan.bbox:
-        for k, side in enumerate(("minr", "minc", "maxr", "maxc")):
-            values[f"{prefix(plan.sets[s])}bbox_{side}"] = masks.set_bbox[:, s, k]
+    values = {"failed": rows.failed} | mask_columns(plan, masks)
     for name, column in values.items():
         writer.put(f"obs/{name}", start, np.ascontiguousarray(column))
     return overflows
@@ -141,13 +143,16 @@ def table_spec(job: Job, found: Tally, survivors: Survivors) -> h5ad.TableSpec:
         "group": (catalog.group[image], catalog.groups),
         **{name: (codes[image], values) for name, (codes, values) in catalog.metadata.items()},
     }
+    nothing = MaskBatch.empty(len(plan.sets), len(plan.channel_names))
+    filled: dict[str, type] = {"failed": np.bool_}
+    filled |= dict.fromkeys(mask_columns(plan, nothing), np.int64)
     features = plan.columns.features
     return h5ad.TableSpec(
         n_rows=survivors.total,
         names=(image, label),
         categoricals=categoricals,
         known=known,
-        filled=obs_columns(plan.columns, plan.channel_names),
+        filled=filled,
         spatial=found.centroid[rows],
         var_names=plan.columns.names,
         var={
@@ -158,7 +163,10 @@ def table_spec(job: Job, found: Tally, survivors: Survivors) -> h5ad.TableSpec:
             "unit": [f.unit for f in features],
             "definition": [f.definition for f in features],
         },
-        uns=json.dumps(provenance(job, survivors)),
+        uns={
+            "run": json.dumps(provenance(job, survivors)),
+            "config": job.request.config.read_text(encoding="utf-8"),
+        },
     )
 
 
@@ -207,7 +215,9 @@ def finish(
         write_tables(job, found, failures)
         writers.publish(table.partial, job.request.out / TABLE)
         if job.plan.config.export.format == "parquet":
-            parquet.export(job.request.out / TABLE, job.request.out, job.plan.config.export.filename)
+            folder = parquet_folder(job.plan.config)
+            assert folder is not None
+            parquet.export(job.request.out / TABLE, job.request.out / folder)
         write_run_json(job, survivors, failures, code, facts)
         leave(job)
         shape = f"{table.rows:,} cells x {len(job.plan.columns):,} features"
@@ -240,7 +250,7 @@ def give_up(job: Job, reason: str) -> int:
     """The run ended early: nothing is published, and the same command starts again."""
 
     def clean() -> int:
-        (job.request.out / f"{TABLE}.partial").unlink(missing_ok=True)
+        (job.request.out / PARTIAL).unlink(missing_ok=True)
         leave(job)
         stopped = reason.startswith("signal")
         advice = "start the same command again" if stopped else "on_error: skip goes on without it"
@@ -258,7 +268,7 @@ def write_tables(job: Job, found: Tally, failures: list[Failure]) -> None:
     groups = np.array([*catalog.groups, ""], object)
     images: dict[str, Any] = {
         "image": catalog.image_names(found.image),
-        "group": groups[catalog.group[found.image]],
+        "group": groups[catalog.group[found.image]].tolist(),
         "found": np.maximum(found.found, 0),
         "kept": found.kept,
         "failed": np.isin(found.image, sorted(failed)),
@@ -266,11 +276,11 @@ def write_tables(job: Job, found: Tally, failures: list[Failure]) -> None:
     for measured in ("saturated", "background", "focus"):
         for c, name in enumerate(job.plan.channel_names):
             images[f"{measured}_{name}"] = getattr(found, measured)[:, c]
-    tables.write_images(out / "images.parquet", images)
+    tables.write_parquet(out / "images.parquet", images)
     gone = ~found.object_keep
     chosen = job.plan.config.filter
     statistic = found.statistic[gone]
-    tables.write_discarded(
+    tables.write_parquet(
         out / "discarded.parquet",
         {
             "image": catalog.image_names(found.object_image[gone]),
@@ -279,14 +289,9 @@ def write_tables(job: Job, found: Tally, failures: list[Failure]) -> None:
             "statistic": statistic,
         },
     )
-    tables.write_failures(
-        out / "failures.csv",
-        {
-            "image": catalog.image_names([f.index for f in failures]),
-            "stage": [f.stage for f in failures],
-            "error": [f.error for f in failures],
-        },
-    )
+    names = catalog.image_names([f.index for f in failures])
+    rows = [(name, f.stage, f.error) for name, f in zip(names, failures, strict=True)]
+    tables.write_failures(out / "failures.csv", rows)
 
 
 def reason_of(chosen: Any, value: float) -> str:

@@ -73,13 +73,12 @@ def prepare(world: World, request: Request, stop: StopFlag) -> Job:
     def decide_everything() -> Plan:
         nonlocal catalog, claimed
         config = read_config(request.config)
-        registry.check(config)
         catalog = find_images(config, request.paths)
         assert sights is not None
         plan = make_plan(config, catalog, sights)
         # What only the functions themselves can refuse is refused here, before OUT is touched.
         build_stages(plan)
-        claimed = claim(request.out, request.overwrite)
+        claimed = claim(request.out, request.overwrite, publish.parquet_folder(config))
         return plan
 
     plan = agree(world, decide_everything)
@@ -186,7 +185,7 @@ def compute_and_write(
         )
         with job.timers.stage("write"):
             outcome.overflows += publish.put_rows(
-                writer, survivors.start[lo], job.plan.columns, masks, rows
+                writer, survivors.start[lo], job.plan, masks, rows
             )
         holdings.store.drop(lo)
         outcome.rows += len(chosen)

@@ -15,7 +15,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "scip_mpi"
 LAYERS = [
     {"errors", "batches", "chunks", "memory", "timers", "progress"},
     {"statistics", "features", "loaders", "segmentation", "checkpoint"},
-    {"filters", "measure", "columns", "store", "simulation", "registry"},
+    {"filters", "measure", "store", "simulation", "registry"},
+    {"columns"},
     {"config", "pipeline"},
     {"parallel"},
     {"holdings", "plan", "results"},

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 
 from scip_mpi.batches import Int64Array
 
@@ -38,9 +39,7 @@ class Ledger:
 
     def __init__(self, bounds: Int64Array | Iterable[int]) -> None:
         edges = [int(b) for b in bounds]
-        self.entries = {
-            lo: Entry(lo, hi) for lo, hi in zip(edges[:-1], edges[1:], strict=True) if hi > lo
-        }
+        self.entries = {lo: Entry(lo, hi) for lo, hi in pairwise(edges) if hi > lo}
         self.to_do = deque(sorted(self.entries))
         self.counts = {State.MEASURED: 0, State.WRITTEN: 0}
 

@@ -11,7 +11,7 @@ HALF_WIDTHS = np.array([0, 3, 4, 5, 5, 5, 6, 5, 5, 5, 4, 3, 0], np.int64)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def rim(mask, left, right, out):  # type: ignore[no-untyped-def]
+def rim(mask, left, right, out):
     """Pixels of ``mask`` with a background pixel within the disc; outside the image counts as mask.
 
     Parameters

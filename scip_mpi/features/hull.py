@@ -9,7 +9,7 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def outline(left, right, height, rows, lefts, rights):  # type: ignore[no-untyped-def]
+def outline(left, right, height, rows, lefts, rights):
     """Outline of a shape without gaps in its rows, through the midpoints of its pixels' sides.
 
     In doubled coordinates, so that the midpoints are integers: row 2 j + 1 is the middle of row j,
@@ -28,7 +28,7 @@ def outline(left, right, height, rows, lefts, rights):  # type: ignore[no-untype
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def lower_chain(rows, values, n, sign, chain_rows, chain_values):  # type: ignore[no-untyped-def]
+def lower_chain(rows, values, n, sign, chain_rows, chain_values):
     """Lower convex chain of ``sign * values`` over ascending rows; returns its length."""
     m = 0
     for i in range(n):
@@ -47,7 +47,7 @@ def lower_chain(rows, values, n, sign, chain_rows, chain_values):  # type: ignor
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def convex_image(left, right, height, work):  # type: ignore[no-untyped-def]
+def convex_image(left, right, height, work):
     """Extent of the rows of the convex image, in place; returns its area.
 
     The pixels whose centre is in the convex hull of the midpoints of all pixels' sides:
@@ -80,7 +80,7 @@ def convex_image(left, right, height, work):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def feret_diameter(left, right, height, work):  # type: ignore[no-untyped-def]
+def feret_diameter(left, right, height, work):
     """Largest distance of two points of the outline of a convex image."""
     rows, lefts, rights, chain_rows, chain_values = work[0], work[1], work[2], work[3], work[4]
     n = 2 * height + 1
@@ -103,6 +103,6 @@ def feret_diameter(left, right, height, work):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def hull_scratch(height):  # type: ignore[no-untyped-def]
+def hull_scratch(height):
     """Work space for components up to a height."""
     return np.empty((5, 4 * height + 4), np.int64)

@@ -64,9 +64,22 @@ def compute(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _intensity(
-    pixels, offsets, planes, shapes, order, own, combined, kept,
-    values, edge_values, left, right, own_rim, combined_rim, out,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+    pixels,
+    offsets,
+    planes,
+    shapes,
+    order,
+    own,
+    combined,
+    kept,
+    values,
+    edge_values,
+    left,
+    right,
+    own_rim,
+    combined_rim,
+    out,
+):
     for i in range(len(shapes)):
         if not kept[i]:
             continue
@@ -87,7 +100,7 @@ def _intensity(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _views(pixels, order, mask, edge, values, edge_values, out):  # type: ignore[no-untyped-def]
+def _views(pixels, order, mask, edge, values, edge_values, out):
     """The four views of one mask: in it, in its rim, and both less the background."""
     inside = 0
     at_edge = 0

@@ -26,7 +26,7 @@ MEAN, MEDIAN, MAX, MIN, STD, MAD, LOWER, UPPER, SUM, SKEWNESS, KURTOSIS = range(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def quantile(values, n, fraction):  # type: ignore[no-untyped-def]
+def quantile(values, n, fraction):
     """Quantile of the first ``n`` of ascending values, interpolated linearly."""
     place = fraction * (n - 1)
     i = int(place)
@@ -36,7 +36,7 @@ def quantile(values, n, fraction):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def nth_deviation(values, n, split, centre, rank):  # type: ignore[no-untyped-def]
+def nth_deviation(values, n, split, centre, rank):
     """The deviation from ``centre`` of the given rank, 0 the smallest.
 
     The deviations below the centre (``values[:split]``, read backwards) and above it are two
@@ -62,7 +62,7 @@ def nth_deviation(values, n, split, centre, rank):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def statistics(values, n, out):  # type: ignore[no-untyped-def]
+def statistics(values, n, out):
     """All statistics of the first ``n`` (at least 1) of ascending values into ``out``.
 
     Skewness and kurtosis of equal values are NaN: there is nothing to standardise by.
@@ -108,7 +108,7 @@ def statistics(values, n, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def shifted(source, n, shift, out):  # type: ignore[no-untyped-def]
+def shifted(source, n, shift, out):
     """The statistics of the same ``n`` values less a constant."""
     for k in range(source.size):
         out[k] = source[k]

@@ -22,7 +22,7 @@ EULER = np.array([0, 0, 0, 0, 0, 0, -1, 0, 1, 0, 0, 0, 0, 0, -1, 0])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def quads(image, height, width):  # type: ignore[no-untyped-def]
+def quads(image, height, width):
     """Crofton perimeter and Euler number.
 
     ``image`` holds the component with two rows and columns of background around it.
@@ -41,14 +41,14 @@ def quads(image, height, width):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def is_border(image, y, x):  # type: ignore[no-untyped-def]
+def is_border(image, y, x):
     """Whether a pixel is in the component and one of its four neighbours is not."""
     inner = image[y - 1, x] and image[y + 1, x] and image[y, x - 1] and image[y, x + 1]
     return image[y, x] and not inner
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def perimeter(image, height, width):  # type: ignore[no-untyped-def]
+def perimeter(image, height, width):
     """Length of the line through the border pixels' centres (scikit-image's ``perimeter``).
 
     Each border pixel counts by how many border pixels it has beside it and over its corners.
@@ -85,7 +85,7 @@ def perimeter(image, height, width):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def filled_area(image, height, width, stack, seen):  # type: ignore[no-untyped-def]
+def filled_area(image, height, width, stack, seen):
     """Area with holes filled: background not joined to the outside, corners included."""
     rows = height + 2
     columns = width + 2

@@ -33,7 +33,7 @@ def compute(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _raw(pixels, offsets, shapes, order, values, out):  # type: ignore[no-untyped-def]
+def _raw(pixels, offsets, shapes, order, values, out):
     for i in range(len(shapes)):
         channels, h, w = shapes[i]
         n = h * w

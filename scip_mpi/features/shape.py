@@ -91,7 +91,7 @@ def compute(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _shape(offsets, planes, shapes, own, combined, kept, height, width, out):  # type: ignore[no-untyped-def]
+def _shape(offsets, planes, shapes, own, combined, kept, height, width, out):
     runs, row_start, parent, order = run_scratch(height, width)
     first = np.empty(order.size + 1, np.int64)
     image = np.zeros((height + 4, width + 4), np.uint8)
@@ -124,7 +124,7 @@ def _shape(offsets, planes, shapes, own, combined, kept, height, width, out):  #
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _group_runs(parent, n, order, first):  # type: ignore[no-untyped-def]
+def _group_runs(parent, n, order, first):
     """Runs of each component one after the other, in raster order; the number of components."""
     count = 0
     number = np.empty(n, np.int64)
@@ -147,7 +147,7 @@ def _group_runs(parent, n, order, first):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _add_component(runs, members, image, seen, stack, extents, work, out):  # type: ignore[no-untyped-def]
+def _add_component(runs, members, image, seen, stack, extents, work, out):
     """Add the properties of one component to ``out``."""
     top = runs[members[0], 0]
     h = runs[members[-1], 0] - top + 1
@@ -222,7 +222,7 @@ def _add_component(runs, members, image, seen, stack, extents, work, out):  # ty
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _moved(moments, dy, dx):  # type: ignore[no-untyped-def]
+def _moved(moments, dy, dx):
     """Moments about a point (-dy, -dx) from where the given ones are taken about."""
     half = np.empty((4, 4))
     out = np.empty((4, 4))
@@ -242,7 +242,7 @@ def _moved(moments, dy, dx):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _add_ellipse(yy, xx, yx, out):  # type: ignore[no-untyped-def]
+def _add_ellipse(yy, xx, yx, out):
     """Inertia tensor, its eigenvalues, and the ellipse with the same second moments."""
     half = 0.5 * (yy + xx)
     spread = math.sqrt(0.25 * (xx - yy) * (xx - yy) + yx * yx)
@@ -267,7 +267,7 @@ def _add_ellipse(yy, xx, yx, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _add_hu(mu, area, out):  # type: ignore[no-untyped-def]
+def _add_hu(mu, area, out):
     """Hu's seven invariants of normalised central moments."""
     second = area * area
     third = second * math.sqrt(area)

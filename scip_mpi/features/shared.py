@@ -49,8 +49,8 @@ def prepare(needs: Iterable[str], batch: ImageBatch) -> Shared:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _radix_sort(pixels, offsets, shapes, shift, order):  # type: ignore[no-untyped-def]
-    """Stable order of 8 and 16 bit pixels, a byte at a time; ``shift`` makes signed ones positive."""
+def _radix_sort(pixels, offsets, shapes, shift, order):
+    """Stable order of 8 and 16 bit pixels, a byte at a time; ``shift`` makes them positive."""
     largest = 0
     for i in range(len(shapes)):
         largest = max(largest, shapes[i, 1] * shapes[i, 2])
@@ -83,7 +83,7 @@ def _radix_sort(pixels, offsets, shapes, shift, order):  # type: ignore[no-untyp
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _merge_sort(pixels, offsets, shapes, order):  # type: ignore[no-untyped-def]
+def _merge_sort(pixels, offsets, shapes, order):
     """Stable order of pixels of any other type."""
     for i in range(len(shapes)):
         channels, h, w = shapes[i]

@@ -79,9 +79,7 @@ def compute(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _texture(
-    pixels, offsets, planes, shapes, order, own, combined, kept, levels, gradient, out
-):  # type: ignore[no-untyped-def]  # fmt: skip
+def _texture(pixels, offsets, planes, shapes, order, own, combined, kept, levels, gradient, out):
     counts = np.empty((len(OFFSETS), LEVELS, LEVELS), np.int64)
     for i in range(len(shapes)):
         if not kept[i]:
@@ -109,7 +107,7 @@ def _texture(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _quantise(plane, ascending, mask, levels):  # type: ignore[no-untyped-def]
+def _quantise(plane, ascending, mask, levels):
     """Level of each pixel of the mask, `OUTSIDE` elsewhere; whether the mask has any pixel.
 
     numpy's ``digitize(right=True)`` on ``histogram_bin_edges``: a value on an edge belongs to the
@@ -151,7 +149,7 @@ def _quantise(plane, ascending, mask, levels):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _count_pairs(levels, counts):  # type: ignore[no-untyped-def]
+def _count_pairs(levels, counts):
     """Counts of the levels of pairs, per offset, in one direction."""
     height, width = levels.shape
     counts[:] = 0
@@ -166,7 +164,7 @@ def _count_pairs(levels, counts):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _properties(counts, out):  # type: ignore[no-untyped-def]
+def _properties(counts, out):
     """The properties of the symmetric, normalised matrices; mean and std over the angles."""
     found = np.zeros((len(OFFSETS), len(PROPERTIES)))
     for k in range(len(OFFSETS)):
@@ -217,7 +215,7 @@ def _properties(counts, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _gradient(plane, out):  # type: ignore[no-untyped-def]
+def _gradient(plane, out):
     """Sobel magnitude of the whole plane, the edge pixels repeated."""
     height, width = plane.shape
     for y in range(height):
@@ -236,7 +234,7 @@ def _gradient(plane, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _gradient_statistics(gradient, mask, out):  # type: ignore[no-untyped-def]
+def _gradient_statistics(gradient, mask, out):
     """Mean, std, max and min of the gradient where all eight neighbours are in the mask."""
     height, width = mask.shape
     n = 0

@@ -23,7 +23,7 @@ from scip_mpi.parallel.link import Link, Message, Port, Tag  # noqa: E402
 class MPILink:
     """Messages of one port over a communicator of its own."""
 
-    def __init__(self, comm: MPI.Comm, lock: RLock, epoch: int) -> None:
+    def __init__(self, comm: MPI.Intracomm, lock: RLock, epoch: int) -> None:
         self.comm = comm
         self.lock = lock
         self.epoch = epoch
@@ -74,7 +74,7 @@ class MPILink:
 class MPISharedFile:
     """A file written by all ranks through MPI."""
 
-    def __init__(self, comm: MPI.Comm, path: str) -> None:
+    def __init__(self, comm: MPI.Intracomm, path: str) -> None:
         self.file = MPI.File.Open(comm, path, MPI.MODE_WRONLY)
 
     def write_at(self, offset: int, buffer: UInt8Array) -> None:
@@ -95,7 +95,7 @@ class MPISharedFile:
 class MPIWorld:
     """The ranks of an MPI communicator, duplicated for our own use."""
 
-    def __init__(self, comm: MPI.Comm, epoch: int = 0) -> None:
+    def __init__(self, comm: MPI.Intracomm, epoch: int = 0) -> None:
         self.lock = RLock()
         self.comm = comm.Dup()
         self.rank: int = comm.rank
@@ -139,7 +139,7 @@ class MPIWorld:
         """Open an existing file for writing by all ranks."""
         return MPISharedFile(self.comm, path)
 
-    def communicator(self) -> MPI.Comm:
+    def communicator(self) -> MPI.Intracomm:
         """The communicator that parallel HDF5 takes."""
         return self.comm
 

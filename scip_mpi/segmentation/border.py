@@ -49,7 +49,7 @@ def _regions(batch: ImageBatch, masks: UInt8Array, remove: bool) -> Int64Array:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _label(offsets, shapes, masks, remove, height, width, regions):  # type: ignore[no-untyped-def]
+def _label(offsets, shapes, masks, remove, height, width, regions):
     runs, row_start, parent, touching = run_scratch(height, width)
     for i in range(len(shapes)):
         channels, h, w = shapes[i]
@@ -89,7 +89,7 @@ def bounding_boxes(batch: ImageBatch, masks: UInt8Array) -> Int64Array:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _boxes(offsets, shapes, masks, boxes):  # type: ignore[no-untyped-def]
+def _boxes(offsets, shapes, masks, boxes):
     for i in range(len(shapes)):
         channels, h, w = shapes[i]
         top, left, bottom, right = h, w, -1, -1

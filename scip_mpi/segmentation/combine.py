@@ -40,7 +40,7 @@ def set_masks(masks: MaskBatch, mask_set: int, combined: Sequence[int]) -> SetMa
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _unpack(bits, offsets, shapes, mask_set, combined, pixels, planes, own, union):  # type: ignore[no-untyped-def]
+def _unpack(bits, offsets, shapes, mask_set, combined, pixels, planes, own, union):
     for i in range(len(shapes)):
         channels, h, w = shapes[i]
         size = h * w

@@ -7,7 +7,7 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def find(parent, i):  # type: ignore[no-untyped-def]
+def find(parent, i):
     """Root of run ``i``."""
     while parent[i] != i:
         parent[i] = parent[parent[i]]
@@ -16,7 +16,7 @@ def find(parent, i):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def label_runs(mask, value, eight, runs, row_start, parent):  # type: ignore[no-untyped-def]
+def label_runs(mask, value, eight, runs, row_start, parent):
     """Find the runs of pixels equal to ``value`` and join those that touch.
 
     Parameters
@@ -74,7 +74,7 @@ def label_runs(mask, value, eight, runs, row_start, parent):  # type: ignore[no-
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def flip_small(mask, value, smallest, runs, row_start, parent, size):  # type: ignore[no-untyped-def]
+def flip_small(mask, value, smallest, runs, row_start, parent, size):
     """Turn components of ``value`` with fewer than ``smallest`` pixels over (4-connectivity).
 
     With value 1 this removes small objects, with value 0 it fills small holes (where, as in
@@ -92,13 +92,13 @@ def flip_small(mask, value, smallest, runs, row_start, parent, size):  # type: i
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def run_capacity(height, width):  # type: ignore[no-untyped-def]
+def run_capacity(height, width):
     """Most runs that a plane can have, and one more."""
     return height * ((width + 1) // 2) + 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def run_scratch(height, width):  # type: ignore[no-untyped-def]
+def run_scratch(height, width):
     """Buffers for the runs of planes up to a size: runs, row_start, parent, size."""
     most = run_capacity(height, width)
     return (

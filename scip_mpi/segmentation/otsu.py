@@ -59,7 +59,7 @@ def otsu(batch: ImageBatch, enabled: BoolArray, xp: ModuleType) -> UInt8Array:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _bin_integers(plane, low, high, levels):  # type: ignore[no-untyped-def]
+def _bin_integers(plane, low, high, levels):
     """Bin of each pixel: numpy's digitize on 512 equal bins, which is exact in integers."""
     height, width = plane.shape
     low = np.int64(low)
@@ -77,7 +77,7 @@ def _bin_integers(plane, low, high, levels):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _bin_floats(plane, low, high, levels):  # type: ignore[no-untyped-def]
+def _bin_floats(plane, low, high, levels):
     """Bin of each pixel: numpy's digitize on edges low + j * step, the last one being high."""
     height, width = plane.shape
     first, last = np.float64(low), np.float64(high)
@@ -97,7 +97,7 @@ def _bin_floats(plane, low, high, levels):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _otsu(pixels, offsets, shapes, enabled, weights, bins, height, width, masks):  # type: ignore[no-untyped-def]
+def _otsu(pixels, offsets, shapes, enabled, weights, bins, height, width, masks):
     a = np.empty((height, width))
     b = np.empty((height, width))
     line = np.empty(width)
@@ -145,7 +145,7 @@ def _otsu(pixels, offsets, shapes, enabled, weights, bins, height, width, masks)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def otsu_threshold(levels, height, width, histogram):  # type: ignore[no-untyped-def]
+def otsu_threshold(levels, height, width, histogram):
     """Otsu's threshold of the (height, width) corner of a plane of levels.
 
     The first level of the largest variance between the classes. The product of the class sizes is

@@ -108,7 +108,7 @@ def _moments(batch: ImageBatch) -> FloatArray:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _channel_moments(pixels, offsets, shapes, out):  # type: ignore[no-untyped-def]
+def _channel_moments(pixels, offsets, shapes, out):
     for i in range(len(shapes)):
         channels, h, w = shapes[i]
         n = h * w

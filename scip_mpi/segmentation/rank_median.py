@@ -11,7 +11,7 @@ HALF_WIDTHS = np.array([0, 3, 4, 4, 4, 5, 4, 4, 4, 3, 0], np.int64)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def rank_median(plane, height, width, histogram, out):  # type: ignore[no-untyped-def]
+def rank_median(plane, height, width, histogram, out):
     """Median of the pixels of ``plane`` within 5 pixels; those beyond the image are left out.
 
     The lowest level at which more than half of the pixels have been counted. The window goes to

@@ -26,7 +26,7 @@ def gaussian_weights(sigma: float) -> FloatArray:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def gaussian(plane, weights, height, width, line, out):  # type: ignore[no-untyped-def]
+def gaussian(plane, weights, height, width, line, out):
     """Smooth ``plane`` into ``out`` (both (H, W)); edges repeat the nearest pixel.
 
     ``line`` is scratch of at least ``width`` items. ``out`` may not be ``plane``.
@@ -53,7 +53,7 @@ def gaussian(plane, weights, height, width, line, out):  # type: ignore[no-untyp
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def sobel(plane, height, width, out):  # type: ignore[no-untyped-def]
+def sobel(plane, height, width, out):
     """Sobel magnitude of ``plane`` into ``out``, divided by the square root of 2."""
     root = math.sqrt(2.0)
     for y in range(height):

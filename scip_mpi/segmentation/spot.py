@@ -63,14 +63,14 @@ def disc_half_widths(radius: int) -> Int64Array:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def mirror(i, n):  # type: ignore[no-untyped-def]
+def mirror(i, n):
     """Place of index ``i`` in a line of ``n`` pixels mirrored at its edges: (c b a | a b c)."""
     i = i % (2 * n)
     return i if i < n else 2 * n - 1 - i
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def extreme(plane, height, width, half_widths, largest_, padded, out):  # type: ignore[no-untyped-def]
+def extreme(plane, height, width, half_widths, largest_, padded, out):
     """Erosion, or dilation if ``largest_``, by a disc, the image mirrored at its edges."""
     radius = half_widths.size // 2
     for y in range(height + 2 * radius):
@@ -92,7 +92,7 @@ def extreme(plane, height, width, half_widths, largest_, padded, out):  # type: 
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _spot(pixels, offsets, shapes, enabled, half_widths, height, width, values, masks):  # type: ignore[no-untyped-def]
+def _spot(pixels, offsets, shapes, enabled, half_widths, height, width, values, masks):
     radius = half_widths.size // 2
     padded = np.empty((height + 2 * radius, width + 2 * radius), pixels.dtype)
     eroded = np.empty((height, width), pixels.dtype)

@@ -1,0 +1,105 @@
+"""OUT: who may write there, and what may be replaced."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from scip_mpi.errors import UserError
+
+TABLE = "features.h5ad"
+PARTIAL = f"{TABLE}.partial"
+PRIVATE = ".scip_mpi"
+# All that a run ever writes, besides the Parquet folder, which the config names.
+OURS = (TABLE, PARTIAL, "images.parquet", "discarded.parquet", "failures.csv", "run.json")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """OUT, held by this process until released."""
+
+    out: Path
+    lock: int
+
+    def release(self) -> None:
+        """Let go, and remove what only an unfinished run needs."""
+        shutil.rmtree(self.out / PRIVATE)
+        os.close(self.lock)
+
+
+def claim(out: Path, overwrite: bool, parquet: str | None = None) -> Claim:
+    """Take hold of OUT for a run.
+
+    Parameters
+    ----------
+    out : Path
+        Made if it is not there; files in it that are not ours are never touched.
+    overwrite : bool
+        Whether results of an earlier run, finished or not, may be removed.
+    parquet : str, optional
+        Name of the Parquet folder that this run will write.
+
+    Raises
+    ------
+    UserError
+        OUT cannot be written, is in use by a run, or holds results.
+    """
+    ours = [*OURS, *([parquet] if parquet else [])]
+    held = [name for name in ours if (out / name).exists()]
+    begun = (out / PRIVATE).is_dir()
+    lock = _lock(out)
+    try:
+        if held:
+            if not overwrite:
+                raise UserError(_refusal(out, held))
+            for name in held:
+                path = out / name
+                if path.is_dir() and not path.is_symlink():
+                    _remove_parquet(path)
+                else:
+                    path.unlink()
+    except BaseException:
+        if not begun:
+            shutil.rmtree(out / PRIVATE)
+        os.close(lock)
+        raise
+    return Claim(out, lock)
+
+
+def _lock(out: Path) -> int:
+    """The lock file, held; stale locks of dead processes are no locks."""
+    made: int | None = None
+    try:
+        (out / PRIVATE).mkdir(parents=True, exist_ok=True)
+        made = os.open(out / PRIVATE / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        fcntl.lockf(made, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:
+        if made is None:
+            raise UserError(f"OUT {out} cannot be written: {error.strerror}") from error
+        os.close(made)
+        raise UserError(
+            f"OUT {out} is in use by another run; wait for it, or give another folder with -o"
+        ) from error
+    except OSError as error:
+        if made is None:
+            raise UserError(f"OUT {out} cannot be written: {error.strerror}") from error
+        # A file system without locks: nothing tells whether another run is at work here.
+    return made
+
+
+def _refusal(out: Path, held: list[str]) -> str:
+    if TABLE in held:
+        return f"OUT {out} holds a finished run ({TABLE}); --overwrite replaces it"
+    what = "an unfinished run" if PARTIAL in held else f"results ({', '.join(held)})"
+    return f"OUT {out} holds {what}; --overwrite removes it and starts anew"
+
+
+def _remove_parquet(folder: Path) -> None:
+    """Remove the Parquet parts in a folder, and the folder if nothing else is in it."""
+    for part in folder.glob("part-*.parquet"):
+        part.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
