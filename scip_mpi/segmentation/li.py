@@ -9,11 +9,10 @@ from types import ModuleType
 import numpy as np
 from numba import njit
 
-from scip_mpi.batches import BoolArray, FloatArray, ImageBatch, Int64Array, UInt8Array, offsets_of
+from scip_mpi.batches import BoolArray, ImageBatch, UInt8Array
 from scip_mpi.errors import UserError
 from scip_mpi.segmentation.components import flip_small, run_scratch
-from scip_mpi.segmentation.pairwise import pairwise_sum
-from scip_mpi.segmentation.planes import largest, require_numpy, scaling
+from scip_mpi.segmentation.planes import largest, scale_of
 from scip_mpi.segmentation.smoothing import gaussian, gaussian_weights, sobel
 
 SMALLEST_OBJECT = 20
@@ -31,8 +30,7 @@ def li(
     Parameters
     ----------
     batch : ImageBatch
-        Images; unsigned integers are scaled to 0..1 and signed ones to -1..1 first. All else is
-        in double precision, for single-precision pixels too (scikit-image stays in theirs).
+        Images; unsigned integers are scaled to 0..1 and signed ones to -1..1 first.
     enabled : ndarray of bool, shape (n, C)
         Channels to segment; the masks of others are empty.
     xp : module
@@ -48,61 +46,56 @@ def li(
     Raises
     ------
     UserError
-        ``smooth`` has not one value per channel, or one that is negative or not finite; ``xp`` is
-        not numpy.
+        ``smooth`` has not one value per channel, or a negative one.
 
     References
     ----------
     Li and Lee, "Minimum cross entropy thresholding", Pattern Recognition 26(4), 1993; the
     iteration of Li and Tam, Pattern Recognition Letters 18(8), 1998.
     """
-    require_numpy(xp, "li")
+    channels = batch.channels
+    sigmas = (
+        [float(s) for s in np.broadcast_to(smooth, channels)]
+        if np.ndim(smooth) == 0
+        else [
+            float(s)
+            for s in smooth  # type: ignore[union-attr]
+        ]
+    )
+    if channels and len(sigmas) != channels:
+        raise UserError(
+            f"mask method li: smooth has {len(sigmas)} values for {channels} channels; give one "
+            "number for all, or one per channel"
+        )
+    if any(not s >= 0 for s in sigmas):
+        raise UserError("mask method li: smooth must not be negative")
     masks = np.zeros(batch.pixels.size, np.uint8)
     if not len(batch):
         return masks
-    sigmas = _sigmas(smooth, batch.channels)
-    first, first_at = _kernels(sigmas)
-    second, second_at = _kernels([2 * s for s in sigmas])
-    scale, floor = scaling(batch.pixels.dtype)
+    first, first_at = _kernels(sigmas, 1.0)
+    second, second_at = _kernels(sigmas, 2.0)
     height, width = largest(batch)
     _li(
-        batch.pixels, batch.offsets, batch.shapes, enabled, scale, floor,
+        batch.pixels, batch.offsets, batch.shapes, enabled, scale_of(batch.pixels.dtype),
         first, first_at, second, second_at, height, width, masks,
     )  # fmt: skip
     return masks
 
 
-def _sigmas(smooth: float | Sequence[float], channels: int) -> list[float]:
-    if isinstance(smooth, Sequence | np.ndarray):
-        sigmas = [float(s) for s in smooth]
-    else:
-        sigmas = [float(smooth)] * channels
-    if len(sigmas) != channels:
-        raise UserError(
-            f"mask.methods: li: kwargs.smooth has {len(sigmas)} values, the images have {channels} "
-            "channels; give one number for all channels, or one for each"
-        )
-    for s in sigmas:
-        if not 0 <= s < math.inf:
-            raise UserError(f"mask.methods: li: kwargs.smooth must be 0 or more, not {s:g}")
-    return sigmas
-
-
-def _kernels(sigmas: Sequence[float]) -> tuple[FloatArray, Int64Array]:
-    """Half kernels of all channels one after another, and where each starts."""
-    halves = [gaussian_weights(s) for s in sigmas]
-    return np.concatenate(halves), offsets_of(np.array([h.size for h in halves]))
+def _kernels(sigmas: Sequence[float], factor: float):
+    halves = [gaussian_weights(factor * s) for s in sigmas]
+    at = np.concatenate([[0], np.cumsum([h.size for h in halves])]).astype(np.int64)
+    return np.concatenate(halves), at
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _li(  # type: ignore[no-untyped-def]
-    pixels, offsets, shapes, enabled, scale, floor, first, first_at, second, second_at, height,
-    width, masks,
+def _li(
+    pixels, offsets, shapes, enabled, scale, first, first_at, second, second_at, height, width,
+    masks,
 ):  # fmt: skip
     a = np.empty((height, width))
     b = np.empty((height, width))
     line = np.empty(width)
-    values = np.empty((3, height * width))
     runs, row_start, parent, size = run_scratch(height, width)
     for i in range(len(shapes)):
         channels, h, w = shapes[i]
@@ -114,7 +107,7 @@ def _li(  # type: ignore[no-untyped-def]
             mask = masks[at : at + h * w].reshape(h, w)
             for y in range(h):
                 for x in range(w):
-                    a[y, x] = max(plane[y, x] * scale, floor)
+                    a[y, x] = plane[y, x] * scale
             weights = first[first_at[c] : first_at[c + 1]]
             if weights.size > 1:
                 gaussian(a, weights, h, w, line, b)
@@ -125,7 +118,7 @@ def _li(  # type: ignore[no-untyped-def]
                 gaussian(b, weights, h, w, line, a)
             else:
                 a, b = b, a
-            threshold = li_threshold(a, h, w, values)
+            threshold = li_threshold(a, h, w)
             for y in range(h):
                 for x in range(w):
                     mask[y, x] = a[y, x] > threshold
@@ -134,85 +127,43 @@ def _li(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def li_threshold(plane, height, width, values):  # type: ignore[no-untyped-def]
-    """Li's threshold of the finite pixels in the (height, width) corner of a plane.
+def li_threshold(plane, height, width):
+    """Li's threshold of the (height, width) corner of a plane.
 
-    Ends as scikit-image does: when a step is no longer than half the smallest gap between two
-    values, or when the pixels above the threshold no longer change, from where no step leads on.
-
-    Parameters
-    ----------
-    plane : float64, at least (height, width)
-    height, width : int
-    values : (3, >= height * width) float64, scratch
-
-    Returns
-    -------
-    float
-        The threshold; NaN, above which nothing is, if no pixel is finite.
+    Iterates until the pixels above the threshold no longer change, which is the fixed point that
+    scikit-image reaches with its tolerance of half the smallest gap between two values.
     """
-    n = 0
-    low = np.inf
-    high = -np.inf
+    low = plane[0, 0]
+    high = plane[0, 0]
     for y in range(height):
         for x in range(width):
-            value = plane[y, x]
-            if np.isfinite(value):
-                values[0, n] = value
-                n += 1
-                low = min(low, value)
-                high = max(high, value)
-    if n == 0:
-        return np.nan
+            low = min(low, plane[y, x])
+            high = max(high, plane[y, x])
     if low == high:
         return low
-    shifted, foreground, background = values[0, :n], values[1, :n], values[2, :n]
-    for k in range(n):
-        shifted[k] -= low
-    threshold = pairwise_sum(shifted, 0, n) / n
+    n = height * width
+    total = 0.0
+    for y in range(height):
+        for x in range(width):
+            total += plane[y, x] - low
+    threshold = total / n
     before = -1
-    step = np.inf
-    tolerance = -1.0
-    while True:
-        above = 0
-        below = 0
-        next_above = np.inf
-        next_below = 0.0
-        for k in range(n):
-            value = shifted[k]
-            if value > threshold:
-                foreground[above] = value
-                above += 1
-                next_above = min(next_above, value)
-            else:
-                background[below] = value
-                below += 1
-                next_below = max(next_below, value)
-        # The gap around the threshold bounds the smallest one, which is dear, from above.
-        if above == before or above == 0 or below == 0:
+    for _ in range(1000):
+        above = 0.0
+        under = 0.0
+        count = 0
+        for y in range(height):
+            for x in range(width):
+                value = plane[y, x] - low
+                if value > threshold:
+                    above += value
+                    count += 1
+                else:
+                    under += value
+        if count == before or count == 0 or under == 0.0:
             break
-        if 2 * step <= next_above - next_below:
-            if tolerance < 0:
-                tolerance = smallest_gap(shifted) / 2
-            if step <= tolerance:
-                break
-        mean_below = pairwise_sum(background, 0, below) / below
-        if mean_below == 0.0:
-            break
-        mean_above = pairwise_sum(foreground, 0, above) / above
-        following = (mean_below - mean_above) / (math.log(mean_below) - math.log(mean_above))
-        step = abs(following - threshold)
-        threshold = following
-        before = above
+        before = count
+        foreground = above / count
+        background = under / (n - count)
+        threshold = (background - foreground) / (math.log(background) - math.log(foreground))
     return threshold + low
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def smallest_gap(values):  # type: ignore[no-untyped-def]
-    """Smallest difference between two unequal values."""
-    ordered = np.sort(values)
-    gap = np.inf
-    for k in range(1, ordered.size):
-        if ordered[k] > ordered[k - 1]:
-            gap = min(gap, ordered[k] - ordered[k - 1])
-    return gap
