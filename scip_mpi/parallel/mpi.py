@@ -21,7 +21,7 @@ from scip_mpi.parallel.link import Link, Message, Port, Tag  # noqa: E402
 
 
 class MPILink:
-    """Messages of one port over a communicator of its own."""
+    """Messages of one port over a communicator of its own; for more than one thread."""
 
     def __init__(self, comm: MPI.Intracomm, lock: RLock, epoch: int) -> None:
         self.comm = comm
@@ -36,7 +36,7 @@ class MPILink:
         data = np.frombuffer(body, np.uint8)
         with self.lock:
             request = self.comm.Isend([data, MPI.BYTE], to, self.epoch * len(Tag) + tag)
-        self.outbox.append((request, data))
+            self.outbox.append((request, data))
         self._clean()
 
     def poll(self) -> Message | None:
@@ -57,18 +57,18 @@ class MPILink:
     def unsent(self) -> int:
         """Bytes whose sending has not finished."""
         self._clean()
-        return sum(data.nbytes for _, data in self.outbox)
+        with self.lock:
+            return sum(data.nbytes for _, data in self.outbox)
 
     def failed(self, peer: int) -> bool:
         """Plain MPI ends the job with a lost rank and reports none."""
         return False
 
     def _clean(self) -> None:
-        while self.outbox:
-            with self.lock:
-                if not self.outbox[0][0].Test():
-                    return
-            self.outbox.popleft()
+        # Rank 0's two threads share the outbox.
+        with self.lock:
+            while self.outbox and self.outbox[0][0].Test():
+                self.outbox.popleft()
 
 
 class MPISharedFile:
