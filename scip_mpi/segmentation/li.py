@@ -95,7 +95,7 @@ def _kernels(sigmas: Sequence[float]) -> tuple[FloatArray, Int64Array]:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _li(  # type: ignore[no-untyped-def]
+def _li(
     pixels, offsets, shapes, enabled, scale, floor, first, first_at, second, second_at, height,
     width, masks,
 ):  # fmt: skip
@@ -134,7 +134,7 @@ def _li(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def li_threshold(plane, height, width, values):  # type: ignore[no-untyped-def]
+def li_threshold(plane, height, width, values):
     """Li's threshold of the finite pixels in the (height, width) corner of a plane.
 
     Ends as scikit-image does: when a step is no longer than half the smallest gap between two
@@ -166,40 +166,32 @@ def li_threshold(plane, height, width, values):  # type: ignore[no-untyped-def]
         return np.nan
     if low == high:
         return low
-    shifted, foreground, background = values[0, :n], values[1, :n], values[2, :n]
+    shifted, foreground, background = values[0], values[1], values[2]
+    # The smallest gap between neighbours bounds the smallest gap, which is dear, from above.
+    bound = np.inf
     for k in range(n):
         shifted[k] -= low
-    threshold = pairwise_sum(shifted, 0, n) / n
+        gap = abs(shifted[k] - shifted[max(k - 1, 0)])
+        if gap > 0:
+            bound = min(bound, gap)
+    threshold = pairwise_sum(shifted, n) / n
     before = -1
     step = np.inf
-    tolerance = -1.0
     while True:
         above = 0
-        below = 0
-        next_above = np.inf
-        next_below = 0.0
         for k in range(n):
             value = shifted[k]
-            if value > threshold:
-                foreground[above] = value
-                above += 1
-                next_above = min(next_above, value)
-            else:
-                background[below] = value
-                below += 1
-                next_below = max(next_below, value)
-        # The gap around the threshold bounds the smallest one, which is dear, from above.
-        if above == before or above == 0 or below == 0:
+            foreground[above] = value
+            background[k - above] = value
+            above += value > threshold
+        if above in (before, 0, n):
             break
-        if 2 * step <= next_above - next_below:
-            if tolerance < 0:
-                tolerance = smallest_gap(shifted) / 2
-            if step <= tolerance:
-                break
-        mean_below = pairwise_sum(background, 0, below) / below
+        if 2 * step <= bound and 2 * step <= smallest_gap(shifted[:n]):
+            break
+        mean_below = pairwise_sum(background, n - above) / (n - above)
         if mean_below == 0.0:
             break
-        mean_above = pairwise_sum(foreground, 0, above) / above
+        mean_above = pairwise_sum(foreground, above) / above
         following = (mean_below - mean_above) / (math.log(mean_below) - math.log(mean_above))
         step = abs(following - threshold)
         threshold = following
@@ -208,7 +200,7 @@ def li_threshold(plane, height, width, values):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def smallest_gap(values):  # type: ignore[no-untyped-def]
+def smallest_gap(values):
     """Smallest difference between two unequal values."""
     ordered = np.sort(values)
     gap = np.inf

@@ -2,21 +2,56 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 BLOCK = 128
+# Halving leaves blocks of more than 64 values, so this depth is enough for any array.
+DEPTH = 64
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def pairwise_sum(values, start, n):  # type: ignore[no-untyped-def]
-    """Sum of ``values[start : start + n]``, float64, added in the order of ``numpy.sum``.
+def pairwise_sum(values, n):
+    """Sum of the first ``n`` values, float64, added in the order of ``numpy.sum``.
 
-    Blocks of at most 128 values with eight running sums each, blocks added pairwise.
+    Halves are summed apart down to blocks of at most 128. The recursion is written out with stacks,
+    since numba's cache breaks functions that call themselves.
     """
-    if n > BLOCK:
-        half = n // 2
-        half -= half % 8
-        return pairwise_sum(values, start, half) + pairwise_sum(values, start + half, n - half)
+    if n <= BLOCK:
+        return block_sum(values, 0, n)
+    starts = np.empty(DEPTH, np.int64)
+    sizes = np.empty(DEPTH, np.int64)
+    levels = np.empty(DEPTH, np.int64)
+    sums = np.empty(DEPTH)
+    sum_levels = np.empty(DEPTH, np.int64)
+    starts[0], sizes[0], levels[0] = 0, n, 0
+    waiting = 1
+    done = 0
+    while waiting:
+        waiting -= 1
+        start, size, level = starts[waiting], sizes[waiting], levels[waiting]
+        if size > BLOCK:
+            half = size // 2
+            half -= half % 8
+            # The left half is on top, and is summed first.
+            starts[waiting], sizes[waiting], levels[waiting] = start + half, size - half, level + 1
+            waiting += 1
+            starts[waiting], sizes[waiting], levels[waiting] = start, half, level + 1
+            waiting += 1
+        else:
+            total = block_sum(values, start, size)
+            while done and sum_levels[done - 1] == level:
+                done -= 1
+                total = sums[done] + total
+                level -= 1
+            sums[done], sum_levels[done] = total, level
+            done += 1
+    return sums[0]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def block_sum(values, start, n):
+    """Sum of ``values[start : start + n]`` by eight running sums."""
     if n < 8:
         total = 0.0
         for k in range(start, start + n):
