@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,9 @@ from threading import Thread
 
 from scip_mpi.errors import FAILED
 from scip_mpi.parallel.world import World
+
+# Seconds between a traceback and the abort, for it to reach the user's screen.
+GRACE = 0.5
 
 
 @contextmanager
@@ -19,6 +23,8 @@ def abort_guard(world: World) -> Iterator[None]:
         yield
     except Exception:
         report(world, traceback.format_exc())
+        # The launcher may drop what it has not forwarded when the abort reaches it.
+        time.sleep(GRACE)
         world.abort(FAILED)
         raise
 

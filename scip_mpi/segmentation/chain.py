@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from scip_mpi.batches import BoolArray, ImageBatch, Int64Array, MaskBatch, UInt8Array, pack_bits
+from scip_mpi.batches import BoolArray, ImageBatch, Int64Array, MaskBatch, UInt8Array
+from scip_mpi.segmentation.bits import pack_bits
 from scip_mpi.segmentation.border import bounding_boxes, count_regions, remove_border_regions
 
 
@@ -73,8 +74,9 @@ def mask_sets(
     """Mask every object by every method.
 
     A channel that a pre-filter fails gets an empty mask. A set drops an object (``kept`` False)
-    whose main channel fails, or has no region left after those on the border were removed; its
-    regions stay as counted.
+    whose main channel fails, or has no region left after those on the border were removed. Its
+    regions and bounding box stay as counted: SCIP wrote the regions of dropped objects too, but
+    NaN for their boxes.
 
     Parameters
     ----------

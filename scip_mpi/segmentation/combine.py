@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 from scip_mpi.batches import MaskBatch, SetMasks, offsets_of
+from scip_mpi.segmentation.bits import unpack_bits
 
 
 def set_masks(masks: MaskBatch, mask_set: int, combined: Sequence[int]) -> SetMasks:
@@ -22,14 +23,10 @@ def set_masks(masks: MaskBatch, mask_set: int, combined: Sequence[int]) -> SetMa
     combined : sequence of int
         Channels whose union is the combined mask.
     """
-    pixels = offsets_of(masks.shapes.prod(axis=1))
+    own = unpack_bits(masks, mask_set)
     planes = offsets_of(masks.shapes[:, 1] * masks.shapes[:, 2])
-    own = np.empty(pixels[-1], np.uint8)
     union = np.zeros(planes[-1], np.uint8)
-    _unpack(
-        masks.bits, masks.offsets, masks.shapes, mask_set, np.asarray(combined, np.int64),
-        pixels, planes, own, union,
-    )  # fmt: skip
+    _unite(own, masks.shapes, np.asarray(combined, np.int64), planes, union)
     return SetMasks(
         own=own,
         combined=union,
@@ -40,16 +37,12 @@ def set_masks(masks: MaskBatch, mask_set: int, combined: Sequence[int]) -> SetMa
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _unpack(bits, offsets, shapes, mask_set, combined, pixels, planes, own, union):
+def _unite(own, shapes, combined, planes, union):
+    at = 0
     for i in range(len(shapes)):
         channels, h, w = shapes[i]
         size = h * w
-        row = (size + 7) // 8
-        start = offsets[i] + mask_set * channels * row
-        for c in range(channels):
-            for k in range(size):
-                byte = bits[start + c * row + (k >> 3)]
-                own[pixels[i] + c * size + k] = (byte >> (k & 7)) & 1
         for c in combined:
             for k in range(size):
-                union[planes[i] + k] |= own[pixels[i] + c * size + k]
+                union[planes[i] + k] |= own[at + c * size + k]
+        at += channels * size

@@ -9,10 +9,11 @@ from types import ModuleType
 import numpy as np
 from numba import njit
 
-from scip_mpi.batches import BoolArray, ImageBatch, UInt8Array
+from scip_mpi.batches import BoolArray, FloatArray, ImageBatch, Int64Array, UInt8Array, offsets_of
 from scip_mpi.errors import UserError
 from scip_mpi.segmentation.components import flip_small, run_scratch
-from scip_mpi.segmentation.planes import largest, scale_of
+from scip_mpi.segmentation.pairwise import pairwise_sum
+from scip_mpi.segmentation.planes import largest, require_numpy, scaling
 from scip_mpi.segmentation.smoothing import gaussian, gaussian_weights, sobel
 
 SMALLEST_OBJECT = 20
@@ -30,7 +31,8 @@ def li(
     Parameters
     ----------
     batch : ImageBatch
-        Images; unsigned integers are scaled to 0..1 and signed ones to -1..1 first.
+        Images; unsigned integers are scaled to 0..1 and signed ones to -1..1 first. All else is
+        in double precision, for single-precision pixels too (scikit-image stays in theirs).
     enabled : ndarray of bool, shape (n, C)
         Channels to segment; the masks of others are empty.
     xp : module
@@ -46,56 +48,61 @@ def li(
     Raises
     ------
     UserError
-        ``smooth`` has not one value per channel, or a negative one.
+        ``smooth`` has not one value per channel, or one that is negative or not finite; ``xp`` is
+        not numpy.
 
     References
     ----------
     Li and Lee, "Minimum cross entropy thresholding", Pattern Recognition 26(4), 1993; the
     iteration of Li and Tam, Pattern Recognition Letters 18(8), 1998.
     """
-    channels = batch.channels
-    sigmas = (
-        [float(s) for s in np.broadcast_to(smooth, channels)]
-        if np.ndim(smooth) == 0
-        else [
-            float(s)
-            for s in smooth  # type: ignore[union-attr]
-        ]
-    )
-    if channels and len(sigmas) != channels:
-        raise UserError(
-            f"mask method li: smooth has {len(sigmas)} values for {channels} channels; give one "
-            "number for all, or one per channel"
-        )
-    if any(not s >= 0 for s in sigmas):
-        raise UserError("mask method li: smooth must not be negative")
+    require_numpy(xp, "li")
     masks = np.zeros(batch.pixels.size, np.uint8)
     if not len(batch):
         return masks
-    first, first_at = _kernels(sigmas, 1.0)
-    second, second_at = _kernels(sigmas, 2.0)
+    sigmas = _sigmas(smooth, batch.channels)
+    first, first_at = _kernels(sigmas)
+    second, second_at = _kernels([2 * s for s in sigmas])
+    scale, floor = scaling(batch.pixels.dtype)
     height, width = largest(batch)
     _li(
-        batch.pixels, batch.offsets, batch.shapes, enabled, scale_of(batch.pixels.dtype),
+        batch.pixels, batch.offsets, batch.shapes, enabled, scale, floor,
         first, first_at, second, second_at, height, width, masks,
     )  # fmt: skip
     return masks
 
 
-def _kernels(sigmas: Sequence[float], factor: float):
-    halves = [gaussian_weights(factor * s) for s in sigmas]
-    at = np.concatenate([[0], np.cumsum([h.size for h in halves])]).astype(np.int64)
-    return np.concatenate(halves), at
+def _sigmas(smooth: float | Sequence[float], channels: int) -> list[float]:
+    if isinstance(smooth, Sequence | np.ndarray):
+        sigmas = [float(s) for s in smooth]
+    else:
+        sigmas = [float(smooth)] * channels
+    if len(sigmas) != channels:
+        raise UserError(
+            f"mask.methods: li: kwargs.smooth has {len(sigmas)} values, the images have {channels} "
+            "channels; give one number for all channels, or one for each"
+        )
+    for s in sigmas:
+        if not 0 <= s < math.inf:
+            raise UserError(f"mask.methods: li: kwargs.smooth must be 0 or more, not {s:g}")
+    return sigmas
+
+
+def _kernels(sigmas: Sequence[float]) -> tuple[FloatArray, Int64Array]:
+    """Half kernels of all channels one after another, and where each starts."""
+    halves = [gaussian_weights(s) for s in sigmas]
+    return np.concatenate(halves), offsets_of(np.array([h.size for h in halves]))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _li(
-    pixels, offsets, shapes, enabled, scale, first, first_at, second, second_at, height, width,
-    masks,
+    pixels, offsets, shapes, enabled, scale, floor, first, first_at, second, second_at, height,
+    width, masks,
 ):  # fmt: skip
     a = np.empty((height, width))
     b = np.empty((height, width))
     line = np.empty(width)
+    values = np.empty((3, height * width))
     runs, row_start, parent, size = run_scratch(height, width)
     for i in range(len(shapes)):
         channels, h, w = shapes[i]
@@ -107,7 +114,7 @@ def _li(
             mask = masks[at : at + h * w].reshape(h, w)
             for y in range(h):
                 for x in range(w):
-                    a[y, x] = plane[y, x] * scale
+                    a[y, x] = max(plane[y, x] * scale, floor)
             weights = first[first_at[c] : first_at[c + 1]]
             if weights.size > 1:
                 gaussian(a, weights, h, w, line, b)
@@ -118,7 +125,7 @@ def _li(
                 gaussian(b, weights, h, w, line, a)
             else:
                 a, b = b, a
-            threshold = li_threshold(a, h, w)
+            threshold = li_threshold(a, h, w, values)
             for y in range(h):
                 for x in range(w):
                     mask[y, x] = a[y, x] > threshold
@@ -127,43 +134,77 @@ def _li(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def li_threshold(plane, height, width):
-    """Li's threshold of the (height, width) corner of a plane.
+def li_threshold(plane, height, width, values):
+    """Li's threshold of the finite pixels in the (height, width) corner of a plane.
 
-    Iterates until the pixels above the threshold no longer change, which is the fixed point that
-    scikit-image reaches with its tolerance of half the smallest gap between two values.
+    Ends as scikit-image does: when a step is no longer than half the smallest gap between two
+    values, or when the pixels above the threshold no longer change, from where no step leads on.
+
+    Parameters
+    ----------
+    plane : float64, at least (height, width)
+    height, width : int
+    values : (3, >= height * width) float64, scratch
+
+    Returns
+    -------
+    float
+        The threshold; NaN, above which nothing is, if no pixel is finite.
     """
-    low = plane[0, 0]
-    high = plane[0, 0]
+    n = 0
+    low = np.inf
+    high = -np.inf
     for y in range(height):
         for x in range(width):
-            low = min(low, plane[y, x])
-            high = max(high, plane[y, x])
+            value = plane[y, x]
+            if np.isfinite(value):
+                values[0, n] = value
+                n += 1
+                low = min(low, value)
+                high = max(high, value)
+    if n == 0:
+        return np.nan
     if low == high:
         return low
-    n = height * width
-    total = 0.0
-    for y in range(height):
-        for x in range(width):
-            total += plane[y, x] - low
-    threshold = total / n
+    shifted, foreground, background = values[0], values[1], values[2]
+    # The smallest gap between neighbours bounds the smallest gap, which is dear, from above.
+    bound = np.inf
+    for k in range(n):
+        shifted[k] -= low
+        gap = abs(shifted[k] - shifted[max(k - 1, 0)])
+        if gap > 0:
+            bound = min(bound, gap)
+    threshold = pairwise_sum(shifted, n) / n
     before = -1
-    for _ in range(1000):
-        above = 0.0
-        under = 0.0
-        count = 0
-        for y in range(height):
-            for x in range(width):
-                value = plane[y, x] - low
-                if value > threshold:
-                    above += value
-                    count += 1
-                else:
-                    under += value
-        if count == before or count == 0 or under == 0.0:
+    step = np.inf
+    while True:
+        above = 0
+        for k in range(n):
+            value = shifted[k]
+            foreground[above] = value
+            background[k - above] = value
+            above += value > threshold
+        if above in (before, 0, n):
             break
-        before = count
-        foreground = above / count
-        background = under / (n - count)
-        threshold = (background - foreground) / (math.log(background) - math.log(foreground))
+        if 2 * step <= bound and 2 * step <= smallest_gap(shifted[:n]):
+            break
+        mean_below = pairwise_sum(background, n - above) / (n - above)
+        if mean_below == 0.0:
+            break
+        mean_above = pairwise_sum(foreground, above) / above
+        following = (mean_below - mean_above) / (math.log(mean_below) - math.log(mean_above))
+        step = abs(following - threshold)
+        threshold = following
+        before = above
     return threshold + low
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def smallest_gap(values):
+    """Smallest difference between two unequal values."""
+    ordered = np.sort(values)
+    gap = np.inf
+    for k in range(1, ordered.size):
+        if ordered[k] > ordered[k - 1]:
+            gap = min(gap, ordered[k] - ordered[k - 1])
+    return gap

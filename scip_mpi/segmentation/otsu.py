@@ -10,7 +10,7 @@ from numba import njit
 from scip_mpi.batches import BoolArray, ImageBatch, UInt8Array
 from scip_mpi.segmentation.components import flip_small, run_scratch
 from scip_mpi.segmentation.li import SMALLEST_OBJECT
-from scip_mpi.segmentation.planes import largest
+from scip_mpi.segmentation.planes import largest, require_numpy
 from scip_mpi.segmentation.rank_median import rank_median
 from scip_mpi.segmentation.smoothing import gaussian, gaussian_weights, sobel
 
@@ -40,64 +40,74 @@ def otsu(batch: ImageBatch, enabled: BoolArray, xp: ModuleType) -> UInt8Array:
     ndarray of uint8
         Masks in the batch's layout.
 
+    Raises
+    ------
+    UserError
+        ``xp`` is not numpy.
+
     References
     ----------
     Otsu, "A threshold selection method from gray-level histograms", IEEE Trans. Systems, Man and
     Cybernetics 9(1), 1979.
     """
+    require_numpy(xp, "otsu")
     masks = np.zeros(batch.pixels.size, np.uint8)
     if not len(batch):
         return masks
+    dtype = batch.pixels.dtype
+    floating = dtype.kind == "f"
+    edges = np.empty(BINS + 1, dtype if floating else np.float64)
     height, width = largest(batch)
-    floating = batch.pixels.dtype.kind == "f"
-    bins = _bin_floats if floating else _bin_integers
     _otsu(
-        batch.pixels, batch.offsets, batch.shapes, enabled, gaussian_weights(0.5), bins,
+        batch.pixels, batch.offsets, batch.shapes, enabled, floating, edges, gaussian_weights(0.5),
         height, width, masks,
     )  # fmt: skip
     return masks
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _bin_integers(plane, low, high, levels):
-    """Bin of each pixel: numpy's digitize on 512 equal bins, which is exact in integers."""
-    height, width = plane.shape
-    low = np.int64(low)
-    spread = np.int64(high) - low
-    keep = low >= 0 and np.int64(high) <= BINS
-    for y in range(height):
-        for x in range(width):
-            value = np.int64(plane[y, x])
-            if keep:
-                levels[y, x] = value
-            elif spread == 0:
-                levels[y, x] = BINS // 2 + 1
-            else:
-                levels[y, x] = (value - low) * BINS // spread + 1
+def bin_pixels(plane, low, high, edges, levels):
+    """Bin of each pixel: numpy's digitize on the edges of histogram_bin_edges, 512 equal bins.
 
+    The edges are low + j * step, the last one high, in their own precision, which is that of
+    floating-point pixels and double for integers (where, up to 32 bits, they are exact).
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _bin_floats(plane, low, high, levels):
-    """Bin of each pixel: numpy's digitize on edges low + j * step, the last one being high."""
+    Parameters
+    ----------
+    plane : (H, W)
+    low, high : number
+        Smallest and largest pixel.
+    edges : (513,) float32 or float64, scratch
+    levels : at least (H, W) uint16, out
+        1 to 513; the largest pixels have a bin of their own.
+    """
     height, width = plane.shape
-    first, last = np.float64(low), np.float64(high)
+    real = edges.dtype.type
+    first, last = real(low), real(high)
     if first == last:
-        first -= 0.5
-        last += 0.5
-    step = (last - first) / BINS
+        first -= real(0.5)
+        last += real(0.5)
+    step = (last - first) / real(BINS)
+    for j in range(BINS):
+        edges[j] = real(j) * step + first
+    edges[BINS] = last
     for y in range(height):
         for x in range(width):
-            value = np.float64(plane[y, x])
-            j = min(max(int((value - first) / step), 0), BINS)
-            while j < BINS and value >= (last if j + 1 == BINS else (j + 1) * step + first):
+            value = real(plane[y, x])
+            guess = (value - first) / step
+            # NaN, where the range of the pixels overflows, falls into the first bin.
+            j = int(guess) if 0 <= guess < BINS else (BINS if guess >= BINS else 0)
+            while j < BINS and value >= edges[j + 1]:
                 j += 1
-            while j > 0 and value < (last if j == BINS else j * step + first):
+            while j > 0 and value < edges[j]:
                 j -= 1
             levels[y, x] = j + 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _otsu(pixels, offsets, shapes, enabled, weights, bins, height, width, masks):
+def _otsu(
+    pixels, offsets, shapes, enabled, floating, edges, weights, height, width, masks,
+):  # fmt: skip
     a = np.empty((height, width))
     b = np.empty((height, width))
     line = np.empty(width)
@@ -113,7 +123,21 @@ def _otsu(pixels, offsets, shapes, enabled, weights, bins, height, width, masks)
             at = offsets[i] + c * h * w
             plane = pixels[at : at + h * w].reshape(h, w)
             mask = masks[at : at + h * w].reshape(h, w)
-            bins(plane, plane.min(), plane.max(), levels)
+            smallest, biggest = plane[0, 0], plane[0, 0]
+            finite = True
+            for y in range(h):
+                for x in range(w):
+                    smallest = min(smallest, plane[y, x])
+                    biggest = max(biggest, plane[y, x])
+                    finite &= np.isfinite(plane[y, x])
+            if not finite:
+                continue
+            if floating or smallest < 0 or biggest > BINS:
+                bin_pixels(plane, smallest, biggest, edges, levels)
+            else:
+                for y in range(h):
+                    for x in range(w):
+                        levels[y, x] = plane[y, x]
             top = 0
             for y in range(h):
                 for x in range(w):

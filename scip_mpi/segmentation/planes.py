@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from scip_mpi.batches import ImageBatch
+from scip_mpi.errors import UserError
 
 
 def largest(batch: ImageBatch) -> tuple[int, int]:
@@ -15,6 +18,29 @@ def largest(batch: ImageBatch) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def scale_of(dtype: np.dtype[Any]) -> float:
-    """Factor that brings integer pixels to at most 1; floating point stays as it is."""
-    return 1.0 / np.iinfo(dtype).max if dtype.kind in "iu" else 1.0
+def scaling(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """Factor and lower limit by which pixels become floating point, as scikit-image's img_as_float.
+
+    Unsigned integers go to 0..1, signed ones to -1..1 (the most negative value is cut off at -1);
+    floating point stays as it is.
+    """
+    if dtype.kind == "u":
+        return 1.0 / np.iinfo(dtype).max, 0.0
+    if dtype.kind == "i":
+        return 1.0 / np.iinfo(dtype).max, -1.0
+    return 1.0, -math.inf
+
+
+def require_numpy(xp: ModuleType, method: str) -> None:
+    """Refuse array modules for which a method has no kernels.
+
+    Raises
+    ------
+    UserError
+        ``xp`` is not numpy.
+    """
+    if xp is not np:
+        raise UserError(
+            f"mask.methods: {method} runs on CPUs only, not with {xp.__name__}; "
+            "run it without a GPU, or choose another method"
+        )

@@ -1,4 +1,8 @@
-"""Which channels are worth masking at all: filters on a channel's pixels, before any mask."""
+"""Which channels are worth masking at all: filters on a channel's pixels, before any mask.
+
+Each returns bool (n, C), True for channels that pass and for those it was not asked about; several
+filters combine with "and".
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import numpy as np
 from numba import njit
 
 from scip_mpi.batches import BoolArray, FloatArray, ImageBatch
+from scip_mpi.segmentation.normality import normality_p
 
 SIGNIFICANCE = 0.05
 
@@ -19,12 +24,23 @@ def std(
 ) -> BoolArray:
     """Whether the population standard deviation of a channel's pixels is above ``threshold``.
 
+    Parameters
+    ----------
+    batch : ImageBatch
+        Images.
+    xp : module
+        Not used: the filters run on CPUs, and take no part in a GPU's work.
+    channel_indices : sequence of int
+        Channels to look at.
+    threshold : float
+        In the pixels' unit.
+
     Returns
     -------
     ndarray of bool, shape (n, C)
         True for channels that pass, and for those not in ``channel_indices``.
     """
-    return _listed(batch, channel_indices, _moments(batch)[:, :, 1] > threshold)
+    return _listed(batch, channel_indices, statistics_of(batch)[:, :, 0] > threshold)
 
 
 def value_range(
@@ -32,110 +48,71 @@ def value_range(
 ) -> BoolArray:
     """Whether a channel's largest pixel exceeds its smallest by more than ``threshold``.
 
-    Returns
-    -------
-    ndarray of bool, shape (n, C)
-        True for channels that pass, and for those not in ``channel_indices``.
+    Parameters and result as of `std`.
     """
-    moments = _moments(batch)
-    return _listed(batch, channel_indices, moments[:, :, 5] - moments[:, :, 4] > threshold)
+    return _listed(batch, channel_indices, statistics_of(batch)[:, :, 1] > threshold)
 
 
 def normaltest(batch: ImageBatch, xp: ModuleType, *, channel_indices: Sequence[int]) -> BoolArray:
     """Whether a channel's pixels are not normally distributed: p below 0.05.
 
-    D'Agostino and Pearson's omnibus test of skewness and kurtosis, as scipy.stats.normaltest has
-    it. A channel with equal pixels, or with fewer than 8, does not pass: nothing can be said.
+    D'Agostino and Pearson's omnibus test (see `normality_p`). A channel of equal pixels, with fewer
+    than 8 or with one that is NaN or infinite does not pass: nothing can be said of it.
 
-    Returns
-    -------
-    ndarray of bool, shape (n, C)
-        True for channels that pass, and for those not in ``channel_indices``.
-
-    References
-    ----------
-    D'Agostino and Pearson, "Tests for departure from normality", Biometrika 60(3), 1973.
+    Parameters and result as of `std`.
     """
-    moments = _moments(batch)
-    count = (batch.shapes[:, 1] * batch.shapes[:, 2])[:, np.newaxis].astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z2 = skew_z(moments[:, :, 2], count) ** 2 + kurtosis_z(moments[:, :, 3], count) ** 2
-        # The survival function of chi-squared with two degrees of freedom.
-        passed = (np.exp(-0.5 * z2) < SIGNIFICANCE) & (count >= 8)
-    return _listed(batch, channel_indices, passed)
-
-
-def skew_z(skewness: FloatArray, n: FloatArray) -> FloatArray:
-    """Normal score of a sample skewness (D'Agostino 1970)."""
-    y = skewness * np.sqrt((n + 1) * (n + 3) / (6.0 * (n - 2)))
-    beta2 = 3.0 * (n**2 + 27 * n - 70) * (n + 1) * (n + 3)
-    beta2 = beta2 / ((n - 2.0) * (n + 5) * (n + 7) * (n + 9))
-    w2 = -1 + np.sqrt(2 * (beta2 - 1))
-    delta = 1 / np.sqrt(0.5 * np.log(w2))
-    alpha = np.sqrt(2.0 / (w2 - 1))
-    y = np.where(y == 0, 1, y)
-    return delta * np.log(y / alpha + np.sqrt((y / alpha) ** 2 + 1))
-
-
-def kurtosis_z(kurtosis: FloatArray, n: FloatArray) -> FloatArray:
-    """Normal score of a sample kurtosis, not excess (Anscombe and Glynn 1983)."""
-    expected = 3.0 * (n - 1) / (n + 1)
-    variance = 24.0 * n * (n - 2) * (n - 3) / ((n + 1) * (n + 1) * (n + 3) * (n + 5))
-    x = (kurtosis - expected) / np.sqrt(variance)
-    root_beta1 = 6.0 * (n * n - 5 * n + 2) / ((n + 7) * (n + 9))
-    root_beta1 = root_beta1 * np.sqrt((6.0 * (n + 3) * (n + 5)) / (n * (n - 2) * (n - 3)))
-    a = 6.0 + 8.0 / root_beta1 * (2.0 / root_beta1 + np.sqrt(1 + 4.0 / root_beta1**2))
-    term1 = 1 - 2 / (9.0 * a)
-    denominator = 1 + x * np.sqrt(2 / (a - 4.0))
-    ratio = (1 - 2.0 / a) / np.abs(denominator)
-    term2 = np.sign(denominator) * np.where(denominator == 0, np.nan, np.cbrt(ratio))
-    return (term1 - term2) / np.sqrt(2 / (9.0 * a))
+    return _listed(batch, channel_indices, statistics_of(batch)[:, :, 2] < SIGNIFICANCE)
 
 
 def _listed(batch: ImageBatch, channel_indices: Sequence[int], passed: BoolArray) -> BoolArray:
     result = np.ones((len(batch), batch.channels), bool)
-    for c in channel_indices:
-        result[:, c] = passed[:, c]
+    if len(batch):
+        listed = list(channel_indices)
+        result[:, listed] = passed[:, listed]
     return result
 
 
-def _moments(batch: ImageBatch) -> FloatArray:
-    """Mean, population std, skewness, kurtosis (not excess), min and max of each channel."""
-    out = np.empty((len(batch), batch.channels, 6))
-    if len(batch):
-        _channel_moments(batch.pixels, batch.offsets, batch.shapes, out)
+def statistics_of(batch: ImageBatch) -> FloatArray:
+    """Population std, range and p-value of normality of each channel, shape (n, C, 3)."""
+    out = np.empty((len(batch), batch.channels, 3))
+    _statistics(batch.pixels, batch.offsets, batch.shapes, out)
     return out
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _channel_moments(pixels, offsets, shapes, out):
+def _statistics(pixels, offsets, shapes, out):
+    epsilon = 2.0**-52
     for i in range(len(shapes)):
         channels, h, w = shapes[i]
         n = h * w
         for c in range(channels):
-            at = offsets[i] + c * n
+            plane = pixels[offsets[i] + c * n : offsets[i] + (c + 1) * n]
             total = 0.0
-            low = pixels[at]
-            high = pixels[at]
-            for k in range(at, at + n):
-                total += pixels[k]
-                low = min(low, pixels[k])
-                high = max(high, pixels[k])
+            low = np.inf
+            high = -np.inf
+            for pixel in plane:
+                value = float(pixel)
+                total += value
+                low = min(low, value)
+                high = max(high, value)
             mean = total / n
             m2 = 0.0
             m3 = 0.0
             m4 = 0.0
-            for k in range(at, at + n):
-                d = pixels[k] - mean
+            for pixel in plane:
+                d = float(pixel) - mean
                 square = d * d
                 m2 += square
                 m3 += square * d
                 m4 += square * square
-            variance = m2 / n
-            out[i, c, 0] = mean
-            out[i, c, 1] = math.sqrt(variance)
-            equal = low == high
-            out[i, c, 2] = np.nan if equal else m3 / n / (variance * math.sqrt(variance))
-            out[i, c, 3] = np.nan if equal else m4 / n / (variance * variance)
-            out[i, c, 4] = low
-            out[i, c, 5] = high
+            m2 /= n
+            m3 /= n
+            m4 /= n
+            # What is left of equal pixels is rounding, of which the test must know nothing.
+            if low == high or m2 <= (epsilon * mean) ** 2:
+                p = np.nan
+            else:
+                p = normality_p(m3 / (m2 * math.sqrt(m2)), m4 / (m2 * m2), n)
+            out[i, c, 0] = math.sqrt(m2)
+            out[i, c, 1] = high - low
+            out[i, c, 2] = p

@@ -10,5 +10,10 @@ from scip_mpi.batches import BoolArray, ImageBatch, UInt8Array
 
 
 def whole(batch: ImageBatch, enabled: BoolArray, xp: ModuleType) -> UInt8Array:
-    """Masks that are the whole image; ``enabled`` and ``xp`` as in every mask method."""
-    return np.ones(batch.pixels.size, np.uint8)
+    """Masks that are the whole image, for channels that are enabled.
+
+    Parameters and result as of every mask method; ``xp`` may be any array module, since pixels are
+    not looked at.
+    """
+    plane = batch.shapes[:, 1] * batch.shapes[:, 2]
+    return np.repeat(enabled.astype(np.uint8).reshape(-1), np.repeat(plane, batch.channels))

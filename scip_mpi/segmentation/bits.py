@@ -1,0 +1,71 @@
+"""Masks to bits and back, in compiled loops: how masks travel and are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numba import njit
+
+from scip_mpi.batches import Int64Array, MaskBatch, UInt8Array, offsets_of
+
+
+def pack_bits(dense: Sequence[UInt8Array], shapes: Int64Array) -> tuple[UInt8Array, Int64Array]:
+    """Pack the masks of all sets into bits.
+
+    Parameters
+    ----------
+    dense : sequence of ndarray of uint8
+        The masks of each set, 0 or 1, in the layout of a batch's pixels.
+    shapes : ndarray of int64, shape (m, 3)
+        (C, H, W) of each object's crop.
+
+    Returns
+    -------
+    bits, offsets
+        As in `MaskBatch`; bits beyond a plane's last pixel are 0.
+    """
+    row_bytes = -(-shapes[:, 1] * shapes[:, 2] // 8)
+    offsets = offsets_of(row_bytes * shapes[:, 0] * len(dense))
+    pixels = offsets_of(shapes.prod(axis=1))
+    bits = np.empty(offsets[-1], np.uint8)
+    for mask_set, masks in enumerate(dense):
+        _pack(masks, pixels, shapes, mask_set, offsets, bits)
+    return bits, offsets
+
+
+def unpack_bits(masks: MaskBatch, mask_set: int) -> UInt8Array:
+    """Masks of one set, 0 or 1, in the layout of the crops' ``ImageBatch.pixels``."""
+    pixels = offsets_of(masks.shapes.prod(axis=1))
+    dense = np.empty(pixels[-1], np.uint8)
+    _unpack(masks.bits, masks.offsets, masks.shapes, mask_set, pixels, dense)
+    return dense
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _pack(dense, pixels, shapes, mask_set, offsets, bits):
+    for i in range(len(shapes)):
+        channels, h, w = shapes[i]
+        size = h * w
+        row = (size + 7) // 8
+        for c in range(channels):
+            source = pixels[i] + c * size
+            target = offsets[i] + (mask_set * channels + c) * row
+            for b in range(row):
+                byte = 0
+                for k in range(min(8, size - 8 * b)):
+                    byte |= np.int64(dense[source + 8 * b + k]) << k
+                bits[target + b] = byte
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _unpack(bits, offsets, shapes, mask_set, pixels, dense):
+    for i in range(len(shapes)):
+        channels, h, w = shapes[i]
+        size = h * w
+        row = (size + 7) // 8
+        for c in range(channels):
+            source = offsets[i] + (mask_set * channels + c) * row
+            target = pixels[i] + c * size
+            for k in range(size):
+                dense[target + k] = (bits[source + (k >> 3)] >> (k & 7)) & 1
