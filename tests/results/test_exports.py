@@ -1,0 +1,141 @@
+"""Parquet holds the table's bits; the tables beside it survive any name."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from scip_mpi.results import parquet
+from scip_mpi.results.h5ad import TableSpec, create_table
+from scip_mpi.results.tables import write_failures, write_parquet
+from scip_mpi.results.writers import PosixWriter, to_table_floats
+
+SETS = ["li", "li", "otsu", "raw"]
+FEATURES = ["feat_li_area", "feat_li_sum_BF", "feat_otsu_area", "feat_raw_mean_BF"]
+
+
+def make_table(path: Path, rows: int) -> np.ndarray:
+    rng = np.random.default_rng(rows)
+    spec = TableSpec(
+        n_rows=rows,
+        names=(np.arange(rows), np.ones(rows, np.int64)),
+        var_names=FEATURES,
+        categoricals={
+            # A category per row, and one whose codes go back and forth.
+            "image": (np.arange(rows, dtype=np.int32), [f"i{i}" for i in range(rows)]),
+            "group": (rng.integers(-1, 3, rows).astype(np.int32), ["a", "b", "c"]),
+        },
+        known={"object": np.arange(rows), "filter_sum": rng.random(rows)},
+        filled={
+            "failed": np.bool_,
+            "li_regions_BF": np.int64,
+            "otsu_regions_BF": np.int64,
+            "spot_regions_BF": np.int64,
+            "li_bbox_minr": np.int64,
+        },
+        spatial=rng.random((rows, 2)),
+        var={"mask_set": SETS},
+        uns={},
+    )
+    layout = create_table(path, spec)
+    X = rng.standard_normal((rows, len(FEATURES)))
+    X[rng.random(X.shape) < 0.2] = np.nan
+    writer = PosixWriter(path, layout)
+    writer.put("X", 0, to_table_floats(X)[0])
+    for name in spec.filled:
+        dtype = np.dtype(layout[f"obs/{name}"].dtype)
+        writer.put(f"obs/{name}", 0, rng.integers(0, 2, rows).astype(dtype))
+    writer.close()
+    return to_table_floats(X)[0]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 10, 23])
+def test_the_same_bits_in_blocks(
+    rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X = make_table(tmp_path / "t.h5ad", rows)
+    monkeypatch.setattr(parquet, "BLOCK_VALUES", 4 * 10)  # ten rows
+    parquet.export(tmp_path / "t.h5ad", tmp_path / "cells.parquet")
+    path = tmp_path / "cells.parquet" / "part-0.parquet"
+    assert [p.name for p in path.parent.iterdir()] == ["part-0.parquet"]
+    assert pq.ParquetFile(path).num_row_groups == -(-rows // 10)
+
+    table = pq.read_table(path)
+    assert table.column_names[-4:] == FEATURES
+    assert table["obs_name"].to_pylist() == [f"{i}_1" for i in range(rows)]
+    for j, name in enumerate(FEATURES):
+        column = table[name].to_numpy()
+        assert column.dtype == np.float32
+        assert table[name].null_count == 0
+        assert column.tobytes() == X[:, j].tobytes()
+    with h5py.File(tmp_path / "t.h5ad") as file:
+        for name in ("failed", "li_bbox_minr", "filter_sum", "object"):
+            assert table[f"meta_{name}"].to_pylist() == file["obs"][name][()].tolist()
+        codes = file["obs/group/codes"][()]
+    names = np.array(["a", "b", "c", None])
+    assert table["meta_group"].to_pylist() == names[codes].tolist()
+    assert table["meta_image"].to_pylist() == [f"i{i}" for i in range(rows)]
+
+
+AWKWARD = [
+    "plain.tif",
+    'say "hi", now.tif',
+    "two\nlines.tif",
+    "carriage\rreturn.tif",
+    "naïve/µ.tif",
+    os.fsdecode(b"caf\xe9.tif"),
+]
+
+
+def test_failures_survive_any_name(tmp_path: Path) -> None:
+    path = tmp_path / "failures.csv"
+    errors = [f"{name}: cannot be read" for name in AWKWARD]
+    write_failures(path, list(zip(AWKWARD, ["read"] * 6, errors, strict=True)))
+    with path.open(newline="", encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    assert [r["image"] for r in rows[:5]] == AWKWARD[:5]
+    assert rows[5] == {
+        "image": "caf\\xe9.tif",
+        "stage": "read",
+        "error": "caf\\xe9.tif: cannot be read",
+    }
+    write_failures(path, [])
+    assert path.read_bytes() == b"image,stage,error\r\n"
+
+
+@pytest.mark.parametrize("rows", [0, 6])
+def test_tables_have_their_types_with_and_without_rows(rows: int, tmp_path: Path) -> None:
+    names = AWKWARD[:rows]
+    write_parquet(
+        tmp_path / "images.parquet",
+        {
+            "image": names,
+            "group": ["g"] * rows,
+            "found": np.arange(rows),
+            "kept": np.zeros(rows, np.int64),
+            "failed": np.zeros(rows, bool),
+            "focus_BF": np.full(rows, np.nan),
+        },
+    )
+    table = pq.read_table(tmp_path / "images.parquet")
+    kinds = ["string", "string", "int64", "int64", "bool", "double"]
+    assert [str(t) for t in table.schema.types] == kinds
+    assert table.num_rows == rows
+    assert table["image"].to_pylist()[:5] == names[:5]
+
+    columns = {
+        "image": names,
+        "object": np.arange(rows),
+        "reason": ["mad of sum"] * rows,
+        "statistic": np.full(rows, 2.5),
+    }
+    write_parquet(tmp_path / "discarded.parquet", columns)
+    table = pq.read_table(tmp_path / "discarded.parquet")
+    assert [str(t) for t in table.schema.types] == ["string", "int64", "string", "double"]
+    assert table["statistic"].to_numpy().tobytes() == np.full(rows, 2.5).tobytes()

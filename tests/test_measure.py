@@ -1,0 +1,123 @@
+"""Measurements of images and objects against numpy and rational arithmetic."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import tifffile
+from cells import jurkat_files
+
+from scip_mpi.batches import ImageBatch
+from scip_mpi.measure import STATISTICS, image_summary, measure
+
+DTYPES = ["uint8", "uint16", "int16", "int32", "float32", "float64"]
+
+
+def images(dtype: str) -> list[np.ndarray]:
+    rng = np.random.default_rng(4)
+    shapes = [(2, 5, 7), (2, 1, 1), (2, 1, 9), (2, 8, 1), (2, 30, 20)]
+    if dtype.startswith("float"):
+        return [(rng.standard_normal(s) * 1e3).astype(dtype) for s in shapes]
+    info = np.iinfo(dtype)
+    return [rng.integers(info.min, info.max, s, dtype, endpoint=True) for s in shapes]
+
+
+def mean_of(x: np.ndarray) -> float:
+    return float(sum(Fraction(float(v)) for v in x) / len(x))
+
+
+def std_of(x: np.ndarray) -> float:
+    exact = [Fraction(float(v)) for v in x]
+    centre = sum(exact) / len(exact)
+    return math.sqrt(sum((v - centre) ** 2 for v in exact) / len(exact))
+
+
+TWINS = {
+    "area": len,
+    "sum": lambda x: math.fsum(x.tolist()),
+    "mean": mean_of,
+    "std": std_of,
+    "min": min,
+    "max": max,
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("statistic", STATISTICS)
+@pytest.mark.parametrize("masked", [False, True])
+def test_each_statistic(dtype: str, statistic: str, masked: bool) -> None:
+    batch = ImageBatch.from_images(images(dtype))
+    rng = np.random.default_rng(7)
+    mask = rng.integers(0, 2, batch.pixels.size).astype(np.uint8)
+    mask[batch.offsets[1] : batch.offsets[2]] = 0
+    for channel in (0, 1):
+        found = measure(statistic, batch, mask if masked else None, channel)
+        assert found.dtype == np.float64
+        for i, image in enumerate(batch):
+            size = image[0].size
+            start = batch.offsets[i] + channel * size
+            inside = mask[start : start + size].astype(bool) if masked else np.ones(size, bool)
+            x = image[channel].reshape(-1)[inside]
+            if len(x) == 0:
+                assert found[i] == 0 if statistic in ("area", "sum") else np.isnan(found[i])
+                continue
+            want = TWINS[statistic](x)
+            scale = float(np.abs(x.astype(float)).max())
+            exact = statistic in ("area", "min", "max") or (
+                statistic == "sum" and batch.pixels.dtype.kind in "iu"
+            )
+            tolerance = 0 if exact else 1e-14 * scale * (len(x) if statistic == "sum" else 1)
+            assert abs(found[i] - float(want)) <= tolerance, (i, channel)
+
+
+def test_sums_of_integers_are_exact_where_floats_are_not() -> None:
+    values = np.full((1, 300, 300), 2**30 + 1, np.int32)
+    values[0, 0, 0] = -(2**31)
+    batch = ImageBatch.from_images([values])
+    assert measure("sum", batch, None, 0)[0] == values.sum(dtype=np.int64)
+
+
+def test_an_empty_batch() -> None:
+    batch = ImageBatch.from_images([])
+    assert measure("sum", batch, None, 1).shape == (0,)
+    assert image_summary(batch, np.full(3, 255.0))["focus"].shape == (0, 3)
+
+
+def difference_rms(image: np.ndarray) -> float:
+    """Root mean square of the differences of neighbouring pixels."""
+    steps = [np.diff(image, axis=axis).reshape(-1) for axis in (0, 1)]
+    steps = np.concatenate(steps)
+    return float(np.sqrt(np.mean(steps**2))) if len(steps) else 0.0
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_summary_of_images(dtype: str) -> None:
+    batch = ImageBatch.from_images(images(dtype))
+    levels = np.array([100.0, np.inf])
+    found = image_summary(batch, levels)
+    for i, image in enumerate(batch):
+        for c in (0, 1):
+            x = image[c].astype(np.float64)
+            assert found["saturated"][i, c] == (x >= levels[c]).mean()
+            assert found["focus"][i, c] == pytest.approx(difference_rms(x), rel=1e-12)
+    assert (found["saturated"][:, 0] > 0).any()
+    assert (found["saturated"][:, 1] == 0).all()
+
+
+def test_real_cells_in_any_batch(shared_dir) -> None:
+    cells = [tifffile.imread(f) for f in jurkat_files(shared_dir, 14)]
+    whole = ImageBatch.from_images(cells)
+    levels = np.full(whole.channels, np.percentile(whole.pixels, 99))
+    summary = image_summary(whole, levels)
+    for i, cell in enumerate(cells):
+        one = ImageBatch.from_images([cell])
+        for statistic in STATISTICS:
+            alone = measure(statistic, one, None, 1)
+            assert alone.tobytes() == measure(statistic, whole, None, 1)[i : i + 1].tobytes()
+        for name, values in image_summary(one, levels).items():
+            assert values.tobytes() == summary[name][i : i + 1].tobytes()
+        assert measure("std", one, None, 0)[0] == pytest.approx(cell[0].std(dtype=float))
+        assert summary["focus"][i, 1] == pytest.approx(difference_rms(cell[1].astype(float)))
