@@ -115,6 +115,8 @@ def put_rows(
     rows: Rows,
 ) -> int:
     """Write rows from ``start`` on; the number of values that left float32's range."""
+    if not len(masks):
+        return 0
     block, overflows = writers.to_table_floats(rows.X)
     writer.put("X", start, block)
     values = {"failed": rows.failed} | mask_columns(plan, masks)
