@@ -95,4 +95,4 @@ def test_checking_a_config_loads_neither_mpi_nor_kernels() -> None:
 
 def test_features_work_alone() -> None:
     loaded = loaded_by("from scip_mpi.features import texture")
-    assert not loaded & {"mpi4py", "cupy", "h5py", "pydantic", "yaml", "tifffile"}
+    assert not loaded & {"mpi4py", "cupy", "h5py", "pydantic", "tifffile"}
