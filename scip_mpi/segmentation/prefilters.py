@@ -109,9 +109,10 @@ def _statistics(pixels, offsets, shapes, out):
             m3 /= n
             m4 /= n
             # What is left of equal pixels is rounding, of which the test must know nothing.
-            if low == high or m2 <= (epsilon * mean) ** 2:
-                p = np.nan
-            else:
+            p = np.nan
+            if low == high:
+                m2 = 0.0
+            elif m2 > (epsilon * mean) ** 2:
                 p = normality_p(m3 / (m2 * math.sqrt(m2)), m4 / (m2 * m2), n)
             out[i, c, 0] = math.sqrt(m2)
             out[i, c, 1] = high - low

@@ -10,6 +10,7 @@ from numba import njit
 from scip_mpi.batches import BoolArray, ImageBatch, UInt8Array
 from scip_mpi.errors import UserError
 from scip_mpi.segmentation.morphology import disc_extreme, disc_half_widths
+from scip_mpi.segmentation.order import select
 from scip_mpi.segmentation.planes import largest, require_numpy
 
 FRACTION = 0.99
@@ -53,7 +54,7 @@ def spot(batch: ImageBatch, enabled: BoolArray, xp: ModuleType, *, spotsize: int
         height, width = largest(batch)
         dtype = batch.pixels.dtype
         # The difference of two signed integers may not fit their type.
-        values = np.empty(height * width, np.int64 if dtype.kind == "i" else dtype)
+        values = np.empty((2, height * width), np.int64 if dtype.kind == "i" else dtype)
         _spot(
             batch.pixels, batch.offsets, batch.shapes, enabled, disc_half_widths(int(spotsize)),
             height, width, values, masks,
@@ -78,14 +79,14 @@ def _spot(pixels, offsets, shapes, enabled, half_widths, height, width, values, 
             mask = masks[at : at + h * w].reshape(h, w)
             disc_extreme(plane, h, w, half_widths, False, padded, spans, eroded)
             disc_extreme(eroded, h, w, half_widths, True, padded, spans, opened)
-            left = values[: h * w].reshape(h, w)
+            tophat, reordered = values[0], values[1]
             for y in range(h):
                 for x in range(w):
-                    left[y, x] = plane[y, x]
-                    left[y, x] -= opened[y, x]
+                    tophat[y * w + x] = plane[y, x]
+                    tophat[y * w + x] -= opened[y, x]
+                    reordered[y * w + x] = tophat[y * w + x]
             # A value is above the interpolated quantile just if it is above the value below it.
-            k = int(FRACTION * (h * w - 1))
-            threshold = np.partition(values[: h * w], k)[k]
+            threshold = select(reordered, h * w, int(FRACTION * (h * w - 1)))
             for y in range(h):
                 for x in range(w):
-                    mask[y, x] = left[y, x] > threshold
+                    mask[y, x] = tophat[y * w + x] > threshold
