@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scip_mpi.batches import BoolArray, FloatArray, Int64Array
+from scip_mpi.errors import UserError
 from scip_mpi.statistics import (
     Allreduce,
     count_finite,
@@ -57,15 +58,17 @@ def threshold(
 ) -> Decision:
     """SCIP's filter: drop what is at or below the 5 % quantile of a normal distribution.
 
-    The distribution has the mean and the population standard deviation of all objects.
+    The distribution has the mean and the population standard deviation of all objects. As in SCIP
+    nothing is dropped where all are equal: a distribution without width has no quantiles.
     """
     counts = count_finite(values, groups, n_groups, allreduce)
     totals = allreduce(exact_sum(values, groups, n_groups))
     squares = allreduce(exact_sum_of_squares(values, groups, n_groups))
-    bounds = np.full((n_groups, 2), np.inf)
+    bounds = np.full((n_groups, 2), (-np.inf, np.inf))
     for g in range(n_groups):
         mean, std = mean_std(int(counts[g]), totals[g], squares[g])
-        bounds[g, 0] = np.nextafter(mean + NORMAL_5_PERCENT * std, np.inf)
+        if std != 0:
+            bounds[g, 0] = np.nextafter(mean + NORMAL_5_PERCENT * std, np.inf)
     return _decide("threshold", values, groups, bounds, counts, allreduce)
 
 
@@ -81,7 +84,16 @@ def quantile(
     """Keep what lies between two quantiles of all objects, both included.
 
     Quantiles are exact and interpolated linearly.
+
+    Raises
+    ------
+    UserError
+        Not 0 <= lower <= upper <= 1.
     """
+    if not 0 <= lower <= upper <= 1:
+        raise UserError(
+            f"filter: quantile needs 0 <= lower <= upper <= 1, not lower {lower} and upper {upper}"
+        )
     counts = count_finite(values, groups, n_groups, allreduce)
     bounds = quantiles(values, groups, n_groups, (lower, upper), allreduce)
     return _decide("quantile", values, groups, bounds, counts, allreduce)
@@ -96,11 +108,19 @@ def between(
     lower: float | None = None,
     upper: float | None = None,
 ) -> Decision:
-    """Keep what lies between two values, both included; no bound where none is given."""
+    """Keep what lies between two values, both included; no bound where none is given.
+
+    Raises
+    ------
+    UserError
+        Not lower <= upper.
+    """
     counts = count_finite(values, groups, n_groups, allreduce)
     low = -np.inf if lower is None else lower
     high = np.inf if upper is None else upper
-    bounds = np.tile([low, high], (n_groups, 1))
+    if not low <= high:
+        raise UserError(f"filter: range needs lower <= upper, not {low} and {high}")
+    bounds = np.tile(np.array([low, high], np.float64), (n_groups, 1))
     return _decide("range", values, groups, bounds, counts, allreduce)
 
 
@@ -112,13 +132,24 @@ def mad(
     *,
     n_mads: float = 3.0,
 ) -> Decision:
-    """Keep what is at most ``n_mads`` median absolute deviations, unscaled, from the median."""
+    """Keep what is at most ``n_mads`` median absolute deviations, unscaled, from the median.
+
+    Raises
+    ------
+    UserError
+        ``n_mads`` is negative, infinite or NaN.
+    """
+    if not 0 <= n_mads < np.inf:
+        raise UserError(f"filter: mad needs a finite n_mads >= 0, not {n_mads}")
     counts = count_finite(values, groups, n_groups, allreduce)
     median = quantiles(values, groups, n_groups, (0.5,), allreduce)[:, 0]
-    deviations = np.abs(values - median[groups])
+    with np.errstate(invalid="ignore"):
+        deviations = np.abs(values - median[groups])
     spread = quantiles(deviations, groups, n_groups, (0.5,), allreduce)[:, 0]
     bounds = np.column_stack([median - n_mads * spread, median + n_mads * spread])
-    return _decide("mad", values, groups, bounds, counts, allreduce)
+    # The distance decides: bounds are rounded, and would lose values that lie just on them.
+    near = np.isfinite(values) & (deviations <= (n_mads * spread)[groups])
+    return _decide("mad", values, groups, bounds, counts, allreduce, near)
 
 
 def _decide(
@@ -128,8 +159,10 @@ def _decide(
     bounds: FloatArray,
     counts: Int64Array,
     allreduce: Allreduce,
+    keep: BoolArray | None = None,
 ) -> Decision:
-    keep = np.isfinite(values) & (values >= bounds[groups, 0]) & (values <= bounds[groups, 1])
+    if keep is None:
+        keep = np.isfinite(values) & (values >= bounds[groups, 0]) & (values <= bounds[groups, 1])
     total, kept = allreduce(np.array([len(values), keep.sum()], np.int64)).tolist()
     description = {
         "rule": name,

@@ -117,7 +117,7 @@ def mean_std(count: int, total: Int64Array, squares: Int64Array) -> tuple[float,
 
 def rounded_root(value: Fraction) -> float:
     """Square root of a fraction that is not negative, from its first 110 bits."""
-    from math import isqrt, ldexp
+    from math import isqrt
 
     if value == 0:
         return 0.0
@@ -131,7 +131,9 @@ def rounded_root(value: Fraction) -> float:
     extra = root.bit_length() - 64
     # The last bit stands for all that was cut off, so that rounding goes the right way.
     kept = (root >> extra) | (1 if root & ((1 << extra) - 1) or root * root != scaled else 0)
-    return ldexp(kept, extra - shift // 2)
+    power = extra - shift // 2
+    # Division of integers rounds once, to a subnormal number too.
+    return (kept << max(power, 0)) / (1 << max(-power, 0))
 
 
 def ordered_bits(values: FloatArray) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
@@ -212,6 +214,9 @@ def quantiles(
     pairs = exact.reshape(n_groups, len(fractions), 2)
     low, high, part = pairs[:, :, 0], pairs[:, :, 1], place - below
     # numpy's interpolation, which is exact at both ends.
-    gap = high - low
-    result = np.where(part >= 0.5, high - gap * (1 - part), low + gap * part)
+    with np.errstate(over="ignore", invalid="ignore"):
+        gap = high - low
+        result = np.where(part >= 0.5, high - gap * (1 - part), low + gap * part)
+        # Neighbours further apart than the largest double, where numpy gives infinity.
+        result = np.where(np.isfinite(gap), result, low * (1 - part) + high * part)
     return np.where(counts[:, np.newaxis] > 0, result, np.nan)

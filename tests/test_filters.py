@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import median_abs_deviation, norm
 
 from scip_mpi import filters, registry
+from scip_mpi.errors import UserError
 from scip_mpi.parallel.inprocess import run_threads
 
 
@@ -27,7 +28,7 @@ def population() -> tuple[np.ndarray, np.ndarray]:
 
 RULES = {name: registry.find("filters", name) for name in registry.REGISTRIES["filters"]}
 ONE = {"threshold": {}, "quantile": {"lower": 0.1, "upper": 0.8}, "mad": {"n_mads": 2}}
-ALL = {**ONE, "range": {"lower": 15.0, "upper": 1010.0}}
+ALL = {**ONE, "range": {"lower": 15, "upper": 1010}}
 
 
 def expected(name: str, x: np.ndarray) -> np.ndarray:
@@ -102,7 +103,7 @@ def test_no_objects_anywhere(name: str) -> None:
     assert found.description["kept"] == found.description["objects"] == 0
 
 
-@pytest.mark.parametrize("name", ["quantile", "mad"])
+@pytest.mark.parametrize("name", ONE)
 def test_equal_values_are_all_kept(name: str) -> None:
     values = np.full(9, 0.1)
     found = RULES[name](values, np.zeros(9, np.int32), 1, identity, **ALL[name])
@@ -117,3 +118,27 @@ def test_the_constant_is_scipys() -> None:
 def test_parameters_are_keywords_with_defaults(name: str) -> None:
     parameters = list(inspect.signature(RULES[name]).parameters.values())
     assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in parameters[4:])
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "words"),
+    [
+        ("quantile", {"lower": 0.9, "upper": 0.1}, "lower"),
+        ("quantile", {"upper": 99}, "upper 99"),
+        ("quantile", {"lower": float("nan")}, "nan"),
+        ("range", {"lower": 2, "upper": 1}, "lower <= upper"),
+        ("mad", {"n_mads": -1}, "n_mads"),
+        ("mad", {"n_mads": float("inf")}, "n_mads"),
+    ],
+)
+def test_parameters_that_make_no_sense(name: str, parameters: dict, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        RULES[name](np.ones(3), np.zeros(3, np.int32), 1, identity, **parameters)
+
+
+def test_values_just_on_the_bounds_are_kept() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(300):
+        x = np.round(rng.standard_normal(21), 1)
+        found = RULES["mad"](x, np.zeros(21, np.int32), 1, identity, n_mads=2)
+        assert np.array_equal(found.keep, expected("mad", x))

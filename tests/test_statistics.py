@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics as standard
 from fractions import Fraction
 
@@ -103,6 +104,27 @@ def test_nan_and_infinity_are_left_out() -> None:
     assert [to_fraction(s) for s in exact_sum_of_squares(x, groups, 2)] == [26, 9]
 
 
+@fast
+@given(st.lists(finite | extremes, min_size=1, max_size=30))
+@example([5e-324, 0.0])
+@example([0.0, 0.0, 0.0, 2.2250738585072014e-308])
+@example([5e-324] * 7 + [0.0])
+@example([1e16, 1e16 + 2])
+@example([0.1] * 10)
+@example([1.7976931348623157e308, -1.7976931348623157e308])
+def test_mean_and_std_are_rounded_once(values: list[float]) -> None:
+    mean, std = moments(np.array(values))
+    exact = [Fraction(v) for v in values]
+    centre = sum(exact) / len(exact)
+    variance = sum((v - centre) ** 2 for v in exact) / len(exact)
+    assert mean == float(centre)
+    # The nearest double: the exact root lies between the midpoints to its neighbours.
+    found, below, above = Fraction(std), math.nextafter(std, 0), math.nextafter(std, math.inf)
+    assert std == 0 or ((found + Fraction(below)) / 2) ** 2 <= variance
+    step = Fraction(above) - found if above != math.inf else found - Fraction(below)
+    assert variance <= (found + step / 2) ** 2
+
+
 def test_std_agrees_with_the_standard_library() -> None:
     rng = np.random.default_rng(3)
     for _ in range(50):
@@ -175,3 +197,10 @@ def test_quantiles_per_group_and_partition(size: int) -> None:
     done = run_threads(size, work)
     assert {bits for bits, _ in done} == {whole.tobytes()}
     assert len({calls for _, calls in done}) == 1
+
+
+def test_huge_gaps_between_neighbours_do_not_overflow() -> None:
+    x = np.array([-1.7e308, 1.7e308])
+    low, middle = quantiles(x, one_group(x), 1, (0.25, 0.5), identity)[0]
+    assert low == pytest.approx(-0.85e308, rel=1e-15)
+    assert middle == 0

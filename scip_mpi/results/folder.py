@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -45,14 +46,21 @@ def claim(out: Path, overwrite: bool, parquet: str | None = None) -> Claim:
     Raises
     ------
     UserError
-        OUT cannot be written, is in use by a run, or holds results.
+        OUT cannot be written, is in use by a run, or holds results, or files of our names that
+        are not ours, which ``overwrite`` does not remove either.
     """
     ours = [*OURS, *([parquet] if parquet else [])]
-    held = [name for name in ours if (out / name).exists()]
     begun = (out / PRIVATE).is_dir()
     lock = _lock(out)
     try:
+        # Only now: another run may have ended here while the lock was waited for.
+        held = [name for name in ours if os.path.lexists(out / name)]
         if held:
+            if not (begun or written_by_us(out)):
+                raise UserError(
+                    f"OUT {out} holds {', '.join(held)}, which no run of scip_mpi wrote there; "
+                    "give another folder with -o"
+                )
             if not overwrite:
                 raise UserError(_refusal(out, held))
             for name in held:
@@ -87,7 +95,37 @@ def _lock(out: Path) -> int:
         if made is None:
             raise UserError(f"OUT {out} cannot be written: {error.strerror}") from error
         # A file system without locks: nothing tells whether another run is at work here.
+    if not _is_at(made, out / PRIVATE / "lock"):
+        # The run that held it has ended meanwhile and taken the file away.
+        os.close(made)
+        raise UserError(f"OUT {out} was in use by another run until now; start again")
     return made
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    return path.exists() and os.path.samestat(os.fstat(descriptor), path.stat())
+
+
+def written_by_us(out: Path) -> bool:
+    """Whether something in OUT shows that a run of this program wrote it."""
+    import h5py
+
+    table, told, failures = out / TABLE, out / "run.json", out / "failures.csv"
+    if table.is_file() and h5py.is_hdf5(table):
+        with h5py.File(table, locking=False) as file:
+            if "uns/scip_mpi" in file:
+                return True
+    if told.is_file():
+        try:
+            facts = json.loads(told.read_text(encoding="utf-8"))
+        except ValueError:
+            facts = None
+        if isinstance(facts, dict) and "fingerprint" in facts:
+            return True
+    if failures.is_file():
+        with failures.open("rb") as handle:
+            return handle.readline(100).strip() == b"image,stage,error"
+    return False
 
 
 def _refusal(out: Path, held: list[str]) -> str:

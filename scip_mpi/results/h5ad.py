@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scip_mpi.batches import FloatArray, Int64Array
-from scip_mpi.results.writers import DatasetLayout
+from scip_mpi.results.writers import DatasetLayout, canonical
 
 # Rows of names formatted at once.
 BLOCK = 100_000
@@ -75,7 +75,7 @@ def create_table(path: Path, spec: TableSpec) -> dict[str, DatasetLayout]:
         for name, (codes, categories) in spec.categoricals.items():
             _categorical(obs, name, codes, categories)
         for name, values in spec.known.items():
-            _encode(obs.create_dataset(name, data=values), "array", "0.2.0")
+            _encode(obs.create_dataset(name, data=canonical(np.asarray(values))), "array", "0.2.0")
         for name, dtype in spec.filled.items():
             layout[f"obs/{name}"] = _reserve(obs, name, (spec.n_rows,), dtype)
         var = _frame(file, "var", list(spec.var))
@@ -84,7 +84,9 @@ def create_table(path: Path, spec: TableSpec) -> dict[str, DatasetLayout]:
             _categorical(var, name, *_codes(texts))
         for name in ("obsm", "varm", "obsp", "varp", "layers", "uns"):
             _encode(file.create_group(name), "dict", "0.1.0")
-        _encode(file["obsm"].create_dataset("spatial", data=spec.spatial), "array", "0.2.0")
+        _encode(
+            file["obsm"].create_dataset("spatial", data=canonical(spec.spatial)), "array", "0.2.0"
+        )
         uns = file["uns"].create_group("scip_mpi")
         _encode(uns, "dict", "0.1.0")
         for name, text in spec.uns.items():

@@ -47,6 +47,12 @@ def _type(pa: Any, node: Any) -> Any:
 def _column(pa: Any, node: Any, part: slice) -> Any:
     if not isinstance(node, h5py.Group):
         return pa.array(node[part])
-    codes = node["codes"][part]
-    categories = np.array([*node["categories"].asstr()[()], None], object)
-    return pa.array(categories[codes], pa.string())
+    codes = node["codes"][part].astype(np.int64)
+    present = codes >= 0
+    if not present.any():
+        return pa.nulls(len(codes), pa.string())
+    # Images are categories in the order of the rows: a block of rows needs a small part of them,
+    # and reading all of them for each block would cost the square of the images.
+    least, most = int(codes[present].min()), int(codes[present].max())
+    categories = pa.array(node["categories"].asstr()[least : most + 1], pa.string())
+    return categories.take(pa.array(codes - least, mask=~present))

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from scip_mpi.results.writers import canonical
+
 
 def write_parquet(path: Path, columns: Mapping[str, Any]) -> None:
     """Columns of arrays, or of lists of text, as one Parquet file; empty ones keep their type."""
@@ -18,7 +20,7 @@ def write_parquet(path: Path, columns: Mapping[str, Any]) -> None:
     arrays = {}
     for name, values in columns.items():
         if isinstance(values, np.ndarray):
-            arrays[name] = pa.array(values)
+            arrays[name] = pa.array(canonical(values))
         else:
             arrays[name] = pa.array(list(map(printable, values)), pa.string())
     pq.write_table(pa.table(arrays), path)

@@ -140,9 +140,16 @@ def to_table_floats(block: FloatArray) -> tuple[NDArray[np.float32], int]:
     with np.errstate(over="ignore", under="ignore"):
         rounded = block.astype(np.float32)
     overflows = int(np.count_nonzero(np.isinf(rounded) & np.isfinite(block)))
-    rounded[np.isnan(rounded)] = np.float32(np.nan)
-    rounded += np.float32(0.0)
-    return rounded, overflows
+    return canonical(rounded), overflows
+
+
+def canonical(values: NDArray[Any]) -> NDArray[Any]:
+    """Floating-point values with one pattern of NaN and no negative zero; others as they are."""
+    if values.dtype.kind != "f":
+        return values
+    out = values + values.dtype.type(0)  # -0.0 + 0.0 is 0.0
+    out[np.isnan(out)] = np.nan
+    return out
 
 
 def publish(partial: Path, final: Path) -> None:

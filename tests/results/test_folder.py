@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from scip_mpi.errors import UserError
+from scip_mpi.results import folder
 from scip_mpi.results.folder import claim
 from scip_mpi.results.h5ad import TableSpec, create_table
 from scip_mpi.results.tables import write_failures
@@ -165,3 +166,28 @@ def test_results_of_a_run_without_a_table_are_not_lost_silently(tmp_path: Path) 
         claim(tmp_path, False)
     claim(tmp_path, overwrite=True).release()
     assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize("name", ["run.json", "failures.csv", "features.h5ad"])
+def test_somebody_elses_files_of_our_names_are_never_removed(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("image;error\n")
+    for overwrite in (False, True):
+        with pytest.raises(UserError, match=f"holds {name}.*no run of scip_mpi wrote"):
+            claim(tmp_path, overwrite)
+    assert contents(tmp_path) == {name: b"image;error\n"}
+
+
+def test_a_run_that_came_and_went_since_we_looked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the first look and the lock another run finishes in OUT."""
+    lock = folder._lock
+
+    def slow(out: Path) -> int:
+        write_failures(out / "failures.csv", [])
+        return lock(out)
+
+    monkeypatch.setattr(folder, "_lock", slow)
+    with pytest.raises(UserError, match=r"failures.csv"):
+        claim(tmp_path, False)
+    assert set(contents(tmp_path)) == {"failures.csv"}

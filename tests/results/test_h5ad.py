@@ -266,3 +266,14 @@ def test_names_that_are_no_utf8(tmp_path: Path) -> None:
     create_table(tmp_path / "t.h5ad", spec)
     table = anndata.read_h5ad(tmp_path / "t.h5ad")
     assert table.obs["image"].tolist() == ["caf\\xe9.tif"]
+
+
+def test_known_floats_are_canonical_too(tmp_path: Path) -> None:
+    negative_nan = np.array([0xFFF8000000000000], np.uint64).view(np.float64)
+    spec = replace(
+        spec_of(1, 1), known={"filter_sum": negative_nan}, spatial=np.array([[-0.0, 1.0]])
+    )
+    create_table(tmp_path / "t.h5ad", spec)
+    with h5py.File(tmp_path / "t.h5ad") as file:
+        assert file["obs/filter_sum"][()].tobytes() == np.array([np.nan]).tobytes()
+        assert file["obsm/spatial"][()].tobytes() == np.array([0.0, 1.0]).tobytes()
