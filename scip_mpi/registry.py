@@ -1,22 +1,25 @@
-"""One registry per kind: where a loader, mask method, filter or family is found by its name.
+"""Everything that a config can name: one registry per kind, resolved when it is needed.
 
-Built-in names map to ``module:attribute``, resolved when they are used, so that reading a config
-imports no kernel. Others' come through entry points (``scip_mpi.masks``, ...) or are written in
-the config as ``module:attribute``.
+A name is a built-in, or stands in an entry point group of an installed package
+(``scip_mpi.loaders``, ``scip_mpi.masks``, ``scip_mpi.prefilters``, ``scip_mpi.filters``,
+``scip_mpi.features``), or says itself where the function is: ``module:function``. Built-ins come
+first, so that thousands of ranks need not search the installed packages.
 """
 
 from __future__ import annotations
 
 import difflib
+import importlib
 import inspect
-from collections.abc import Callable, Mapping
-from importlib import import_module
-from importlib.metadata import entry_points
-from typing import Any, get_type_hints
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from scip_mpi.errors import UserError
 
-REGISTRIES: Mapping[str, Mapping[str, str]] = {
+BUILT_IN: Mapping[str, Mapping[str, str]] = {
     "loaders": {
         "multiframe_tiff": "scip_mpi.loaders.multiframe_tiff",
         "zarr": "scip_mpi.loaders.zarr",
@@ -44,8 +47,11 @@ REGISTRIES: Mapping[str, Mapping[str, str]] = {
         "raw": "scip_mpi.features.raw:FAMILY",
     },
 }
-# Words of feature_extraction that name columns of obs, for which there is no family.
+
+# Words of `feature_extraction` that name no family: they become columns of obs.
 OBS_WORDS = ("bbox", "regions")
+
+# What each kind is called in messages, and what an object of it must have.
 WORDS = {
     "loaders": "format",
     "masks": "mask method",
@@ -53,51 +59,139 @@ WORDS = {
     "filters": "filter",
     "features": "feature family",
 }
+MEMBERS = {"loaders": ("discover", "probe", "read"), "features": ("name", "features", "compute")}
 
 
-def names(kind: str) -> list[str]:
-    """All names of a kind: built in, and of installed entry points."""
-    return [*REGISTRIES[kind], *(e.name for e in entry_points(group=f"scip_mpi.{kind}"))]
+@dataclass(frozen=True)
+class Parameter:
+    """A keyword-only parameter of a function, that is, a key of ``kwargs`` or ``settings``.
 
+    Attributes
+    ----------
+    name : str
+    annotation : Any
+        Its type; `Any` where none is written or it cannot be resolved.
+    required : bool
+        Whether it has no default.
+    default : Any
+        Its default; None where it is required.
+    """
 
-def suggestion(word: str, known: list[str]) -> str:
-    """`` ; did you mean 'x'?`` for the known word nearest to a misspelt one, or the known words."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+    name: str
+    annotation: Any
+    required: bool
+    default: Any
 
 
 def find(kind: str, name: str) -> Any:
-    """What a name of a kind stands for.
+    """What a name of a kind stands for, imported.
+
+    Parameters
+    ----------
+    kind : str
+        ``loaders``, ``masks``, ``prefilters``, ``filters`` or ``features``.
+    name : str
+        A built-in, an installed package's, or ``module:attribute``.
+
+    Returns
+    -------
+    object
+        A module for loaders, a `scip_mpi.features.family.Family` for features, else a function.
 
     Raises
     ------
     UserError
-        The name is unknown, or what it names cannot be imported.
+        The name is unknown, cannot be imported, or stands for something of another kind.
     """
-    target = REGISTRIES[kind].get(name)
-    if target is None:
-        for entry in entry_points(group=f"scip_mpi.{kind}"):
-            if entry.name == name:
-                target = entry.value
-        if target is None and ":" in name:
-            target = name
-    if target is None:
-        raise UserError(f"unknown {WORDS[kind]} '{name}'; {suggestion(name, names(kind))}")
-    module_name, _, attribute = target.partition(":")
+    target = locate(kind, name)
+    if BUILT_IN[kind].get(name) == target:
+        return _load(target)
+    what = f"{WORDS[kind]} {name!r}"
     try:
-        found = import_module(module_name)
-        for part in filter(None, attribute.split(".")):
-            found = getattr(found, part)
+        found = _load(target)
     except (ImportError, AttributeError) as error:
-        raise UserError(f"{WORDS[kind]} '{name}' cannot be loaded: {error}") from error
+        raise UserError(f"{what} cannot be imported from {target!r}: {error}") from error
+    lacking = [m for m in MEMBERS.get(kind, ()) if not hasattr(found, m)]
+    if lacking:
+        raise UserError(f"{what} is no {WORDS[kind]}: {target!r} has no {', '.join(lacking)}")
+    if kind not in MEMBERS and not callable(found):
+        raise UserError(f"{what} is no {WORDS[kind]}: {target!r} is not a function")
     return found
 
 
-def parameters(function: Callable[..., Any]) -> dict[str, tuple[Any, bool]]:
-    """Settings of a method: its keyword-only parameters, with their types and whether required."""
-    hints = get_type_hints(function)
+def locate(kind: str, name: str) -> str:
+    """Where a name of a kind is to be imported from, ``module:attribute`` or ``module``.
+
+    Raises
+    ------
+    UserError
+        The name is unknown, or two installed packages offer it.
+    """
+    if name in BUILT_IN[kind]:
+        return BUILT_IN[kind][name]
+    if _is_target(name) and (":" in name or (kind == "loaders" and "." in name)):
+        return name
+    offers = {e.value for e in _installed(kind) if e.name == name}
+    if len(offers) > 1:
+        raise UserError(
+            f"{WORDS[kind]} {name!r} is offered by several packages; write one of "
+            f"{', '.join(sorted(offers))} instead"
+        )
+    if offers:
+        return offers.pop()
+    known = names(kind)
+    listed = [*known, *OBS_WORDS] if kind == "features" else known
+    close = suggestion(name, listed)
+    available = f"{' Available' if close else '; available'}: {', '.join(listed)}"
+    raise UserError(f"unknown {WORDS[kind]} {name!r}{close}{available}")
+
+
+def names(kind: str) -> list[str]:
+    """Known names of a kind: built-ins, then those of installed packages."""
+    return [*BUILT_IN[kind], *sorted({e.name for e in _installed(kind)} - set(BUILT_IN[kind]))]
+
+
+def parameters(function: Callable[..., Any]) -> dict[str, Parameter]:
+    """Keyword-only parameters of a function, by name."""
+    try:
+        hints = typing.get_type_hints(function, include_extras=True)
+    except (NameError, TypeError):
+        # Annotations that mean something to a type checker only are not checked at run time.
+        hints = {}
+    empty = inspect.Parameter.empty
     return {
-        name: (hints.get(name, Any), parameter.default is inspect.Parameter.empty)
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        p.name: Parameter(
+            p.name,
+            hints.get(p.name, Any),
+            p.default is empty,
+            None if p.default is empty else p.default,
+        )
+        for p in inspect.signature(function).parameters.values()
+        if p.kind is inspect.Parameter.KEYWORD_ONLY
     }
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` if one of the known words is close, else nothing."""
+    by_lower = {k.lower(): k for k in known}
+    close = difflib.get_close_matches(word.lower(), by_lower, 1)
+    return f"; did you mean {by_lower[close[0]]!r}?" if close else ""
+
+
+def _load(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    found = importlib.import_module(module)
+    for name in attribute.split(".") if attribute else ():
+        found = getattr(found, name)
+    return found
+
+
+def _is_target(text: str) -> bool:
+    """Whether a text reads ``package.module`` or ``package.module:attribute``."""
+    module, colon, attribute = text.partition(":")
+    parts = module.split(".") + (attribute.split(".") if colon else [])
+    return all(p.isidentifier() for p in parts)
+
+
+def _installed(kind: str) -> Iterable[EntryPoint]:
+    return entry_points(group=f"scip_mpi.{kind}")

@@ -1,8 +1,10 @@
-"""The YAML config: SCIP's vocabulary, checked whole, every problem said with its line and key."""
+"""The config: YAML in SCIP's vocabulary, checked whole before any image is touched."""
 
-from scip_mpi.config.check import ConfigError, parse_config, read_config, resolve_channels
-from scip_mpi.config.problems import Problem
-from scip_mpi.config.schema import Config, json_schema
+from __future__ import annotations
+
+from scip_mpi.config.problems import ConfigError, Problem
+from scip_mpi.config.reading import json_schema, parse_config, read_config, resolve_channels
+from scip_mpi.config.schema import Config
 
 __all__ = [
     "Config",

@@ -1,162 +1,172 @@
-"""The config's sections, their keys, types and defaults."""
+"""The sections of a config: types and defaults, in SCIP's vocabulary."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
-Channel = Annotated[NonNegativeInt | str, Field(description="Place in the channels, or name.")]
+from scip_mpi.config import values
+from scip_mpi.errors import UserError
+
+Text = Annotated[str, Field(min_length=1)]
+ChannelName = Annotated[str, AfterValidator(values.label), AfterValidator(values.channel_name)]
+SetName = Annotated[str, AfterValidator(values.label), AfterValidator(values.set_name)]
+ChannelReference = Annotated[int, Field(ge=0)] | Text
+ChannelReferences = Annotated[tuple[ChannelReference, ...], Field(min_length=1)]
+Settings = Annotated[
+    dict[str, Any],
+    BeforeValidator(values.none_as_empty),
+    WithJsonSchema({"type": ["object", "null"]}),
+]
+Bytes = Annotated[
+    int,
+    BeforeValidator(values.memory_size),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}),
+]
+BitDepth = Annotated[int, Field(ge=1, le=64)]
+PixelType = Literal[
+    "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64"
+]
 
 
 class Section(BaseModel):
-    """A section: strict, nothing unknown, nothing changed afterwards."""
+    """A part of the config: unknown keys are wrong, and no value is turned into another type."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-def _memory_bytes(value: Any) -> Any:
-    """``2 GiB`` as a number of bytes."""
-    if not isinstance(value, str):
-        return value
-    units = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
-             "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}  # fmt: skip
-    number = value.strip().rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
-    unit = value.strip()[len(number) :].strip().lower()
-    try:
-        return int(float(number) * units[unit])
-    except (KeyError, ValueError, OverflowError):
-        raise ValueError("a size, such as 2 GiB or 500 MB, or a number of bytes") from None
-
-
-def _path(value: Any) -> Any:
-    return Path(value) if isinstance(value, str) else value
-
-
-Bytes = Annotated[PositiveInt, BeforeValidator(_memory_bytes)]
-FolderPath = Annotated[Path, BeforeValidator(_path)]
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Load(Section):
-    """Where images come from, and which of their channels."""
+    """Which images, and which of their channels."""
 
-    format: str = Field(description="Loader: multiframe_tiff or zarr.")
-    channels: list[NonNegativeInt] | None = Field(
-        None, description="Channels to read, from 0; all if not given."
-    )
-    channel_names: list[str] | None = Field(None, description="A name for each channel read.")
-    kwargs: dict[str, Any] | None = Field(None, description="Settings of the loader.")
-    paths: list[str] | None = Field(None, description="Images, if none are named on the command.")
-    dtype: Literal["uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64"] | (
-        None
-    ) = Field(None, description="Pixel type of the run; the first image's if not given.")
-    pixel_size: float | None = Field(None, gt=0, description="Micrometres per pixel.")
-    bit_depth: PositiveInt | list[PositiveInt] | None = Field(
-        None, description="Bits of a pixel: pixels at the largest value count as saturated."
-    )
-    saturation: float | list[float] | None = Field(
-        None, description="Value from which a pixel counts as saturated; goes before bit_depth."
-    )
+    format: Text
+    channels: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
+    channel_names: Annotated[tuple[ChannelName, ...], Field(min_length=1)] | None = None
+    kwargs: Settings = {}
+    paths: tuple[Text, ...] | None = None
+    dtype: PixelType | None = None
+    pixel_size: Annotated[float, Field(gt=0, description="Micrometres per pixel.")] | None = None
+    bit_depth: BitDepth | tuple[BitDepth, ...] | None = None
+    saturation: float | tuple[float, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if self.bit_depth is not None and self.saturation is not None:
+            raise ValueError("bit_depth and saturation say the same: give one of them")
+        return self
 
     def saturation_levels(self, channels: int) -> list[float] | None:
-        """Saturation of each channel, if the config says."""
-        given: Any = self.saturation
-        if given is None and self.bit_depth is not None:
-            given = np.exp2(self.bit_depth) - 1
-        return None if given is None else np.broadcast_to(given, channels).tolist()
+        """The value from which a pixel counts as saturated, per channel; None if not given.
 
-
-class MaskMethod(Section):
-    """A named mask set."""
-
-    method: str = Field(description="li, otsu or spot.")
-    name: str = Field(description="Name of the mask set, prefix of its columns.")
-    export: Literal[False] | None = Field(None, description="Accepted as SCIP's; only false.")
-    kwargs: dict[str, Any] | None = Field(None, description="Settings of the method.")
+        Raises
+        ------
+        UserError
+            There are not as many values as channels.
+        """
+        given = self.saturation if self.bit_depth is None else self.bit_depth
+        if given is None:
+            return None
+        levels = list(given) if isinstance(given, tuple) else [given] * channels
+        if len(levels) != channels:
+            key = "saturation" if self.bit_depth is None else "bit_depth"
+            raise UserError(f"load.{key}: {len(levels)} values for {channels} channels")
+        return [float(v if self.bit_depth is None else 2**v - 1) for v in levels]
 
 
 class MaskFilter(Section):
-    """A filter on channels, before any mask."""
+    """Which channels are worth masking at all."""
 
-    method: str = Field(description="std, value_range or normaltest.")
-    channel_indices: list[Channel] = Field(description="Channels that must pass.")
-    settings: dict[str, Any] | None = Field(None, description="Settings of the filter.")
+    method: Text
+    channel_indices: ChannelReferences | None = None
+    settings: Settings = {}
 
-    def channels(self, names: Sequence[str]) -> list[int]:
-        """Places of the channels."""
-        return [place(c, names) for c in self.channel_indices]
+    def channels(self, channel_names: Sequence[str]) -> list[int]:
+        """Places of its channels; all where none are given."""
+        if self.channel_indices is None:
+            return list(range(len(channel_names)))
+        return values.places(self.channel_indices, channel_names, "mask.filters: channel_indices")
+
+
+class MaskMethod(Section):
+    """A mask set: a method, and the name that its columns carry."""
+
+    method: Text
+    name: SetName
+    export: Annotated[bool, AfterValidator(values.off)] = False
+    kwargs: Settings = {}
 
 
 class Mask(Section):
-    """Mask sets and the combined mask."""
+    """Mask sets, and what they have in common."""
 
-    methods: list[MaskMethod] = Field(min_length=1, description="The mask sets.")
-    combined_indices: list[Channel] | None = Field(
-        None, description="Channels whose union is the combined mask; all if not given."
-    )
-    main_channel_index: Channel = Field(0, description="Without a mask here, no cell in the set.")
-    filters: list[MaskFilter] | None = Field(None, description="Filters before masking.")
+    combined_indices: ChannelReferences | None = None
+    main_channel_index: ChannelReference = 0
+    filters: tuple[MaskFilter, ...] | None = None
+    methods: Annotated[tuple[MaskMethod, ...], Field(min_length=1)]
 
-    def combined(self, names: Sequence[str]) -> list[int]:
-        """Places of the combined channels."""
+    def combined(self, channel_names: Sequence[str]) -> list[int]:
+        """Places of the channels whose masks make up the combined mask."""
         if self.combined_indices is None:
-            return list(range(len(names)))
-        return [place(c, names) for c in self.combined_indices]
+            return list(range(len(channel_names)))
+        return values.places(self.combined_indices, channel_names, "mask.combined_indices")
 
-    def main_channel(self, names: Sequence[str]) -> int:
+    def main_channel(self, channel_names: Sequence[str]) -> int:
         """Place of the main channel."""
-        return place(self.main_channel_index, names)
+        return values.places([self.main_channel_index], channel_names, "mask.main_channel_index")[0]
 
 
-class Filter(Section):
-    """The dataset-wide filter of cells."""
+class Filter(BaseModel):
+    """One rule over the whole data set; further keys are the rule's own."""
 
-    name: str = Field(description="threshold, quantile, range or mad.")
-    statistic: Literal["sum", "mean", "std", "max", "min", "area"] = Field(
-        "sum", description="What is measured of each cell."
-    )
-    channel: Channel = Field(0, description="Of which channel.")
-    mask: str | None = Field(None, description="In the mask of which set; whole image if not.")
-    by: Literal["group"] | None = Field(None, description="Decide for each group by itself.")
-    action: Literal["drop", "flag"] = Field("drop", description="Remove rows, or mark them.")
-    lower: float | None = Field(None, description="quantile: 0 to 1; range: a value.")
-    upper: float | None = Field(None, description="quantile: 0 to 1; range: a value.")
-    n_mads: float | None = Field(None, gt=0, description="mad: how many.")
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
 
-    def channel_index(self, names: Sequence[str]) -> int:
-        """Place of the channel."""
-        return place(self.channel, names)
+    name: Text
+    statistic: Literal["sum", "mean", "std", "max", "min", "area"] = "sum"
+    channel: ChannelReference = 0
+    mask: SetName | None = Field(None, description="Mask set; null for the whole image.")
+    by: Literal["group"] | None = None
+    action: Literal["drop", "flag"] = "drop"
 
-    def settings(self) -> dict[str, float]:
-        """What the config gives of the rule's own settings."""
-        given = {"lower": self.lower, "upper": self.upper, "n_mads": self.n_mads}
-        return {name: value for name, value in given.items() if value is not None}
+    def channel_index(self, channel_names: Sequence[str]) -> int:
+        """Place of its channel."""
+        return values.places([self.channel], channel_names, "filter.channel")[0]
+
+    def settings(self) -> dict[str, Any]:
+        """The rule's own keys."""
+        return dict(self.model_extra or {})
 
 
 class Export(Section):
-    """What is written beside the HDF5 table."""
+    """Files beside features.h5ad, which is always written."""
 
     format: Literal["parquet", "anndata"] = "anndata"
-    filename: str = Field("features", pattern=r"^[^/\x00]+$", description="Name of the table.")
+    filename: Annotated[str, AfterValidator(values.file_name)] = "features"
 
 
 class Resources(Section):
-    """How the run is laid out; nothing here changes the table."""
+    """How the job is spread out; changes no result."""
 
-    segmenters: NonNegativeInt = Field(
-        0, description="Ranks that only segment; 0: every rank segments and computes."
+    segmenters: Annotated[int, Field(ge=0)] = 0
+    memory: Bytes | None = Field(None, description="Of a rank, for masks and pixels: 2 GiB.")
+    scratch: Path | None = None
+    device: Annotated[Literal["auto", "gpu", "cpu"], AfterValidator(values.no_gpu)] = "auto"
+    chunk_size: Annotated[int, Field(ge=1, le=2**31)] | None = Field(
+        None, description="Images handed out at once."
     )
-    memory: Bytes | None = Field(None, description="For masks and pixels of a rank.")
-    scratch: FolderPath | None = Field(None, description="Folder for masks beyond the memory.")
-    device: Literal["auto", "cpu"] = Field("auto", description="Where images are segmented.")
-    chunk_size: PositiveInt | None = Field(None, description="Images handed out at once.")
 
 
 class Config(Section):
-    """A whole config; a missing section means off."""
+    """A whole config, as `scip_mpi.config.read_config` and `parse_config` return it."""
 
     load: Load
     project: None = None
@@ -165,34 +175,31 @@ class Config(Section):
     mask: Mask | None = None
     filter: Filter | None = None
     normalization: None = None
-    feature_extraction: dict[str, list[str]] | list[str] = Field(
-        description="Families, by mask set; a plain list where there are no masks."
-    )
+    feature_extraction: dict[str, tuple[Text, ...]] | tuple[Text, ...] | None = None
     export: Export = Export()
     resources: Resources = Resources()
-    on_error: Literal["skip", "abort"] = Field("skip", description="What a bad image leads to.")
-
-    def words(self) -> dict[str, list[str]]:
-        """The families asked for, by mask set; the empty name where there are no masks."""
-        asked = self.feature_extraction
-        return {"": asked} if isinstance(asked, list) else asked
+    on_error: Literal["skip", "abort"] = "skip"
 
     def sets(self) -> list[str]:
         """Names of the mask sets; one empty name where there are no masks."""
         return [m.name for m in self.mask.methods] if self.mask else [""]
 
+    def words(self) -> dict[str, list[str]]:
+        """The words of ``feature_extraction`` for each mask set."""
+        asked = self.feature_extraction or ()
+        if isinstance(asked, Mapping):
+            return {name: list(asked.get(name, ())) for name in self.sets()}
+        return {name: list(asked) for name in self.sets()}
+
+    def notes(self) -> list[str]:
+        """What is allowed but may not be meant."""
+        bare = [name for name, words in self.words().items() if not words]
+        return [f"mask set {name!r} has no features in feature_extraction" for name in bare]
+
     def normalised(self) -> dict[str, Any]:
-        """All that may change the table, in one form for equal configs."""
-        found = self.model_dump(mode="json", exclude={"resources", "export", "on_error"})
-        found["load"].pop("paths")
-        return found
+        """All that the table depends on, defaults filled in, as JSON can hold it.
 
-
-def place(channel: int | str, names: Sequence[str]) -> int:
-    """Place of a channel given by place or name."""
-    return channel if isinstance(channel, int) else list(names).index(channel)
-
-
-def json_schema() -> dict[str, Any]:
-    """JSON Schema of the config, for editors."""
-    return Config.model_json_schema()
+        Without ``resources``, which change no result, and ``load.paths``: the images themselves
+        are in the fingerprint.
+        """
+        return self.model_dump(mode="json", exclude={"resources": True, "load": {"paths"}})

@@ -1,0 +1,245 @@
+"""What the types of a config cannot say: names that must exist, keys that must agree.
+
+Works on plain data and passes over what is of a wrong type, so that everything that is wrong with
+a config is said at once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from scip_mpi import registry
+from scip_mpi.config.problems import Finding, Path
+from scip_mpi.config.schema import Filter
+from scip_mpi.config.settings import unfit
+from scip_mpi.config.values import channel_problem
+from scip_mpi.errors import UserError
+
+
+def findings_in(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """Everything that can be said without the images."""
+    yield from _load(_mapping(data.get("load")))
+    mask = _mapping(data.get("mask"))
+    yield from _mask(mask)
+    sets = set_names(mask)
+    yield from _filter(_mapping(data.get("filter")), sets)
+    yield from _features(data, sets)
+    names = known_names(_mapping(data.get("load")))
+    if names:
+        yield from channel_findings(data, names)
+
+
+def known_names(load: Mapping[str, Any]) -> list[str]:
+    """Names of the channels as far as the config tells; empty where it does not."""
+    names, channels = _list(load.get("channel_names")), _list(load.get("channels"))
+    if names and channels and len(names) != len(channels):
+        return []
+    return [n if isinstance(n, str) else f"channel {i}" for i, n in enumerate(names)] or (
+        default_names(channels)
+    )
+
+
+def default_names(channels: Sequence[Any]) -> list[str]:
+    """Names of channels that were given none."""
+    return [f"CH{c}" for c in channels]
+
+
+def set_names(mask: Mapping[str, Any]) -> list[str]:
+    """Names of the mask sets."""
+    methods = [_mapping(m) for m in _list(mask.get("methods"))]
+    return list(dict.fromkeys(m["name"] for m in methods if isinstance(m.get("name"), str)))
+
+
+def channel_findings(data: Mapping[str, Any], names: Sequence[str]) -> Iterator[Finding]:
+    """Indices and names of channels that do not exist, and lists of another length."""
+    load, mask = _mapping(data.get("load")), _mapping(data.get("mask"))
+    for key in ("bit_depth", "saturation"):
+        yield from _length(("load", key), load.get(key), names)
+    references: list[tuple[Path, Any]] = [
+        (("mask", "main_channel_index"), mask.get("main_channel_index")),
+        (("filter", "channel"), _mapping(data.get("filter")).get("channel")),
+        *_items(("mask", "combined_indices"), mask.get("combined_indices")),
+    ]
+    for path, chosen in _items(("mask", "filters"), mask.get("filters")):
+        given = _mapping(chosen).get("channel_indices")
+        references += _items((*path, "channel_indices"), given)
+    for path, reference in references:
+        if isinstance(reference, str) or _is_int(reference):
+            problem = channel_problem(reference, names)
+            if problem and not (_is_int(reference) and reference < 0):
+                yield Finding(path, problem)
+    for path, method in _items(("mask", "methods"), mask.get("methods")):
+        if _mapping(method).get("method") == "li":
+            smooth = _mapping(_mapping(method).get("kwargs")).get("smooth")
+            yield from _length((*path, "kwargs", "smooth"), smooth, names)
+
+
+def _load(load: Mapping[str, Any]) -> Iterator[Finding]:
+    loader, problem = _found("loaders", load.get("format"))
+    if problem:
+        yield Finding(("load", "format"), problem)
+    if loader is not None:
+        yield from unfit(loader.discover, load.get("kwargs"), ("load", "kwargs"))
+    yield from _repeated(("load", "channels"), load.get("channels"))
+    yield from _repeated(("load", "channel_names"), load.get("channel_names"))
+    channels, names = load.get("channels"), load.get("channel_names")
+    if isinstance(channels, list) and isinstance(names, list) and len(channels) != len(names):
+        message = f"{len(names)} names for {len(channels)} channels in load.channels"
+        yield Finding(("load", "channel_names"), message)
+
+
+def _mask(mask: Mapping[str, Any]) -> Iterator[Finding]:
+    for path, item in _items(("mask", "filters"), mask.get("filters")):
+        chosen = _mapping(item)
+        function, problem = _found("prefilters", chosen.get("method"))
+        if problem:
+            yield Finding((*path, "method"), problem)
+        if function is not None:
+            given = chosen.get("settings")
+            yield from unfit(function, given, (*path, "settings"), {"channel_indices"})
+    seen: set[str] = set()
+    for path, item in _items(("mask", "methods"), mask.get("methods")):
+        method = _mapping(item)
+        name = method.get("name")
+        if isinstance(name, str):
+            if name in seen:
+                yield Finding((*path, "name"), f"another mask set is called {name!r} too")
+            seen.add(name)
+        function, problem = _found("masks", method.get("method"))
+        if problem:
+            yield Finding((*path, "method"), problem)
+        kwargs = {} if method.get("kwargs") is None else method["kwargs"]
+        if function is not None and isinstance(kwargs, dict):
+            wrong = list(unfit(function, kwargs, (*path, "kwargs")))
+            if not wrong and method["method"] in registry.BUILT_IN["masks"]:
+                wrong = _refused(function, kwargs, (*path, "kwargs"))
+            yield from wrong
+        if method.get("method") == "li":
+            smooth = _mapping(method.get("kwargs")).get("smooth")
+            for sigma in smooth if isinstance(smooth, list) else [smooth]:
+                if (_number(sigma) or 0) < 0:
+                    message = f"must not be negative, found {sigma}"
+                    yield Finding((*path, "kwargs", "smooth"), message)
+
+
+def _refused(function: Any, kwargs: Mapping[str, Any], path: Path) -> list[Finding]:
+    """What a method says of its settings when it is given no image."""
+    import numpy as np
+
+    from scip_mpi.batches import ImageBatch
+
+    try:
+        function(ImageBatch.from_images([]), np.zeros((0, 0), bool), np, **kwargs)
+    except UserError as error:
+        return [Finding(path, str(error))]
+    return []
+
+
+def _filter(chosen: Mapping[str, Any], sets: Sequence[str]) -> Iterator[Finding]:
+    rule, problem = _found("filters", chosen.get("name"))
+    if problem:
+        yield Finding(("filter", "name"), problem)
+    given = {k: v for k, v in chosen.items() if k not in Filter.model_fields}
+    if rule is not None:
+        yield from unfit(rule, given, ("filter",), also=Filter.model_fields)
+    low, high, mads = (_number(chosen.get(k)) for k in ("lower", "upper", "n_mads"))
+    if low is not None and high is not None and low > high:
+        yield Finding(("filter", "lower"), f"lower ({low}) is above upper ({high})")
+    if chosen.get("name") == "quantile":
+        for key, value in (("lower", low), ("upper", high)):
+            if value is not None and not 0 <= value <= 1:
+                yield Finding(("filter", key), f"a quantile is between 0 and 1, found {value}")
+    if mads is not None and mads <= 0:
+        yield Finding(("filter", "n_mads"), f"must be greater than 0, found {mads}")
+    mask_set = chosen.get("mask")
+    if isinstance(mask_set, str) and mask_set not in sets:
+        yield Finding(("filter", "mask"), _no_set(mask_set, sets))
+
+
+def _features(data: Mapping[str, Any], sets: Sequence[str]) -> Iterator[Finding]:
+    asked, top = data.get("feature_extraction"), "feature_extraction"
+    masked = data.get("mask") is not None
+    if isinstance(asked, dict):
+        if not masked:
+            message = "without `mask:` there are no mask sets: give a plain list of features"
+            yield Finding((top,), message)
+        for name, words in asked.items():
+            if masked and name not in sets:
+                yield Finding((top, name), _no_set(name, sets))
+            yield from _words((top, name), words)
+    elif masked and isinstance(asked, list):
+        example = ", ".join(f"{s}: [shape, ...]" for s in sets)
+        message = f"with `mask:` give a list of features per mask set: {{{example}}}"
+        yield Finding((top,), message)
+    elif not masked and not set(map(str, _list(asked))) - set(registry.OBS_WORDS):
+        yield Finding((top,), "no feature is asked for: list some, such as [shape, intensity]")
+    if isinstance(asked, list):
+        yield from _words((top,), asked)
+
+
+def _words(path: Path, words: Any) -> Iterator[Finding]:
+    yield from _repeated(path, words)
+    for place, word in _items(path, words):
+        if isinstance(word, str) and word and word not in registry.OBS_WORDS:
+            try:
+                target = registry.locate("features", word)
+                if target != registry.BUILT_IN["features"].get(word):
+                    registry.find("features", word)
+            except UserError as error:
+                yield Finding(place, str(error))
+
+
+def _no_set(name: str, sets: Sequence[str]) -> str:
+    if not sets:
+        return f"no mask set is called {name!r}; there are no mask sets"
+    close = registry.suggestion(name, sets)
+    known = f"{' The' if close else '; the'} mask sets are {', '.join(sets)}"
+    return f"no mask set is called {name!r}{close}{known}"
+
+
+def _found(kind: str, name: Any) -> tuple[Any, str]:
+    """What a name stands for, or what is wrong with it; neither where it is no name at all."""
+    if not isinstance(name, str) or not name:
+        return None, ""
+    try:
+        return registry.find(kind, name), ""
+    except UserError as error:
+        return None, str(error)
+
+
+def _repeated(path: Path, values: Any) -> Iterator[Finding]:
+    counts = Counter(v for v in _list(values) if isinstance(v, str) or _is_int(v))
+    for value, count in counts.items():
+        if count > 1:
+            yield Finding(path, f"{value!r} is listed {count} times")
+
+
+def _length(path: Path, values: Any, names: Sequence[str]) -> Iterator[Finding]:
+    if isinstance(values, list) and len(values) != len(names):
+        channels = f"{len(names)} channel{'s' if len(names) > 1 else ''}"
+        message = (
+            f"{len(values)} values for {channels}: give one per channel, or one number for all"
+        )
+        yield Finding(path, message)
+
+
+def _items(path: Path, values: Any) -> list[tuple[Path, Any]]:
+    return [((*path, i), value) for i, value in enumerate(_list(values))]
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> float | None:
+    return value if _is_int(value) or isinstance(value, float) else None

@@ -1,0 +1,143 @@
+"""From a file to a config, or to everything that is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from scip_mpi.config.checks import channel_findings, default_names, findings_in
+from scip_mpi.config.problems import (
+    ConfigError,
+    Finding,
+    Problem,
+    findings_of,
+    key_path,
+    problems_of,
+    shown,
+)
+from scip_mpi.config.schema import Config
+from scip_mpi.config.yaml_source import read_yaml
+from scip_mpi.errors import UserError
+
+
+def read_config(path: str | Path) -> Config:
+    """Read a config from a YAML file.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, or anything in it is wrong.
+    """
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigError(str(path), [Problem("", None, f"cannot be read: {reason}")]) from None
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        message = f"is not UTF-8 text: byte 0x{raw[error.start]:02x}; save the file as UTF-8"
+        raise ConfigError(str(path), [Problem("", line, message)]) from None
+    return parse_config(text, str(path))
+
+
+def parse_config(text: str, name: str) -> Config:
+    """Read a config from YAML text.
+
+    Parameters
+    ----------
+    text : str
+        YAML.
+    name : str
+        What messages call it.
+
+    Raises
+    ------
+    ConfigError
+        With everything that is wrong.
+    """
+    source = read_yaml(text)
+    findings = list(source.findings)
+    config = None
+    if source.readable and not isinstance(source.data, dict):
+        found = "an empty file" if source.data is None else shown(source.data)
+        message = f"expected sections such as `load:` and `feature_extraction:`, found {found}"
+        findings.append(Finding((), message))
+    elif source.readable:
+        # An empty section is a missing one; an unknown one is wrong, empty or not.
+        known = Config.model_fields
+        data = {k: v for k, v in source.data.items() if v is not None or k not in known}
+        try:
+            config = Config.model_validate_json(json.dumps(data))
+        except ValidationError as error:
+            findings += findings_of(error, data, Config)
+        told = {f.path for f in findings}
+        findings += [f for f in findings_in(data) if f.path not in told]
+    if findings or config is None:
+        raise ConfigError(name, problems_of(findings, source.lines))
+    return config
+
+
+def resolve_channels(config: Config, channels_in_file: int) -> tuple[list[int], list[str]]:
+    """Which channels of each image are read, and their names.
+
+    Parameters
+    ----------
+    config : Config
+    channels_in_file : int
+        Channels of the images.
+
+    Returns
+    -------
+    list of int
+        Places in the images.
+    list of str
+        Names; ``CH0``, ``CH1``, ... by place in the image where none are given.
+
+    Raises
+    ------
+    UserError
+        The config asks for channels that the images do not have.
+    """
+    load = config.load
+    channels = list(range(channels_in_file)) if load.channels is None else list(load.channels)
+    for channel in channels:
+        if channel >= channels_in_file:
+            raise UserError(
+                f"load.channels: no channel {channel}: the images have {channels_in_file}, "
+                f"0 to {channels_in_file - 1}"
+            )
+    names = default_names(channels) if load.channel_names is None else list(load.channel_names)
+    if len(names) != len(channels):
+        raise UserError(
+            f"load.channel_names: {len(names)} names for the images' {len(channels)} channels; "
+            "say in load.channels which ones are meant"
+        )
+    findings = list(channel_findings(_plain(config.model_dump(mode="json")), names))
+    if findings:
+        raise UserError("; ".join(f"{key_path(f.path)}: {f.message}" for f in findings))
+    return channels, names
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of the config, for editors; any section but ``load`` may be empty."""
+    schema = Config.model_json_schema()
+    for name, section in schema["properties"].items():
+        if name != "load" and section.get("type") != "null" and not _takes_null(section):
+            description = {k: section.pop(k) for k in ("title", "default") if k in section}
+            schema["properties"][name] = {"anyOf": [section, {"type": "null"}], **description}
+    return schema
+
+
+def _takes_null(section: Mapping[str, Any]) -> bool:
+    return any(branch.get("type") == "null" for branch in section.get("anyOf", ()))
+
+
+def _plain(data: dict[str, Any]) -> dict[str, Any]:
+    """The same data as YAML gives it, with lists."""
+    return json.loads(json.dumps(data))
