@@ -92,9 +92,7 @@ def test_a_family_is_its_twin(family: Family, dtype: str) -> None:
 def test_the_company_of_a_batch_changes_no_bit(family: Family, dtype: str) -> None:
     images, masks = cells(dtype)
     together = table(family, images, masks)
-    alone = np.concatenate(
-        [table(family, [i], [m]) for i, m in zip(images, masks, strict=True)]
-    )
+    alone = np.concatenate([table(family, [i], [m]) for i, m in zip(images, masks, strict=True)])
     assert together.tobytes() == alone.tobytes()
 
 
