@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ def test_every_item_is_in_one_run_of_about_the_target(costs: list[int], target: 
     assert bounds[0] == 0
     assert bounds[-1] == len(costs)
     assert (np.diff(bounds) > 0).all()
-    for lo, hi in zip(bounds[:-1], bounds[1:], strict=True):
+    for lo, hi in pairwise(bounds):
         # Without its first item, which may be dear, a run is always below the target.
         assert sum(costs[lo + 1 : hi]) < target
 
