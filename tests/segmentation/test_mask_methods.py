@@ -231,6 +231,31 @@ def test_lis_threshold_splits_pixels_as_scikit_image_does(n, levels, power, seed
     assert np.array_equal(plane > ours, plane > threshold_li(plane))
 
 
+@pytest.mark.parametrize(
+    "counts",
+    [
+        [27, 1, 20, 15, 21],
+        [28, 1, 5, 17, 24, 26, 23, 26],
+        [26, 4, 20, 29, 5, 10],
+        [5, 7, 3, 8, 25, 29, 18],
+    ],
+)
+def test_lis_threshold_stops_at_a_step_of_half_the_smallest_gap(counts: list[int]) -> None:
+    # Counts of the levels 0, 1, 2, ... for which going on would end at another threshold.
+    plane = np.repeat(np.arange(len(counts), dtype=float), counts)[np.newaxis]
+    ours = li_threshold(plane, 1, plane.size, np.empty((3, plane.size)))
+    assert np.array_equal(plane > ours, plane > threshold_li(plane))
+
+
+def test_lis_threshold_of_few_even_levels() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(2000):
+        counts = rng.integers(1, 30, rng.integers(3, 9))
+        plane = np.repeat(np.arange(counts.size, dtype=float), counts)[np.newaxis]
+        ours = li_threshold(plane, 1, plane.size, np.empty((3, plane.size)))
+        assert np.array_equal(plane > ours, plane > threshold_li(plane)), counts
+
+
 @pytest.mark.parametrize("n", [*range(20), 127, 128, 129, 136, 500, 1600, 4096, 5003, 100_003])
 def test_sums_are_numpys_to_the_last_bit(n: int) -> None:
     values = np.random.default_rng(n).lognormal(0, 5, n)
