@@ -174,34 +174,6 @@ class MaskBatch:
             bits=np.concatenate(pieces) if pieces else np.empty(0, np.uint8),
         )
 
-    def dense(self, mask_set: int) -> UInt8Array:
-        """Masks of one set as bytes 0 and 1, in the layout of the crops' ``ImageBatch.pixels``."""
-        out = np.empty(int(self.shapes.prod(axis=1).sum()), np.uint8)
-        at = 0
-        for i, (c, h, w) in enumerate(self.shapes):
-            row = -(-h * w // 8)
-            start = self.offsets[i] + mask_set * c * row
-            planes = self.bits[start : start + c * row].reshape(c, row)
-            size = c * h * w
-            unpacked = np.unpackbits(planes, axis=1, count=h * w, bitorder="little")
-            out[at : at + size] = unpacked.reshape(-1)
-            at += size
-        return out
-
-
-def pack_bits(dense: Sequence[UInt8Array], shapes: Int64Array) -> tuple[UInt8Array, Int64Array]:
-    """Pack the masks of all sets, each in the layout of a batch's pixels, into bits and offsets."""
-    pixel_offsets = offsets_of(shapes.prod(axis=1))
-    row_bytes = -(-shapes[:, 1] * shapes[:, 2] // 8)
-    offsets = offsets_of(row_bytes * shapes[:, 0] * len(dense))
-    bits = np.empty(offsets[-1], np.uint8)
-    for i, (c, h, w) in enumerate(shapes):
-        lo, hi = pixel_offsets[i], pixel_offsets[i + 1]
-        planes = np.stack([d[lo:hi].reshape(c, h * w) for d in dense])
-        packed = np.packbits(planes, axis=2, bitorder="little")
-        bits[offsets[i] : offsets[i + 1]] = packed.reshape(-1)
-    return bits, offsets
-
 
 @dataclass(frozen=True)
 class SetMasks:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter, minimum_filter
 from skimage.filters import gaussian, sobel, threshold_li, threshold_otsu
 from skimage.filters.rank import median
 from skimage.measure import label, regionprops
@@ -47,8 +48,19 @@ def twin_otsu(x: Plane) -> Plane:
 def twin_spot(x: Plane, radius: int) -> Plane:
     if x.dtype.kind == "i":
         x = x.astype(np.int64)  # the difference may not fit the type
-    tophat = white_tophat(x, footprint=disk(radius))
+    if radius <= min(x.shape):
+        tophat = white_tophat(x, footprint=disk(radius))
+    else:
+        # scipy reads beyond its buffers where the disc is several times the image: the erosion of
+        # 2 x 4 zeros by disk(8) is not 0. So mirror by hand, and stay clear of its borders.
+        eroded = mirrored(x, radius, minimum_filter)
+        tophat = x - mirrored(eroded, radius, maximum_filter)
     return tophat > np.quantile(tophat, 0.99)
+
+
+def mirrored(x: Plane, radius: int, extreme: Callable[..., Plane]) -> Plane:
+    padded = np.pad(x, radius, mode="symmetric")
+    return extreme(padded, footprint=disk(radius))[radius:-radius, radius:-radius]
 
 
 def cleaned(mask: Plane) -> Plane:

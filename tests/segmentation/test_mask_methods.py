@@ -101,7 +101,7 @@ FLAT = [0, 1, 255, 512, 513, 65535]
 
 @methods
 def test_flat_and_tiny_images(name: str) -> None:
-    shapes = [(1, 1), (1, 9), (13, 1), (2, 2), (30, 30)]
+    shapes = [(1, 1), (1, 9), (13, 1), (2, 2), (2, 4), (30, 30)]
     assert check(name, [np.full((1, *s), v, np.uint16) for s in shapes for v in FLAT]) == 0
 
 
@@ -218,6 +218,28 @@ def test_other_array_modules_are_refused(name: str) -> None:
     batch = ImageBatch.from_images(speckled([(9, 9)], 1))
     with pytest.raises(UserError, match="CPUs only, not with cupy"):
         METHODS[name][0](batch, everything(batch), ModuleType("cupy"))
+
+
+def reflect(i: int, n: int) -> int:
+    i %= 2 * n
+    return min(i, 2 * n - 1 - i)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(1, 9), st.integers(0, 2**32))
+def test_discs_larger_than_the_image_by_definition(h: int, w: int, r: int, seed: int) -> None:
+    plane = np.random.default_rng(seed).integers(0, 9, (h, w))
+    inside = [(a, b) for a in range(-r, r + 1) for b in range(-r, r + 1) if a * a + b * b <= r * r]
+
+    def over_disc(x: np.ndarray, extreme) -> np.ndarray:
+        near = [[[x[reflect(i + a, h), reflect(j + b, w)] for a, b in inside] for j in range(w)]
+                for i in range(h)]  # fmt: skip
+        return extreme(near, axis=2)
+
+    left = plane - over_disc(over_disc(plane, np.min), np.max)
+    batch = ImageBatch.from_images([plane.astype(np.uint16)])
+    masks = spot(batch, everything(batch), np, spotsize=r)
+    assert np.array_equal(masks.reshape(h, w), left > np.quantile(left, 0.99))
 
 
 @settings(max_examples=300, deadline=None)
