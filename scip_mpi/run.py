@@ -32,7 +32,7 @@ from scip_mpi.pipeline import Segmented, compute, segment
 from scip_mpi.plan import Plan, find_images, make_plan
 from scip_mpi.progress import Silent, open_progress
 from scip_mpi.results.folder import Claim, claim
-from scip_mpi.stages import build_stages, warm_up
+from scip_mpi.stages import build_stages, compiled_before, warm_up
 from scip_mpi.store import MaskStore
 from scip_mpi.timers import StopFlag
 
@@ -90,6 +90,8 @@ def prepare(world: World, request: Request, stop: StopFlag) -> Job:
         f"{plan.images:,} images in {plan.chunks:,} chunks, {len(plan.columns):,} columns, "
         f"{world.size} rank(s)"
     )
+    if not compiled_before():
+        progress.say("compiling the kernels, once on this machine: about half a minute")
     with job.timers.stage("compile"):
         compile_once_per_node(job)
     return job
