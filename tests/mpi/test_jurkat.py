@@ -51,15 +51,27 @@ def test_dna_content_rises_through_the_cell_cycle(table: anndata.AnnData) -> Non
     assert 1.4 < medians["G2"] / medians["G1"] < 2.2
 
 
+def distinct(X: np.ndarray) -> np.ndarray:
+    """Columns that vary and do not nearly repeat an earlier one: a half of the work of all."""
+    X = X[:, np.nanstd(X, axis=0) > 0].astype(float)
+    scaled = np.nan_to_num((X - np.nanmean(X, axis=0)) / np.nanstd(X, axis=0))
+    scaled /= np.linalg.norm(scaled, axis=0)
+    alike = np.abs(scaled.T @ scaled)
+    kept = [0]
+    for j in range(1, len(alike)):
+        if alike[j, kept].max() < 0.97:
+            kept.append(j)
+    return X[:, kept]
+
+
 def accuracy(table: anndata.AnnData, columns: np.ndarray) -> float:
-    """Mean balanced accuracy of gradient boosting over repeated 5-fold cross-validation."""
-    X = np.asarray(table.X[:, columns])
-    X = X[:, np.nanstd(X, axis=0) > 0]
+    """Mean balanced accuracy of gradient boosting over twice repeated 5-fold cross-validation."""
     model = HistGradientBoostingClassifier(
-        max_iter=40, learning_rate=0.15, max_leaf_nodes=15, min_samples_leaf=5,
+        max_iter=25, learning_rate=0.2, max_leaf_nodes=7, min_samples_leaf=10, max_bins=63,
         max_features=0.1, class_weight="balanced", early_stopping=False, random_state=0,
     )  # fmt: skip
     folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=2, random_state=0)
+    X = distinct(np.asarray(table.X[:, columns]))
     scores = cross_val_score(model, X, table.obs["phase"], cv=folds, scoring="balanced_accuracy")
     return float(scores.mean())
 
@@ -68,5 +80,6 @@ def test_the_table_tells_the_phases_of_the_cell_cycle(table: anndata.AnnData) ->
     shape = (table.var["family"] == "shape").to_numpy()
     everything = accuracy(table, np.ones(table.n_vars, bool))
     shape_alone = accuracy(table, shape)
+    print(f"balanced accuracy: {everything:.3f}, of shape alone {shape_alone:.3f}")
     assert everything >= 0.70
     assert everything > shape_alone
