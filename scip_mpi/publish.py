@@ -86,12 +86,14 @@ def parallel_hdf5() -> bool:
 
 def open_writer(job: Job, table: Table) -> Writer:
     """This rank's hand on the table."""
+    sink: writers.Sink
     if table.writer == "hdf5":
-        return writers.Hdf5Writer(table.partial, table.layout, job.world.communicator())
-    if table.writer == "mpi":
-        handle = job.world.open_shared(str(table.partial))
-        return writers.SharedFileWriter(handle, table.layout)
-    return writers.PosixWriter(table.partial, table.layout)
+        sink = writers.Hdf5Sink(table.partial, job.world.communicator())
+    elif table.writer == "mpi":
+        sink = writers.SharedFileSink(job.world.open_shared(str(table.partial)))
+    else:
+        sink = writers.PosixSink(table.partial)
+    return Writer(table.layout, sink)
 
 
 def mask_columns(plan: Plan, masks: MaskBatch) -> dict[str, Int64Array]:
@@ -121,7 +123,8 @@ def put_rows(
     writer.put("X", start, block)
     values = {"failed": rows.failed} | mask_columns(plan, masks)
     for name, column in values.items():
-        writer.put(f"obs/{name}", start, np.ascontiguousarray(column))
+        writer.put(f"obs/{name}", start, column)
+    writer.record(len(masks))
     return overflows
 
 

@@ -90,6 +90,8 @@ def prepare(world: World, request: Request, stop: StopFlag) -> Job:
         f"{plan.images:,} images in {plan.chunks:,} chunks, {len(plan.columns):,} columns, "
         f"{world.size} rank(s)"
     )
+    if world.size > 1 and not world.serves_in_thread:
+        progress.say("this MPI allows one thread: rank 0 hands out work between its own batches")
     if not compiled_before():
         progress.say("compiling the kernels, once on this machine: about half a minute")
     with job.timers.stage("compile"):
@@ -190,7 +192,6 @@ def compute_and_write(
                 writer, survivors.start[lo], job.plan, masks, rows
             )
         holdings.store.drop(lo)
-        outcome.rows += len(chosen)
         outcome.failures += rows.failures
         return Measured(lo, len(record.found), len(chosen), len(rows.failures), NOTHING)
 
@@ -199,7 +200,8 @@ def compute_and_write(
     with managing(job, desk, ledger, State.WRITTEN, "features", total, "images"):
         reason = second_pass(desk, holdings.chunks(), one)
     with job.timers.stage("write"):
-        writer.close()
+        writer.finalize()
+    outcome.rows = writer.recorded
     holdings.store.close()
     if reason is not None:
         raise EndedEarly(reason)

@@ -26,7 +26,7 @@ def population() -> tuple[np.ndarray, np.ndarray]:
     return values, groups
 
 
-RULES = {name: registry.find("filters", name) for name in registry.REGISTRIES["filters"]}
+RULES = {name: registry.find("filters", name) for name in registry.names("filters")}
 ONE = {"threshold": {}, "quantile": {"lower": 0.1, "upper": 0.8}, "mad": {"n_mads": 2}}
 ALL = {**ONE, "range": {"lower": 15, "upper": 1010}}
 

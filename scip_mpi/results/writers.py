@@ -1,7 +1,8 @@
 """How rows reach the table: straight to their place, from every rank.
 
-Three writers with the same three calls: `Writer.put` blocks of rows, as often as needed and in any
-order, then `Writer.close`, after which they are on the disk.
+`Writer.put` takes blocks of rows, as often as needed and in any order, `Writer.record` counts those
+that are complete, and after `Writer.finalize` they are on the disk. Where they go is the sink's
+business: parallel HDF5, MPI's files, or plain calls of the operating system.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ class DatasetLayout:
     dtype: str
     shape: tuple[int, ...]
 
-    def place(self, row: int, block: NDArray[Any]) -> int:
-        """Byte offset of rows from ``row`` on.
+    def check(self, row: int, block: NDArray[Any]) -> None:
+        """Refuse a block that does not fit: it would be written over something else.
 
         Raises
         ------
         ValueError
-            The block does not fit: it would write over something else.
+            Wrong type or width, or rows beyond the last.
         """
         fits = block.dtype == np.dtype(self.dtype) and block.shape[1:] == self.shape[1:]
         if not (fits and row >= 0 and row + len(block) <= self.shape[0]):
@@ -41,6 +42,9 @@ class DatasetLayout:
                 f"rows {row} to {row + len(block)}, {block.dtype} {block.shape}, do not fit into "
                 f"{self.name}, {self.dtype} {self.shape}"
             )
+
+    def place(self, row: int) -> int:
+        """Byte offset of a row."""
         size = np.dtype(self.dtype).itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
         return self.offset + row * size
 
@@ -58,72 +62,101 @@ class Handle(Protocol):
         """Close the file."""
 
 
-class Writer(Protocol):
-    """A rank's hand on the table."""
+class Sink(Protocol):
+    """Where a writer's rows go: three kinds, of which the file does not tell."""
 
-    def put(self, name: str, row: int, block: NDArray[Any]) -> None:
+    def write(self, layout: DatasetLayout, row: int, block: NDArray[Any]) -> None:
         """Write rows of a dataset from ``row`` on."""
 
-    def close(self) -> None:
+    def finalize(self) -> None:
         """Bring all rows to the disk and let go. Collective where ranks share the file."""
 
 
-class PosixWriter:
-    """Rows by the operating system's own calls: for one rank, or ranks that must not share."""
+class Writer:
+    """A rank's hand on the table: put rows, in any order; record them; finalize.
 
-    def __init__(self, path: Path, layout: Mapping[str, DatasetLayout]) -> None:
+    Attributes
+    ----------
+    recorded : int
+        Rows of which every column was put: the table is published when all are.
+    """
+
+    def __init__(self, layout: Mapping[str, DatasetLayout], sink: Sink) -> None:
         self.layout = layout
-        self.file = os.open(path, os.O_WRONLY)
+        self.sink = sink
+        self.recorded = 0
 
     def put(self, name: str, row: int, block: NDArray[Any]) -> None:
-        """Write rows of a dataset from ``row`` on."""
-        at = self.layout[name].place(row, block)
-        data = memoryview(np.ascontiguousarray(block).reshape(-1).view(np.uint8))
+        """Write rows of a dataset from ``row`` on.
+
+        Raises
+        ------
+        ValueError
+            The block does not fit into the dataset.
+        """
+        layout = self.layout[name]
+        layout.check(row, block)
+        if block.size:
+            self.sink.write(layout, row, np.ascontiguousarray(block))
+
+    def record(self, rows: int) -> None:
+        """So many more rows are complete."""
+        self.recorded += rows
+
+    def finalize(self) -> None:
+        """Bring all rows to the disk and let go. Collective where ranks share the file."""
+        self.sink.finalize()
+
+
+class PosixSink:
+    """The operating system's own calls: for one rank, or ranks that must not share a handle."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = os.open(path, os.O_WRONLY)
+
+    def write(self, layout: DatasetLayout, row: int, block: NDArray[Any]) -> None:
+        """Write at the rows' offset, all of it."""
+        at = layout.place(row)
+        data = memoryview(block.reshape(-1).view(np.uint8))
         while data:
             written = os.pwrite(self.file, data, at)
             data, at = data[written:], at + written
 
-    def close(self) -> None:
+    def finalize(self) -> None:
         """Bring all rows to the disk."""
         os.fsync(self.file)
         os.close(self.file)
 
 
-class SharedFileWriter:
-    """Rows through a file that the ranks have opened together (MPI's own files)."""
+class SharedFileSink:
+    """A file that the ranks have opened together (MPI's own files)."""
 
-    def __init__(self, handle: Handle, layout: Mapping[str, DatasetLayout]) -> None:
+    def __init__(self, handle: Handle) -> None:
         self.handle = handle
-        self.layout = layout
 
-    def put(self, name: str, row: int, block: NDArray[Any]) -> None:
-        """Write rows of a dataset from ``row`` on."""
-        at = self.layout[name].place(row, block)
-        if block.size:
-            self.handle.write_at(at, np.ascontiguousarray(block).reshape(-1).view(np.uint8))
+    def write(self, layout: DatasetLayout, row: int, block: NDArray[Any]) -> None:
+        """Write at the rows' offset."""
+        self.handle.write_at(layout.place(row), block.reshape(-1).view(np.uint8))
 
-    def close(self) -> None:
+    def finalize(self) -> None:
         """Bring all rows to the disk; collective."""
         self.handle.sync()
         self.handle.close()
 
 
-class Hdf5Writer:
-    """Rows through parallel HDF5, each rank by itself, so that ranks without rows hang nobody."""
+class Hdf5Sink:
+    """Parallel HDF5, each rank by itself, so that ranks without rows hang nobody."""
 
-    def __init__(self, path: Path, layout: Mapping[str, DatasetLayout], communicator: Any) -> None:
+    def __init__(self, path: Path, communicator: Any) -> None:
         import h5py
 
-        self.layout = layout
         self.file = h5py.File(path, "r+", driver="mpio", comm=communicator)
 
-    def put(self, name: str, row: int, block: NDArray[Any]) -> None:
-        """Write rows of a dataset from ``row`` on."""
-        self.layout[name].place(row, block)
-        if block.size:
-            self.file[name][row : row + len(block)] = block
+    def write(self, layout: DatasetLayout, row: int, block: NDArray[Any]) -> None:
+        """Write rows of the dataset."""
+        self.file[layout.name][row : row + len(block)] = block
 
-    def close(self) -> None:
+    def finalize(self) -> None:
         """Bring all rows to the disk; collective."""
         self.file.flush()
         self.file.close()

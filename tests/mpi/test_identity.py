@@ -86,6 +86,17 @@ def test_the_table_does_not_depend_on_the_layout(
     assert digest(out) == undisturbed[bool(layout["filtered"])]
 
 
+def test_the_table_does_not_depend_on_the_processor(
+    cells: dict[str, Path], undisturbed: dict[bool, dict[str, str]], tmp_path: Path
+) -> None:
+    config = write_config(tmp_path / "scip.yml")
+    environ = {"NUMBA_CPU_NAME": "generic", "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    arguments = ["-m", "scip_mpi", "run", config, cells["created in order"], "-o"]
+    done = launch([*arguments, tmp_path / "out"], environ=environ)
+    assert done.returncode == 0, done.stderr
+    assert digest(tmp_path / "out") == undisturbed[False]
+
+
 def test_every_pair_of_settings_occurs() -> None:
     for a, x in FACTORS.items():
         for b, y in FACTORS.items():

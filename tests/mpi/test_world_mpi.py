@@ -34,10 +34,20 @@ def test_an_error_on_one_rank_ends_the_job_with_its_traceback(ranks: int) -> Non
     assert f"[rank 1 of {ranks}] ValueError: disk on fire" in done.stderr
 
 
-@pytest.mark.mpi
-def test_processes_that_are_each_a_world_of_one_are_told_so() -> None:
-    environ = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_ID": "0", "SLURM_PROCID": "0"}
-    done = launch(["-m", "scip_mpi", "run", "scip.yml", "-o", "never"], environ=environ)
-    assert done.returncode == 2
-    assert "--mpi=pmi2" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_four_processes_that_are_each_a_world_of_one_are_told_so(tmp_path: Path) -> None:
+    told = []
+    for rank in range(4):
+        environ = {
+            "SLURM_STEP_NUM_TASKS": "4",
+            "SLURM_STEP_ID": "0",
+            "SLURM_PROCID": str(rank),
+        }
+        arguments = ["-m", "scip_mpi", "run", "scip.yml", "-o", tmp_path / "never"]
+        done = launch(arguments, environ=environ)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        told.append(done.stderr)
+    assert "4 processes were started, but each is an MPI world of its own" in told[0]
+    assert "--mpi=pmi2" in told[0]
+    assert told[1:] == ["", "", ""]  # said once
+    assert not (tmp_path / "never").exists()

@@ -14,7 +14,7 @@ import pytest
 from scip_mpi.results import parquet
 from scip_mpi.results.h5ad import TableSpec, create_table
 from scip_mpi.results.tables import write_failures, write_parquet
-from scip_mpi.results.writers import PosixWriter, to_table_floats
+from scip_mpi.results.writers import PosixSink, Writer, to_table_floats
 
 SETS = ["li", "li", "otsu", "raw"]
 FEATURES = ["feat_li_area", "feat_li_sum_BF", "feat_otsu_area", "feat_raw_mean_BF"]
@@ -46,12 +46,12 @@ def make_table(path: Path, rows: int) -> np.ndarray:
     layout = create_table(path, spec)
     X = rng.standard_normal((rows, len(FEATURES)))
     X[rng.random(X.shape) < 0.2] = np.nan
-    writer = PosixWriter(path, layout)
+    writer = Writer(layout, PosixSink(path))
     writer.put("X", 0, to_table_floats(X)[0])
     for name in spec.filled:
         dtype = np.dtype(layout[f"obs/{name}"].dtype)
         writer.put(f"obs/{name}", 0, rng.integers(0, 2, rows).astype(dtype))
-    writer.close()
+    writer.finalize()
     return to_table_floats(X)[0]
 
 

@@ -14,8 +14,9 @@ import pytest
 from scip_mpi.results import h5ad
 from scip_mpi.results.h5ad import TableSpec, create_table
 from scip_mpi.results.writers import (
-    PosixWriter,
-    SharedFileWriter,
+    PosixSink,
+    SharedFileSink,
+    Writer,
     publish,
     to_table_floats,
 )
@@ -87,7 +88,7 @@ def fill(writer, rows: dict[str, np.ndarray], step: int) -> None:
     for lo in reversed(range(0, size, step)):
         for name, values in rows.items():
             writer.put(name, lo, values[lo : lo + step])
-    writer.close()
+    writer.finalize()
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(11, 5), (0, 5), (3, 0), (0, 0), (1, 1)])
@@ -98,7 +99,7 @@ def test_anndata_reads_what_was_written(
     spec, path = spec_of(rows, columns), tmp_path / "t.h5ad.partial"
     layout = create_table(path, spec)
     given = rows_of(spec)
-    fill(PosixWriter(path, layout), given, 4)
+    fill(Writer(layout, PosixSink(path)), given, 4)
     publish(path, tmp_path / "t.h5ad")
     assert not path.exists()
 
@@ -146,7 +147,9 @@ def test_anndata_itself_writes_the_same_structure(tmp_path: Path) -> None:
     """Kinds and versions of every node, compared with a file that anndata wrote from ours."""
     spec = spec_of(4, 3)
     fill(
-        PosixWriter(tmp_path / "a.h5ad", create_table(tmp_path / "a.h5ad", spec)), rows_of(spec), 2
+        Writer(create_table(tmp_path / "a.h5ad", spec), PosixSink(tmp_path / "a.h5ad")),
+        rows_of(spec),
+        2,
     )
     anndata.read_h5ad(tmp_path / "a.h5ad").write_h5ad(tmp_path / "b.h5ad")
 
@@ -201,7 +204,7 @@ def test_seven_thousand_columns(tmp_path: Path) -> None:
     spec = spec_of(3, 7000)
     layout = create_table(tmp_path / "t.h5ad", spec)
     rows = rows_of(spec)
-    fill(PosixWriter(tmp_path / "t.h5ad", layout), rows, 2)
+    fill(Writer(layout, PosixSink(tmp_path / "t.h5ad")), rows, 2)
     assert anndata.read_h5ad(tmp_path / "t.h5ad").X.tobytes() == rows["X"].tobytes()
 
 
@@ -211,14 +214,14 @@ def test_all_writers_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("posix", "shared"):
         layout = create_table(tmp_path / name, spec)
         if name == "posix":
-            fill(PosixWriter(tmp_path / name, layout), rows, 4)
+            fill(Writer(layout, PosixSink(tmp_path / name)), rows, 4)
         else:
             handle = FakeHandle(tmp_path / name)
-            fill(SharedFileWriter(handle, layout), rows, 2)
+            fill(Writer(layout, SharedFileSink(handle)), rows, 2)
             assert handle.calls[-2:] == ["sync", "close"]
             # The file of a rank without rows is closed with the others'.
             idle = FakeHandle(tmp_path / name)
-            SharedFileWriter(idle, layout).close()
+            Writer(layout, SharedFileSink(idle)).finalize()
             assert idle.calls == ["sync", "close"]
     with h5py.File(tmp_path / "posix") as a, h5py.File(tmp_path / "shared") as b:
         for dataset in layout:
@@ -241,10 +244,13 @@ def test_what_does_not_belong_is_not_written(
     layout = create_table(tmp_path / "t.h5ad", spec_of(4, 4))
     before = (tmp_path / "t.h5ad").read_bytes()
     handle = FakeHandle(tmp_path / "t.h5ad")
-    for writer in (PosixWriter(tmp_path / "t.h5ad", layout), SharedFileWriter(handle, layout)):
+    for writer in (
+        Writer(layout, PosixSink(tmp_path / "t.h5ad")),
+        Writer(layout, SharedFileSink(handle)),
+    ):
         with pytest.raises(ValueError, match=words):
             writer.put(name, row, block)
-        writer.close()
+        writer.finalize()
     assert (tmp_path / "t.h5ad").read_bytes() == before
 
 
