@@ -18,16 +18,16 @@ import numpy as np
 import scip_mpi
 from scip_mpi.batches import Int64Array, MaskBatch
 from scip_mpi.columns import prefix
-from scip_mpi.config import Config
 from scip_mpi.errors import DONE, FAILED, SOME_FAILED, STOPPED, UserError
 from scip_mpi.holdings import Survivors, Tally
 from scip_mpi.job import Job, Outcome, agree
 from scip_mpi.loaders.contract import Failure
 from scip_mpi.parallel.roles import describe
+from scip_mpi.parallel.world import World
 from scip_mpi.pipeline import Rows
 from scip_mpi.plan import Plan
 from scip_mpi.results import h5ad, parquet, tables, writers
-from scip_mpi.results.folder import PARTIAL, TABLE
+from scip_mpi.results.folder import Names
 from scip_mpi.results.writers import DatasetLayout, Writer
 
 LIBRARIES = ("numpy", "numba", "h5py", "scikit-image", "tifffile", "pandas", "pyarrow", "mpi4py")
@@ -48,31 +48,38 @@ def create_table(job: Job, found: Tally | None, survivors: Survivors) -> Table:
 
     def create() -> Table:
         assert found is not None
-        partial = job.request.out / PARTIAL
+        partial = job.request.out / names_of(job).partial
         layout = h5ad.create_table(partial, table_spec(job, found, survivors))
-        return Table(partial, layout, choose_writer(job), survivors.total)
+        return Table(partial, layout, choose_writer(job.world, job.request.writer), survivors.total)
 
     with job.timers.stage("create"):
         return agree(job.world, create)
 
 
-def parquet_folder(config: Config) -> str | None:
-    """Name of the Parquet folder that a config asks for."""
-    export = config.export
-    return f"{export.filename}.parquet" if export.format == "parquet" else None
+def names_of(job: Job) -> Names:
+    """What the run's files are called."""
+    return Names(job.plan.config.export.filename)
 
 
-def choose_writer(job: Job) -> str:
-    """The writer asked for, or the first that works here."""
-    asked = job.request.writer
-    if asked == "hdf5" and (job.world.communicator() is None or not parallel_hdf5()):
+def choose_writer(world: World, asked: str) -> str:
+    """The writer asked for, or the first that works here.
+
+    Raises
+    ------
+    UserError
+        The writer asked for cannot work here.
+    """
+    alone = world.communicator() is None
+    if asked == "mpi" and alone:
+        raise UserError("--writer mpi needs mpiexec or srun; --writer posix writes the same table")
+    if asked == "hdf5" and (alone or not parallel_hdf5()):
         raise UserError(
             "--writer hdf5 needs an h5py built with parallel HDF5, and mpiexec or srun; without "
-            "them --writer mpi or --writer posix writes the same table"
+            "them --writer auto writes the same table"
         )
     if asked != "auto":
         return asked
-    if job.world.communicator() is None:
+    if alone:
         return "posix"
     return "hdf5" if parallel_hdf5() else "mpi"
 
@@ -218,15 +225,14 @@ def finish(
         }
         code = SOME_FAILED if failures and job.request.strict else DONE
         write_tables(job, found, failures)
-        writers.publish(table.partial, job.request.out / TABLE)
+        final = job.request.out / names_of(job).table
+        writers.publish(table.partial, final)
         if job.plan.config.export.format == "parquet":
-            folder = parquet_folder(job.plan.config)
-            assert folder is not None
-            parquet.export(job.request.out / TABLE, job.request.out / folder)
+            parquet.export(final, job.request.out / names_of(job).parquet)
         write_run_json(job, survivors, failures, code, facts)
         leave(job)
         shape = f"{table.rows:,} cells x {len(job.plan.columns):,} features"
-        job.progress.say(f"table: {job.request.out / TABLE} ({shape})")
+        job.progress.say(f"table: {final} ({shape})")
         if failures:
             job.progress.say(f"{len(failures):,} failed: {job.request.out / 'failures.csv'}")
         return code
@@ -255,7 +261,7 @@ def give_up(job: Job, reason: str) -> int:
     """The run ended early: nothing is published, and the same command starts again."""
 
     def clean() -> int:
-        (job.request.out / PARTIAL).unlink(missing_ok=True)
+        (job.request.out / names_of(job).partial).unlink(missing_ok=True)
         leave(job)
         stopped = reason.startswith("signal")
         advice = "start the same command again" if stopped else "on_error: skip goes on without it"

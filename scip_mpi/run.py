@@ -31,7 +31,7 @@ from scip_mpi.parallel.world import World, enter
 from scip_mpi.pipeline import Segmented, compute, segment
 from scip_mpi.plan import Plan, find_images, make_plan
 from scip_mpi.progress import Silent, open_progress
-from scip_mpi.results.folder import Claim, claim
+from scip_mpi.results.folder import Claim, Names, claim
 from scip_mpi.stages import build_stages, compiled_before, warm_up
 from scip_mpi.store import MaskStore
 from scip_mpi.timers import StopFlag
@@ -49,14 +49,15 @@ def run(world: World, request: Request, stop: StopFlag | None = None) -> int:
     """
     job = prepare(world, request, StopFlag() if stop is None else stop)
     try:
-        holdings = segment_and_measure(job)
-        survivors = decide(job, holdings)
-        found = gather_tally(job, holdings, survivors)
-        if survivors.readable == 0:
-            return publish.nothing_readable(job, found)
-        table = publish.create_table(job, found, survivors)
-        outcome = compute_and_write(job, holdings, survivors, table)
-        return publish.finish(job, found, table, survivors, outcome)
+        with only_here(world):
+            holdings = segment_and_measure(job)
+            survivors = decide(job, holdings)
+            found = gather_tally(job, holdings, survivors)
+            if survivors.readable == 0:
+                return publish.nothing_readable(job, found)
+            table = publish.create_table(job, found, survivors)
+            outcome = compute_and_write(job, holdings, survivors, table)
+            return publish.finish(job, found, table, survivors, outcome)
     except EndedEarly as reason:
         return publish.give_up(job, str(reason))
     finally:
@@ -78,11 +79,13 @@ def prepare(world: World, request: Request, stop: StopFlag) -> Job:
         plan = make_plan(config, catalog, sights)
         # What only the functions themselves can refuse is refused here, before OUT is touched.
         build_stages(plan)
-        claimed = claim(request.out, request.overwrite, publish.parquet_folder(config))
+        publish.choose_writer(world, request.writer)
+        claimed = claim(request.out, request.overwrite, Names(config.export.filename))
         return plan
 
     plan = agree(world, decide_everything)
-    stages = build_stages(plan)
+    with only_here(world):
+        stages = build_stages(plan)
     job = Job(world, request, plan, stages, progress, catalog, claimed, stop=stop)
     for note in plan.notes:
         progress.say(f"note: {note}")
@@ -227,6 +230,15 @@ def conclude(world: World, job: Callable[[], int]) -> int:
             sys.stderr.write(f"scip_mpi: {error}\n")
     world.close()
     return code
+
+
+@contextmanager
+def only_here(world: World) -> Iterator[None]:
+    """What this rank alone cannot do (a library missing on its node) must end all ranks."""
+    try:
+        yield
+    except UserError as error:
+        raise RuntimeError(f"on node {world.node()}: {error}") from error
 
 
 @contextmanager

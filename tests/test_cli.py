@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from cells import copy_cells, jurkat_files, write_config
+from cells import CONFIG, copy_cells, jurkat_files, write_config
 from launch import launch, scip
 from tables import column_names, obs_names, read_x
 
@@ -93,6 +93,24 @@ def test_simulate_makes_images_with_truth_and_a_config_that_runs(tmp_path: Path)
     assert run.returncode == 0, run.stderr
     assert len(obs_names(out)) == 30
     assert "30 of 30 images" in run.stderr
+
+
+def test_a_writer_that_cannot_work_is_refused_before_any_work(cells: Path, tmp_path: Path) -> None:
+    config = write_config(tmp_path / "scip.yml")
+    for writer in ("mpi", "hdf5"):
+        done = scip("run", config, cells, "-o", tmp_path / "out", "--writer", writer)
+        assert done.returncode == 2
+        assert f"--writer {writer} needs" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_filename_names_both_tables(cells: Path, tmp_path: Path) -> None:
+    config = write_config(tmp_path / "scip.yml", text=CONFIG.replace("features}", "plate7}"))
+    assert scip("run", config, cells, "-o", tmp_path / "out").returncode == 0
+    found = {p.name for p in (tmp_path / "out").iterdir()}
+    assert {"plate7.h5ad", "plate7.parquet"} <= found
+    assert not any("features" in name for name in found)
+    assert scip("run", config, cells, "-o", tmp_path / "out").returncode == 2
 
 
 def test_the_schema_is_json() -> None:

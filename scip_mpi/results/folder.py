@@ -11,11 +11,34 @@ from pathlib import Path
 
 from scip_mpi.errors import UserError
 
-TABLE = "features.h5ad"
-PARTIAL = f"{TABLE}.partial"
 PRIVATE = ".scip_mpi"
-# All that a run ever writes, besides the Parquet folder, which the config names.
-OURS = (TABLE, PARTIAL, "images.parquet", "discarded.parquet", "failures.csv", "run.json")
+# What a run writes, whatever its table is called.
+BESIDE = ("images.parquet", "discarded.parquet", "failures.csv", "run.json")
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names of the files of a table, by the config's ``export.filename``."""
+
+    filename: str = "features"
+
+    @property
+    def table(self) -> str:
+        """The HDF5 file of a finished run."""
+        return f"{self.filename}.h5ad"
+
+    @property
+    def partial(self) -> str:
+        """The HDF5 file while rows are missing."""
+        return f"{self.filename}.h5ad.partial"
+
+    @property
+    def parquet(self) -> str:
+        """The folder of the Parquet export."""
+        return f"{self.filename}.parquet"
+
+
+FEATURES = Names()
 
 
 @dataclass(frozen=True)
@@ -31,7 +54,7 @@ class Claim:
         os.close(self.lock)
 
 
-def claim(out: Path, overwrite: bool, parquet: str | None = None) -> Claim:
+def claim(out: Path, overwrite: bool, names: Names = FEATURES) -> Claim:
     """Take hold of OUT for a run.
 
     Parameters
@@ -40,8 +63,8 @@ def claim(out: Path, overwrite: bool, parquet: str | None = None) -> Claim:
         Made if it is not there; files in it that are not ours are never touched.
     overwrite : bool
         Whether results of an earlier run, finished or not, may be removed.
-    parquet : str, optional
-        Name of the Parquet folder that this run will write.
+    names : Names
+        What this run will write.
 
     Raises
     ------
@@ -49,20 +72,20 @@ def claim(out: Path, overwrite: bool, parquet: str | None = None) -> Claim:
         OUT cannot be written, is in use by a run, or holds results, or files of our names that
         are not ours, which ``overwrite`` does not remove either.
     """
-    ours = [*OURS, *([parquet] if parquet else [])]
+    ours = [names.table, names.partial, names.parquet, *BESIDE]
     begun = (out / PRIVATE).is_dir()
     lock = _lock(out)
     try:
         # Only now: another run may have ended here while the lock was waited for.
         held = [name for name in ours if os.path.lexists(out / name)]
         if held:
-            if not (begun or written_by_us(out)):
+            if not (begun or written_by_us(out, names)):
                 raise UserError(
                     f"OUT {out} holds {', '.join(held)}, which no run of scip_mpi wrote there; "
                     "give another folder with -o"
                 )
             if not overwrite:
-                raise UserError(_refusal(out, held))
+                raise UserError(_refusal(out, held, names))
             for name in held:
                 path = out / name
                 if path.is_dir() and not path.is_symlink():
@@ -106,11 +129,11 @@ def _is_at(descriptor: int, path: Path) -> bool:
     return path.exists() and os.path.samestat(os.fstat(descriptor), path.stat())
 
 
-def written_by_us(out: Path) -> bool:
+def written_by_us(out: Path, names: Names) -> bool:
     """Whether something in OUT shows that a run of this program wrote it."""
     import h5py
 
-    table, told, failures = out / TABLE, out / "run.json", out / "failures.csv"
+    table, told, failures = out / names.table, out / "run.json", out / "failures.csv"
     if table.is_file() and h5py.is_hdf5(table):
         with h5py.File(table, locking=False) as file:
             if "uns/scip_mpi" in file:
@@ -128,10 +151,10 @@ def written_by_us(out: Path) -> bool:
     return False
 
 
-def _refusal(out: Path, held: list[str]) -> str:
-    if TABLE in held:
-        return f"OUT {out} holds a finished run ({TABLE}); --overwrite replaces it"
-    what = "an unfinished run" if PARTIAL in held else f"results ({', '.join(held)})"
+def _refusal(out: Path, held: list[str], names: Names) -> str:
+    if names.table in held:
+        return f"OUT {out} holds a finished run ({names.table}); --overwrite replaces it"
+    what = "an unfinished run" if names.partial in held else f"results ({', '.join(held)})"
     return f"OUT {out} holds {what}; --overwrite removes it and starts anew"
 
 

@@ -110,7 +110,7 @@ def test_overwrite_removes_what_we_wrote_and_nothing_else(tmp_path: Path) -> Non
     (tmp_path / "log").mkdir()
     (tmp_path / "log" / "mine.txt").write_text("keep")
     (tmp_path / "features.parquet" / "extra").mkdir()
-    claimed = claim(tmp_path, overwrite=True, parquet="features.parquet")
+    claimed = claim(tmp_path, overwrite=True)
     claimed.release()
     assert {k for k, v in contents(tmp_path).items() if v is not None} == {
         "notes.txt",
