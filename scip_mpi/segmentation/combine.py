@@ -32,7 +32,8 @@ def set_masks(masks: MaskBatch, mask_set: int, combined: Sequence[int]) -> SetMa
         combined=union,
         regions=masks.regions[:, mask_set],
         bbox=masks.set_bbox[:, mask_set],
-        kept=masks.kept[:, mask_set],
+        # Contiguous, whatever the number of objects: kernels are compiled for one layout.
+        kept=np.ascontiguousarray(masks.kept[:, mask_set]),
     )
 
 
