@@ -59,6 +59,31 @@ class Measured:
     body: UInt8Array
 
 
+@dataclass(frozen=True)
+class Heard:
+    """What a rank finds when it looks up from its work."""
+
+    busy: bool
+    messages: Sequence[Message] = ()
+    over: bool = False
+    reason: str | None = None
+
+
+def hear(desk: Desk) -> Heard:
+    """Serve as manager if that is this rank's to do, pass a signal on, take what has arrived."""
+    busy = desk.serve()
+    if desk.stop:
+        desk.halt(f"signal {desk.stop.signal}")
+    messages = []
+    for message in drain(desk.peers):
+        if message.tag is Tag.FINISH:
+            return Heard(True, over=True)
+        if message.tag is Tag.STOP:
+            return Heard(True, over=True, reason=bytes(message.body).decode())
+        messages.append(message)
+    return Heard(busy or bool(messages), messages)
+
+
 def first_pass(
     desk: Desk,
     segment: Callable[[References], Measured],
@@ -105,15 +130,11 @@ def first_pass(
             desk.peers.send(message.source, Tag.CREDIT)
 
     while True:
-        busy = desk.serve()
-        if desk.stop:
-            desk.halt(f"signal {desk.stop.signal}")
-        for message in drain(desk.peers):
-            busy = True
-            if message.tag is Tag.FINISH:
-                return None
-            if message.tag is Tag.STOP:
-                return bytes(message.body).decode()
+        heard = hear(desk)
+        if heard.over:
+            return heard.reason
+        busy = heard.busy
+        for message in heard.messages:
             take(message)
         while outbox and credits:
             busy = True
@@ -148,15 +169,10 @@ def second_pass(desk: Desk, chunks: Sequence[int], write: Callable[[int], Measur
     to_do = deque(chunks)
     backoff = Backoff()
     while True:
-        busy = desk.serve()
-        if desk.stop:
-            desk.halt(f"signal {desk.stop.signal}")
-        for message in drain(desk.peers):
-            busy = True
-            if message.tag is Tag.FINISH:
-                return None
-            if message.tag is Tag.STOP:
-                return bytes(message.body).decode()
+        heard = hear(desk)
+        if heard.over:
+            return heard.reason
+        busy = heard.busy
         if to_do:
             busy = True
             done = write(to_do.popleft())

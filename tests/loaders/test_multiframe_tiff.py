@@ -7,6 +7,7 @@ import logging
 import os
 import struct
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -87,7 +88,6 @@ def test_float_pages_with_negative_values(shared_dir):
 
 
 def test_colour_and_big_endian_fields(shared_dir):
-    imagecodecs = pytest.importorskip("imagecodecs")
     folder = shared_dir / "data" / "multichannel_fields"
     channels = set()
     for path in sorted(folder.glob("*.tif")):

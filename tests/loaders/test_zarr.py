@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 
+import numcodecs
 import numpy as np
 import pytest
 import tifffile
@@ -16,7 +17,6 @@ from scip_mpi.errors import UserError
 from scip_mpi.loaders import zarr
 from scip_mpi.loaders.contract import References
 
-numcodecs = pytest.importorskip("numcodecs")
 U2 = np.dtype(np.uint16)
 ZERO = np.zeros(1, np.int64)
 

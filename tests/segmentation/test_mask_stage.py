@@ -40,7 +40,6 @@ BOX = ["minr", "minc", "maxr", "maxc"]
 
 @pytest.fixture(scope="module")
 def jurkat(shared_dir) -> ImageBatch:
-    pytest.importorskip("numcodecs")
     catalog = zarr.discover([str(shared_dir / "reference/jurkat_scip/sample0_part1.zarr")])
     batch, failures = zarr.read(catalog.references(0, 60), [0, 1, 2], np.dtype(np.uint16))
     assert not failures
