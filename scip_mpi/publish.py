@@ -228,7 +228,7 @@ def finish(
         final = job.request.out / names_of(job).table
         writers.publish(table.partial, final)
         if job.plan.config.export.format == "parquet":
-            parquet.export(final, job.request.out / names_of(job).parquet)
+            parquet.export(final, job.request.out / names_of(job).parquet, job.plan.sets)
         write_run_json(job, survivors, failures, code, facts)
         leave(job)
         shape = f"{table.rows:,} cells x {len(job.plan.columns):,} features"

@@ -93,6 +93,8 @@ def prepare(world: World, request: Request, stop: StopFlag) -> Job:
         f"{plan.images:,} images in {plan.chunks:,} chunks, {len(plan.columns):,} columns, "
         f"{world.size} rank(s)"
     )
+    if claimed is not None and not claimed.locked:
+        progress.say(f"note: no locks on the file system of {request.out}: use it for one run only")
     if world.size > 1 and not world.serves_in_thread:
         progress.say("this MPI allows one thread: rank 0 hands out work between its own batches")
     if not compiled_before():

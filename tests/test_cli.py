@@ -138,6 +138,9 @@ def test_scips_jurkat_config_runs_unchanged(shared_dir: Path, tmp_path: Path) ->
     ours = pd.read_parquet(out / "features.parquet")
     for column in ("meta_group", "meta_part", "meta_zarr_idx", "meta_object_number"):
         assert ours[column].astype(str).tolist() == scip_own[column].astype(str).tolist()
+    loaders = {"meta_path", "meta_group", "meta_part", "meta_zarr_idx", "meta_object_number"}
+    order = [c for c in scip_own.columns if c not in loaders]
+    assert [c for c in ours.columns if c in order] == order
     names = [c for c in scip_own.columns if c.startswith("feat_") and "orientation" not in c]
     assert np.allclose(ours[names], scip_own[names], rtol=2e-6, atol=1e-5, equal_nan=True)
 

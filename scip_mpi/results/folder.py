@@ -43,10 +43,14 @@ FEATURES = Names()
 
 @dataclass(frozen=True)
 class Claim:
-    """OUT, held by this process until released."""
+    """OUT, held by this process until released.
+
+    ``locked`` is False on a file system without locks, where nothing tells another run.
+    """
 
     out: Path
     lock: int
+    locked: bool = True
 
     def release(self) -> None:
         """Let go, and remove what only an unfinished run needs."""
@@ -74,7 +78,7 @@ def claim(out: Path, overwrite: bool, names: Names = FEATURES) -> Claim:
     """
     ours = [names.table, names.partial, names.parquet, *BESIDE]
     begun = (out / PRIVATE).is_dir()
-    lock = _lock(out)
+    lock, locked = _lock(out)
     try:
         # Only now: another run may have ended here while the lock was waited for.
         held = [name for name in ours if os.path.lexists(out / name)]
@@ -97,12 +101,13 @@ def claim(out: Path, overwrite: bool, names: Names = FEATURES) -> Claim:
             shutil.rmtree(out / PRIVATE)
         os.close(lock)
         raise
-    return Claim(out, lock)
+    return Claim(out, lock, locked)
 
 
-def _lock(out: Path) -> int:
+def _lock(out: Path) -> tuple[int, bool]:
     """The lock file, held; stale locks of dead processes are no locks."""
     made: int | None = None
+    locked = True
     try:
         (out / PRIVATE).mkdir(parents=True, exist_ok=True)
         made = os.open(out / PRIVATE / "lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -117,12 +122,12 @@ def _lock(out: Path) -> int:
     except OSError as error:
         if made is None:
             raise UserError(f"OUT {out} cannot be written: {error.strerror}") from error
-        # A file system without locks: nothing tells whether another run is at work here.
+        locked = False
     if not _is_at(made, out / PRIVATE / "lock"):
         # The run that held it has ended meanwhile and taken the file away.
         os.close(made)
         raise UserError(f"OUT {out} was in use by another run until now; start again")
-    return made
+    return made, locked
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

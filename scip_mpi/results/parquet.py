@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from scip_mpi.columns import prefix
+from scip_mpi.registry import OBS_WORDS
+
 # Values of X held at once.
 BLOCK_VALUES = 1 << 25
 
 
-def export(table: Path, folder: Path) -> None:
-    """Write ``FOLDER/part-0.parquet``: features as they are, columns of obs with ``meta_``."""
+def export(table: Path, folder: Path, sets: Sequence[str] = ()) -> None:
+    """Write ``FOLDER/part-0.parquet``: features as they are, columns of obs with ``meta_``.
+
+    Parameters
+    ----------
+    table : Path
+        The finished HDF5 file.
+    folder : Path
+        Made if it is not there.
+    sets : sequence of str
+        Names of the mask sets: as in SCIP, the regions and bounding box of each stand before its
+        features. An empty name is that of whole images.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -21,21 +36,39 @@ def export(table: Path, folder: Path) -> None:
         X, obs = file["X"], file["obs"]
         names = file["var/_index"].asstr()[()].tolist()
         meta = list(obs.attrs["column-order"])
-        schema = pa.schema(
-            [pa.field("obs_name", pa.string())]
-            + [pa.field(f"meta_{name}", _type(pa, obs[name])) for name in meta]
-            + [pa.field(name, pa.float32()) for name in names]
-        )
+        types = {f"meta_{name}": _type(pa, obs[name]) for name in meta}
+        types |= dict.fromkeys(names, pa.float32())
+        order = scip_order(meta, names, sets)
+        schema = pa.schema([("obs_name", pa.string()), *((n, types[n]) for n in order)])
+        place = {name: j for j, name in enumerate(names)}
         folder.mkdir(exist_ok=True)
         rows = max(1, BLOCK_VALUES // max(len(names), 1))
         with pq.ParquetWriter(folder / "part-0.parquet", schema) as writer:
             for lo in range(0, len(X), rows):
                 part = slice(lo, min(lo + rows, len(X)))
-                columns = [pa.array(obs["_index"].asstr()[part])]
-                columns += [_column(pa, obs[name], part) for name in meta]
                 block = np.asfortranarray(X[part])
-                columns += [pa.array(block[:, j]) for j in range(len(names))]
+                columns = [pa.array(obs["_index"].asstr()[part])]
+                for name in order:
+                    if name in place:
+                        columns.append(pa.array(block[:, place[name]]))
+                    else:
+                        columns.append(_column(pa, obs[name.removeprefix("meta_")], part))
                 writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+
+
+def scip_order(meta: Sequence[str], names: Sequence[str], sets: Sequence[str]) -> list[str]:
+    """Columns in SCIP's order: metadata, then what belongs to each mask set, then ``raw``."""
+    ahead: dict[str, list[str]] = {s: [] for s in sets}
+    general: list[str] = []
+    for name in meta:
+        of = [s for s in sets if name.startswith(tuple(f"{prefix(s)}{w}_" for w in OBS_WORDS))]
+        (ahead[of[0]] if of else general).append(f"meta_{name}")
+    starts = {f"feat_{prefix(s)}": s for s in sets if s}
+    order = general + ahead.get("", [])
+    for s in sets:
+        if s:
+            order += ahead[s] + [n for n in names if n.startswith(f"feat_{s}_")]
+    return order + [n for n in names if not n.startswith(tuple(starts))]
 
 
 def _type(pa: Any, node: Any) -> Any:
