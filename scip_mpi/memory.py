@@ -23,9 +23,13 @@ class MemoryAccount:
         """Count ``size`` bytes if they fit under the limit; False, and nothing counted, if not."""
         if self.total() + size > self.limit:
             return False
+        self.hold(purpose, size)
+        return True
+
+    def hold(self, purpose: str, size: int) -> None:
+        """Count bytes that are held whether they fit or not."""
         self.held[purpose] += size
         self.peak = max(self.peak, self.total())
-        return True
 
     def release(self, purpose: str, size: int) -> None:
         """Give bytes back."""

@@ -117,7 +117,7 @@ def segment_and_measure(job: Job) -> Holdings:
     plan, timers = job.plan, job.timers
     memory = MemoryAccount(plan.memory)
     holdings = Holdings(MaskStore(memory, plan.config.resources.scratch))
-    desk = _desk(job)
+    desk = _desk(job, memory)
 
     def keep(record: Segmented, pixels: Any) -> Measured:
         holdings.add(record, pixels)
@@ -177,7 +177,7 @@ def compute_and_write(
 ) -> Outcome:
     """Second pass: features of the survivors, each row straight to its place in the table."""
     outcome, scratch = Outcome(), Scratch()
-    desk = _desk(job)
+    desk = _desk(job, holdings.store.memory)
     writer = publish.open_writer(job, table)
 
     def one(lo: int) -> Measured:
@@ -274,7 +274,7 @@ def managing(
     job.progress.finish()
 
 
-def _desk(job: Job) -> Desk:
+def _desk(job: Job, memory: MemoryAccount) -> Desk:
     world = job.world
     return Desk(
         rank=world.rank,
@@ -283,6 +283,7 @@ def _desk(job: Job) -> Desk:
         peers=world.link(Port.WORKER),
         timers=job.timers,
         stop=job.stop,
+        memory=memory,
     )
 
 

@@ -67,8 +67,8 @@ class Family:
     compute : Compute
         The kernel.
     needs : frozenset of str
-        What it shares with other families (`scip_mpi.features.shared`): ``sorted`` (pixels of
-        every channel in ascending order with their positions), ``background``.
+        What it shares with other families, made once per batch (`scip_mpi.features.shared`):
+        ``sorted``, the pixels of every channel in ascending order.
     masked : bool
         False for families of the bare image (``raw``), computed once and not per mask set.
     """

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from scip_mpi.batches import UInt8Array
 from scip_mpi.loaders.contract import References
+from scip_mpi.memory import MemoryAccount
 from scip_mpi.parallel.link import Backoff, Link, Message, Tag, drain
 from scip_mpi.parallel.manager import featurizers, report
 from scip_mpi.parallel.roles import Role, Roles
@@ -22,7 +23,7 @@ CREDITS = 2
 
 @dataclass
 class Desk:
-    """What a rank's loop works with: its links, its clock, and who else there is.
+    """What a rank's loop works with: its links, clock and memory, and who else there is.
 
     ``serve`` lets rank 0 answer as the manager between batches where no second thread may; it
     does nothing elsewhere.
@@ -34,6 +35,7 @@ class Desk:
     peers: Link
     timers: Timers
     stop: StopFlag
+    memory: MemoryAccount
     serve: Callable[[], bool] = field(default=lambda: False)
     halted: str | None = None
 
@@ -138,7 +140,9 @@ def first_pass(
             take(message)
         while outbox and credits:
             busy = True
-            desk.peers.send(credits.popleft(), Tag.MASKS, outbox.popleft().body)
+            body = outbox.popleft().body
+            desk.peers.send(credits.popleft(), Tag.MASKS, body)
+            desk.memory.release("outbox", body.nbytes)
         if segments and not exhausted:
             while asked < AHEAD:
                 asked += 1
@@ -152,6 +156,7 @@ def first_pass(
                 tell(done)
             else:
                 outbox.append(done)
+                desk.memory.hold("outbox", done.body.nbytes)
         if busy:
             backoff.reset()
         else:

@@ -11,6 +11,7 @@ import pytest
 from scip_mpi.batches import UInt8Array
 from scip_mpi.checkpoint.ledger import Ledger, State
 from scip_mpi.loaders.contract import References
+from scip_mpi.memory import MemoryAccount
 from scip_mpi.parallel.guard import GuardedThread
 from scip_mpi.parallel.inprocess import ThreadWorld, run_threads
 from scip_mpi.parallel.link import Port
@@ -33,8 +34,9 @@ def job(world, segmenters: int, stop_at: int | None = None, in_thread: bool = Tr
     """Both passes with work that only says who did it."""
     roles, _ = assign_roles([Sight("n")] * world.size, segmenters)
     stop = StopFlag()
+    memory = MemoryAccount(1 << 20)
     desk = Desk(
-        world.rank, roles, world.link(Port.MANAGER), world.link(Port.WORKER), Timers(), stop
+        world.rank, roles, world.link(Port.MANAGER), world.link(Port.WORKER), Timers(), stop, memory
     )
     held: dict[int, tuple[int, int]] = {}
     segmented: list[int] = []
@@ -79,6 +81,7 @@ def job(world, segmenters: int, stop_at: int | None = None, in_thread: bool = Tr
             State.WRITTEN,
             lambda: second_pass(desk, sorted(held), lambda lo: Measured(*held[lo], 1, 0, b"")),
         )
+    assert memory.total() == 0 or reason is not None
     return {"held": held, "segmented": segmented, "reason": reason, "seen": seen, "roles": roles}
 
 
