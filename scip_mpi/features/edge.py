@@ -17,7 +17,7 @@ def rim(mask, left, right, out):
     Parameters
     ----------
     mask : (H, W) uint8
-    left, right : (>= H, >= W) int64, scratch
+    left, right : (H, W) int64, scratch
         Distance of each pixel to the next background pixel of its row, to the left and right.
     out : (H, W) uint8
     """

@@ -47,15 +47,14 @@ def compute(
     """
     if not len(batch):
         return
-    height, width = (int(n) for n in batch.shapes[:, 1:].max(axis=0))
-    size = height * width
+    size = int((batch.shapes[:, 1] * batch.shapes[:, 2]).max())
     _intensity(
         batch.pixels, batch.offsets, batch.planes, batch.shapes, shared.order,
         masks.own, masks.combined, masks.kept,
         scratch.array("values", size, np.float64),
         scratch.array("edge_values", size, np.float64),
-        scratch.array("left", size, np.int64)[:size].reshape(height, width),
-        scratch.array("right", size, np.int64)[:size].reshape(height, width),
+        scratch.array("left", size, np.int64),
+        scratch.array("right", size, np.int64),
         scratch.array("own_rim", size, np.uint8),
         scratch.array("combined_rim", size, np.uint8),
         out,
@@ -86,11 +85,13 @@ def _intensity(
         channels, h, w = shapes[i]
         n = h * w
         union = combined[planes[i] : planes[i] + n]
-        rim(union.reshape(h, w), left, right, combined_rim[:n].reshape(h, w))
+        to_left = left[:n].reshape(h, w)
+        to_right = right[:n].reshape(h, w)
+        rim(union.reshape(h, w), to_left, to_right, combined_rim[:n].reshape(h, w))
         for c in range(channels):
             at = offsets[i] + c * n
             mask = own[at : at + n]
-            rim(mask.reshape(h, w), left, right, own_rim[:n].reshape(h, w))
+            rim(mask.reshape(h, w), to_left, to_right, own_rim[:n].reshape(h, w))
             row = out[i, c * PER_CHANNEL : (c + 1) * PER_CHANNEL]
             half = 4 * N_STATISTICS
             _views(pixels[at : at + n], order[at : at + n], mask, own_rim, values, edge_values,

@@ -22,6 +22,8 @@ STATISTICS = (
     ("kurtosis", "1", "Fourth standardised moment less 3, biased (IBSI IPH6)."),
 )
 N_STATISTICS = len(STATISTICS)
+# Values whose spread is below this part of their mean differ by rounding alone (scipy's rule).
+RESOLUTION = 1e-15
 MEAN, MEDIAN, MAX, MIN, STD, MAD, LOWER, UPPER, SUM, SKEWNESS, KURTOSIS = range(N_STATISTICS)
 
 
@@ -65,7 +67,8 @@ def nth_deviation(values, n, split, centre, rank):
 def statistics(values, n, out):
     """All statistics of the first ``n`` (at least 1) of ascending values into ``out``.
 
-    Skewness and kurtosis of equal values are NaN: there is nothing to standardise by.
+    Skewness and kurtosis of values that are equal, or differ by rounding alone, are NaN: there is
+    nothing to standardise by.
     """
     total = 0.0
     for i in range(n):
@@ -93,6 +96,8 @@ def statistics(values, n, out):
     if n % 2 == 0:
         mad = 0.5 * (mad + nth_deviation(values, n, lo, median, n // 2 - 1))
     equal = values[0] == values[n - 1]
+    smallest = RESOLUTION * mean
+    shapeless = equal or variance <= smallest * smallest
     deviation = math.sqrt(variance)
     out[MEAN] = mean
     out[MEDIAN] = median
@@ -103,8 +108,8 @@ def statistics(values, n, out):
     out[LOWER] = quantile(values, n, 0.25)
     out[UPPER] = quantile(values, n, 0.75)
     out[SUM] = total
-    out[SKEWNESS] = np.nan if equal else m3 / n / (variance * deviation)
-    out[KURTOSIS] = np.nan if equal else m4 / n / (variance * variance) - 3.0
+    out[SKEWNESS] = np.nan if shapeless else m3 / n / (variance * deviation)
+    out[KURTOSIS] = np.nan if shapeless else m4 / n / (variance * variance) - 3.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -25,7 +25,10 @@ def features(channel_names: Sequence[str]) -> list[Feature]:
 def compute(
     batch: ImageBatch, masks: SetMasks, shared: Shared, out: FloatArray, scratch: Scratch
 ) -> None:
-    """Fill a row per object, those included that a mask set dropped."""
+    """Fill a row per object, those included that a mask set dropped.
+
+    Skewness and kurtosis are NaN where the pixels are equal but for rounding.
+    """
     if len(batch):
         size = int((batch.shapes[:, 1] * batch.shapes[:, 2]).max())
         values = scratch.array("values", size, np.float64)

@@ -11,6 +11,7 @@ from numba import njit
 from scip_mpi.batches import FloatArray, ImageBatch, Scratch, SetMasks
 from scip_mpi.features.family import Family, Feature
 from scip_mpi.features.hull import convex_image, feret_diameter, hull_scratch
+from scip_mpi.features.moments import moved, orientation, products_apart
 from scip_mpi.features.perimeter import filled_area, perimeter, quads
 from scip_mpi.features.shared import Shared
 from scip_mpi.segmentation.components import label_runs, run_scratch
@@ -191,11 +192,15 @@ def _add_component(runs, members, image, seen, stack, extents, work, out):
             for q in range(4):
                 near[p, q] += factor * powers[q]
             factor *= y
-    raw = _moved(near, np.float64(near_y), np.float64(near_x))
-    central = _moved(near, -near[1, 0] / area, -near[0, 1] / area)
-    yy = (area * near[2, 0] - near[1, 0] * near[1, 0]) / area
-    xx = (area * near[0, 2] - near[0, 1] * near[0, 1]) / area
-    yx = (area * near[1, 1] - near[1, 0] * near[0, 1]) / area
+    raw = moved(near, np.float64(near_y), np.float64(near_x))
+    central = moved(near, -near[1, 0] / area, -near[0, 1] / area)
+    yy = products_apart(area, near[2, 0], near[1, 0], near[1, 0]) / area
+    xx = products_apart(area, near[0, 2], near[0, 1], near[0, 1]) / area
+    mixed = products_apart(area, near[1, 1], near[1, 0], near[0, 1])
+    yx = mixed / area
+    down = near[1, 0]
+    over = near[0, 1]
+    unequal = products_apart(area, near[2, 0] - near[0, 2], down + over, down - over)
     central[2, 0] = yy
     central[0, 2] = xx
     central[1, 1] = yx
@@ -214,31 +219,12 @@ def _add_component(runs, members, image, seen, stack, extents, work, out):
     out[12] += area / convex
     out[13] += area / (h * w)
     _add_ellipse(yy / area, xx / area, yx / area, out)
+    out[9] += orientation(unequal, mixed)
     for p in range(4):
         for q in range(4):
             out[_MOMENTS + 4 * p + q] += raw[p, q]
             out[_CENTRAL + 4 * p + q] += central[p, q]
     _add_hu(central, np.float64(area), out[_HU:])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _moved(moments, dy, dx):
-    """Moments about a point (-dy, -dx) from where the given ones are taken about."""
-    half = np.empty((4, 4))
-    out = np.empty((4, 4))
-    for p in range(4):
-        m0, m1, m2, m3 = moments[p]
-        half[p, 0] = m0
-        half[p, 1] = m1 + dx * m0
-        half[p, 2] = m2 + 2 * dx * m1 + dx * dx * m0
-        half[p, 3] = m3 + 3 * dx * m2 + 3 * dx * dx * m1 + dx * dx * dx * m0
-    for q in range(4):
-        m0, m1, m2, m3 = half[:, q]
-        out[0, q] = m0
-        out[1, q] = m1 + dy * m0
-        out[2, q] = m2 + 2 * dy * m1 + dy * dy * m0
-        out[3, q] = m3 + 3 * dy * m2 + 3 * dy * dy * m1 + dy * dy * dy * m0
-    return out
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -260,10 +246,6 @@ def _add_ellipse(yy, xx, yx, out):
     out[2] += math.sqrt(1.0 - small / large) if large > 0.0 else 0.0
     out[7] += 4.0 * math.sqrt(large)
     out[8] += 4.0 * math.sqrt(small)
-    if yy == xx:
-        out[9] += -math.pi / 4 if yx > 0.0 else math.pi / 4
-    else:
-        out[9] += 0.5 * math.atan2(2.0 * yx, yy - xx)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

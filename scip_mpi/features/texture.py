@@ -67,8 +67,7 @@ def compute(
     """
     if not len(batch):
         return
-    height, width = (int(n) for n in batch.shapes[:, 1:].max(axis=0))
-    size = height * width
+    size = int((batch.shapes[:, 1] * batch.shapes[:, 2]).max())
     _texture(
         batch.pixels, batch.offsets, batch.planes, batch.shapes, shared.order,
         masks.own, masks.combined, masks.kept,

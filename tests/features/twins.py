@@ -21,7 +21,7 @@ def eleven(values: Array) -> list[float]:
     v = values.astype(float)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        shape = [stats.skew(v), stats.kurtosis(v)] if np.ptp(v) > 0 else [np.nan, np.nan]
+        shape = [stats.skew(v), stats.kurtosis(v)]
     median = np.median(v)
     return [
         v.mean(), median, v.max(), v.min(), v.std(), np.median(np.abs(v - median)),
