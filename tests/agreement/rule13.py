@@ -31,15 +31,25 @@ def moment_terms(mask: Mask, p: int, q: int, power: float) -> float:
     return float(np.mean(sizes))
 
 
-def hu_terms(mask: Mask) -> float:
-    """Mean over components of the product of the magnitudes in Hu's invariants."""
+def hu_terms(mask: Mask, which: int) -> float:
+    """Mean over components of a Hu invariant in which every term counts by its magnitude."""
     sizes = []
     for y, x in components(mask):
-        third = [
-            (np.abs(y - y.mean()) ** p * np.abs(x - x.mean()) ** (3 - p)).sum() / len(y) ** 2.5
-            for p in range(4)
-        ]
-        sizes.append(sum(third) ** 4 * 64)
+        dy, dx, n = np.abs(y - y.mean()), np.abs(x - x.mean()), len(y)
+        n20, n02, n11 = ((dy**p * dx ** (2 - p)).sum() / n**2 for p in (2, 0, 1))
+        n30, n03, n21, n12 = ((dy**p * dx ** (3 - p)).sum() / n**2.5 for p in (3, 0, 2, 1))
+        s, t, u, v, d = n30 + n12, n21 + n03, n30 + 3 * n12, 3 * n21 + n03, n20 + n02
+        sizes.append(
+            (
+                d,
+                d * d + 4 * n11 * n11,
+                u * u + v * v,
+                s * s + t * t,
+                u * s * (s * s + 3 * t * t) + v * t * (3 * s * s + t * t),
+                d * (s * s + t * t) + 4 * n11 * s * t,
+                v * s * (s * s + 3 * t * t) + u * t * (3 * s * s + t * t),
+            )[which]
+        )
     return float(np.mean(sizes))
 
 
@@ -50,8 +60,9 @@ def terms(column: str, row: pd.Series, mask: Mask) -> float:
         return moment_terms(mask, int(moment[1]), int(moment[2]), 0)
     if re.search(r"inertia_tensor-(0-1|1-0)_", column):
         return moment_terms(mask, 1, 1, 1)
-    if "moments_hu-" in column:
-        return hu_terms(mask)
+    invariant = re.search(r"moments_hu-(\d)_", column)
+    if invariant:
+        return hu_terms(mask, int(invariant[1]))
     if "glcm_std_" in column:
         # Of two angles: the difference of two numbers of about their mean.
         return abs(row[column.replace("glcm_std_", "glcm_mean_")])
