@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -198,11 +199,26 @@ def _decode_plain(data: bytes, pick: Pick) -> NDArray[Any] | None:
     return image if decoded else None
 
 
+def _breaks_off(tif: Any) -> bool:
+    """Whether the last page that could be read says that another one follows."""
+    layout, handle = tif.tiff, tif.filehandle
+    handle.seek(tif.pages[len(tif.pages) - 1].offset)
+    (tags,) = struct.unpack(layout.tagnoformat, handle.read(layout.tagnosize))
+    handle.seek(tags * layout.tagsize, os.SEEK_CUR)
+    (following,) = struct.unpack(layout.offsetformat, handle.read(layout.offsetsize))
+    return bool(following)
+
+
 def _decode_any(path: str, pick: Pick) -> NDArray[Any]:
     """The image as tifffile reads it."""
     size = os.path.getsize(path)
     with _open(path) as tif:
         planes = _planes(tif)
+        if _breaks_off(tif):
+            raise ImageError(
+                f"is truncated or broken: more pages are announced after {len(tif.pages)}, but "
+                "they are not in the file"
+            )
         chosen = [planes[c] for c in pick(len(planes))]
         first = chosen[0].page
         dtype = _page_type(tif.pages[first], first)

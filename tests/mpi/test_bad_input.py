@@ -64,10 +64,10 @@ def nan(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "spoil", "message"),
     [
-        ("truncated", truncated, ""),
-        ("empty", lambda p: p.write_bytes(b""), ""),
-        ("text", lambda p: p.write_text("this is no image\n"), ""),
-        ("two channels", lambda p: write_tiff(p, cell(2)), "channel"),
+        ("truncated", truncated, "truncated"),
+        ("empty", lambda p: p.write_bytes(b""), "empty"),
+        ("text", lambda p: p.write_text("this is no image\n"), "not a TIFF"),
+        ("two channels", lambda p: write_tiff(p, cell(2)), "has 2 channels, the first image has 3"),
     ],
 )
 def test_a_bad_image_costs_that_image_only(
