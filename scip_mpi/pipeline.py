@@ -78,8 +78,9 @@ class Segmented:
     ----------
     span : ndarray of int64, shape (2,)
         The chunk: images ``lo`` to ``hi`` of the catalog.
-    paths : ndarray of uint8
-        The images' files, NUL between them; ``within`` and ``group`` as in `References`.
+    sources : ndarray of uint8
+        The images' files without companions, as many for each, NUL between them; ``within`` and
+        ``group`` as in `References`.
     found : ndarray of int64, shape (n,)
         Objects per image; -1 for an image that failed.
     saturated, background, focus : ndarray of float64, shape (n, C)
@@ -95,7 +96,7 @@ class Segmented:
     """
 
     span: Int64Array
-    paths: UInt8Array
+    sources: UInt8Array
     within: Int64Array
     group: NDArray[np.int32]
     found: Int64Array
@@ -109,8 +110,10 @@ class Segmented:
 
     def references(self) -> References:
         """The part of the catalog that this chunk is."""
-        paths = bytes(self.paths).decode("utf-8", "surrogateescape").split("\0")
-        return References(paths, self.within, np.arange(*self.span, dtype=np.int64), self.group)
+        files = bytes(self.sources).decode("utf-8", "surrogateescape").split("\0")
+        each = len(files) // len(self.within)
+        sources = [tuple(files[i : i + each]) for i in range(0, len(files), each)]
+        return References(sources, self.within, np.arange(*self.span, dtype=np.int64), self.group)
 
     def failed(self) -> list[Failure]:
         """The images of this chunk that could not be processed."""
@@ -139,10 +142,10 @@ def segment(stages: Stages, references: References, timers: Timers) -> tuple[Seg
         per_image = _image_summary(stages, batch, first.own, lo, hi)
         statistic = measure_statistic(stages, batch, masks)
         centroid = centroids(batch, first.combined, masks.bbox)
-    joined = "\0".join(references.paths).encode("utf-8", "surrogateescape")
+    files = [file for own in references.alone().sources for file in own]
     record = Segmented(
         span=np.array([lo, hi], np.int64),
-        paths=np.frombuffer(joined, np.uint8),
+        sources=np.frombuffer("\0".join(files).encode("utf-8", "surrogateescape"), np.uint8),
         within=references.within,
         group=references.group,
         found=found,
@@ -221,14 +224,7 @@ def crops(stages: Stages, references: References, masks: MaskBatch) -> tuple[Ima
         The images that could not.
     """
     wanted = np.unique(masks.image)
-    at = wanted - references.index[0]
-    chosen = References(
-        [references.paths[i] for i in at],
-        references.within[at],
-        references.index[at],
-        references.group[at],
-    )
-    batch, failures = stages.read(chosen)
+    batch, failures = stages.read(references.take(wanted - references.index[0]))
     return cut_out(batch, masks), failures
 
 

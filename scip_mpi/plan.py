@@ -125,7 +125,8 @@ def probe_sample(config: Config, catalog: Catalog) -> ImageInfo | None:
     problem = ""
     for i in range(min(PROBES, len(catalog))):
         try:
-            return loader.probe(catalog.files[catalog.file[i]], int(catalog.within[i]))
+            own = catalog.references(i, i + 1).alone()
+            return loader.probe(own.sources[0], int(own.within[0]))
         except UserError as error:
             problem = problem or str(error)
     if len(catalog) > PROBES:
@@ -147,7 +148,7 @@ def make_plan(config: Config, catalog: Catalog, sights: Sequence[Sight]) -> Plan
         # Every image will end in failures.csv; the plan only needs some shape to go by.
         wanted = config.load.channels or [0]
         sample = ImageInfo((max(wanted) + 1, 64, 64), np.dtype(np.uint16))
-    channels, names = resolve_channels(config, sample.shape[0])
+    channels, names = resolve_channels(config, sample.shape[0], catalog.channels)
     roles, notes = assign_roles(sights, config.resources.segmenters)
     sets = config.sets()
     words = config.words()
@@ -192,8 +193,7 @@ def chunk_bounds(
     images = len(catalog)
     size = config.resources.chunk_size
     if size is None:
-        per_file = np.bincount(catalog.file, minlength=len(catalog.files))
-        costs = np.maximum(catalog.sizes[catalog.file] // per_file[catalog.file], 1)
+        costs = catalog.costs()
         pixels = channels * sample.shape[1] * sample.shape[2] * sample.dtype.itemsize
         most = max(1, min(256, CHUNK_BYTES // max(pixels, 1)))
         count = int(np.clip(-(-images // (16 * ranks)), 1, most))
@@ -225,6 +225,6 @@ def fingerprint(config: Config, catalog: Catalog, columns: Sequence[str]) -> str
     }
     digest.update(json.dumps(head, sort_keys=True).encode())
     digest.update("\0".join(catalog.names).encode("utf-8", "surrogateescape"))
-    for array in (catalog.file, catalog.within, catalog.sizes, catalog.mtimes):
+    for array in (catalog.sources, catalog.named, catalog.within, catalog.sizes, catalog.mtimes):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

@@ -128,7 +128,7 @@ def segment_and_measure(job: Job) -> Holdings:
         failures = record.failed()
         if failures and plan.config.on_error == "abort":
             first = failures[0]
-            desk.halt(f"{references.paths[first.index - references.index[0]]}: {first.error}")
+            desk.halt(first.error)
         if desk.mine(Role.FEATURIZER):
             return keep(record, pixels)
         with timers.stage("send"):

@@ -101,7 +101,9 @@ def warm_up(stages: Stages, plan: Plan) -> None:
         cell = 40.0 * np.exp(-(rows**2 + columns**2) / 32) + rng.random((channels, size, size)) * 9
         images.append(cell.astype(plan.dtype))
     batch = ImageBatch.from_images(images, dtype=np.dtype(plan.dtype))
-    references = References(["", ""], np.zeros(2, np.int64), batch.index, np.zeros(2, np.int32))
+    references = References(
+        [("",), ("",)], np.zeros(2, np.int64), batch.index, np.zeros(2, np.int32)
+    )
     made_up = Stages(**{**vars(stages), "read": lambda _: (batch, [])})
     timers = Timers()
     segmented, pixels = segment(made_up, references, timers)

@@ -83,7 +83,9 @@ def parse_config(text: str, name: str) -> Config:
     return config
 
 
-def resolve_channels(config: Config, channels_in_file: int) -> tuple[list[int], list[str]]:
+def resolve_channels(
+    config: Config, channels_in_file: int, numbers: Sequence[int] | None = None
+) -> tuple[list[int], list[str]]:
     """Which channels of each image are read, and their names.
 
     Parameters
@@ -91,13 +93,15 @@ def resolve_channels(config: Config, channels_in_file: int) -> tuple[list[int], 
     config : Config
     channels_in_file : int
         Channels of the images.
+    numbers : sequence of int, optional
+        What ``load.channels`` calls them; 0, 1, 2, ... by default.
 
     Returns
     -------
     list of int
         Places in the images.
     list of str
-        Names; ``CH0``, ``CH1``, ... by place in the image where none are given.
+        Names; ``CH0``, ``CH1``, ... by number where none are given.
 
     Raises
     ------
@@ -105,12 +109,13 @@ def resolve_channels(config: Config, channels_in_file: int) -> tuple[list[int], 
         The config asks for channels that the images do not have.
     """
     load = config.load
-    channels = list(range(channels_in_file)) if load.channels is None else list(load.channels)
+    known = list(range(channels_in_file)) if numbers is None else list(numbers)
+    channels = known if load.channels is None else list(load.channels)
     for channel in channels:
-        if channel >= channels_in_file:
+        if channel not in known:
+            listed = f"0 to {len(known) - 1}" if numbers is None else ", ".join(map(str, known))
             raise UserError(
-                f"load.channels: no channel {channel}: the images have {channels_in_file}, "
-                f"0 to {channels_in_file - 1}"
+                f"load.channels: no channel {channel}: the images have {len(known)}, {listed}"
             )
     names = default_names(channels) if load.channel_names is None else list(load.channel_names)
     if len(names) != len(channels):
@@ -121,7 +126,7 @@ def resolve_channels(config: Config, channels_in_file: int) -> tuple[list[int], 
     findings = list(channel_findings(_plain(config.model_dump(mode="json")), names))
     if findings:
         raise UserError("; ".join(f"{key_path(f.path)}: {f.message}" for f in findings))
-    return channels, names
+    return [known.index(c) for c in channels], names
 
 
 def json_schema() -> dict[str, Any]:

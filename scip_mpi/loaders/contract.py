@@ -4,11 +4,12 @@ A loader is a module with three functions; the keyword-only arguments of ``disco
 that ``load.kwargs`` accepts.
 
     discover(paths, *, ...) -> Catalog
-    probe(path, index) -> ImageInfo                       shape and type, no pixels
+    probe(sources, index) -> ImageInfo                    shape and type, no pixels
     read(references, channels, dtype, window=None, z=None, t=None, of=None)
         -> (ImageBatch, failures)
 
-``channels`` are indices into the file's channels, None for all. ``dtype`` is the pixel type of the
+``sources`` are the files of one image, its companions left out. ``channels`` are indices into the
+image's channels, None for all. ``dtype`` is the pixel type of the
 run: an image whose type fits into it is converted, another is a failure.
 
 ``discover`` and ``probe`` raise `UserError` for what the user must mend, ``probe`` for an image
@@ -54,29 +55,44 @@ class References:
 
     Attributes
     ----------
-    paths : list of str
-        Path of each image's file.
+    sources : list of tuple of str
+        Files of each image: one, or one per channel, then its companions; "" where there is none.
     within : ndarray of int64
         Its index within the file.
     index : ndarray of int64
         Its place in the catalog.
     group : ndarray of int32
         Code of its group.
+    companions : int
+        How many of each image's files, the last ones, are companions.
     """
 
-    paths: list[str]
+    sources: list[tuple[str, ...]]
     within: Int64Array
     index: Int64Array
     group: NDArray[np.int32]
+    companions: int = 0
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.sources)
 
-    def slice(self, lo: int, hi: int) -> References:
-        """The references ``lo`` to ``hi``, by place in this object."""
+    def take(self, rows: Int64Array | Sequence[int]) -> References:
+        """The references ``rows``, by place in this object."""
+        at = np.asarray(rows, np.int64)
         return References(
-            self.paths[lo:hi], self.within[lo:hi], self.index[lo:hi], self.group[lo:hi]
+            [self.sources[i] for i in at],
+            self.within[at],
+            self.index[at],
+            self.group[at],
+            self.companions,
         )
+
+    def alone(self) -> References:
+        """The same images without their companions."""
+        if not self.companions:
+            return self
+        own = [s[: -self.companions] for s in self.sources]
+        return References(own, self.within, self.index, self.group)
 
 
 @dataclass(frozen=True)
@@ -86,22 +102,25 @@ class Catalog:
     Attributes
     ----------
     files : list of str
-        Paths of the files that hold images, as opened; ``names`` are their ids (relative paths).
+        Paths of all files, as opened.
+    sources : ndarray of int64, shape (n, K)
+        Which files each image is in: one, or one per channel, then its companions; -1 where there
+        is none.
     names : list of str
-        Id of each file, unique; the image's id is the name, and ``name#index`` where a file holds
-        several.
-    file : ndarray of int64, shape (n,)
-        Which file each image is in.
+        Ids (relative paths, or what the regex calls id); the image's id is the name, and
+        ``name#index`` where several images have one name.
+    named : ndarray of int64, shape (n,)
+        Which of ``names`` each image has.
     within : ndarray of int64, shape (n,)
-        Index within the file.
+        Index within the file; -1 for a picture that is the whole file.
     group : ndarray of int32, shape (n,)
         Code into ``groups``.
     groups : list of str
         Names of the groups, sorted.
     metadata : dict of str to (codes, categories)
         A categorical per metadata column (named groups of the regex); -1 is missing.
-    numbers : dict of str to ndarray of int64, shape (n,)
-        Metadata columns of numbers; -1 is missing.
+    numbers : dict of str to ndarray of int64 or float64, shape (n,)
+        Metadata columns of numbers; -1, or NaN, is missing.
     unit : ndarray of int64, shape (n,)
         Ascending numbers of what can only be read whole (a file, a chunk of an array): images of
         one unit are best read together.
@@ -109,11 +128,16 @@ class Catalog:
         Bytes and modification time (ns) of each file, for the run's fingerprint.
     skipped : int
         Files seen that are no images by the pattern given.
+    channels : list of int, optional
+        What ``load.channels`` calls the channels, where it does not count them from 0.
+    companions : list of str
+        Names of the companions: the last columns of ``sources``.
     """
 
     files: list[str]
+    sources: Int64Array
     names: list[str]
-    file: Int64Array
+    named: Int64Array
     within: Int64Array
     unit: Int64Array
     group: NDArray[np.int32]
@@ -123,24 +147,34 @@ class Catalog:
     mtimes: Int64Array
     skipped: int = 0
     notes: list[str] = field(default_factory=list)
-    numbers: dict[str, Int64Array] = field(default_factory=dict)
+    numbers: dict[str, NDArray[Any]] = field(default_factory=dict)
+    channels: list[int] | None = None
+    companions: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.file)
+        return len(self.sources)
 
     def references(self, lo: int, hi: int) -> References:
         """What a rank needs to read the images ``lo`` to ``hi``."""
         return References(
-            [self.files[f] for f in self.file[lo:hi]],
+            [tuple("" if f < 0 else self.files[f] for f in row) for row in self.sources[lo:hi]],
             self.within[lo:hi],
             np.arange(lo, hi, dtype=np.int64),
             self.group[lo:hi],
+            len(self.companions),
         )
 
     def image_names(self, images: Sequence[int] | Int64Array) -> list[str]:
         """Ids of images by their place in the catalog."""
-        several = np.bincount(self.file, minlength=len(self.files)) > 1
+        several = np.bincount(self.named, minlength=len(self.names)) > 1
         return [
-            f"{self.names[f]}#{self.within[i]}" if several[f] else self.names[f]
-            for i, f in zip(images, self.file[np.asarray(images, np.int64)], strict=True)
+            f"{self.names[k]}#{self.within[i]}" if several[k] else self.names[k]
+            for i, k in zip(images, self.named[np.asarray(images, np.int64)], strict=True)
         ]
+
+    def costs(self) -> Int64Array:
+        """Bytes of each image's files, shared by the images of a file; 1 at least."""
+        present = self.sources >= 0
+        sharing = np.bincount(self.sources[present], minlength=len(self.files))
+        parts = (self.sizes // np.maximum(sharing, 1))[self.sources]
+        return np.maximum(np.where(present, parts, 0).sum(axis=1), 1)

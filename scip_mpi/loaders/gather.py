@@ -19,12 +19,19 @@ MESSAGE = 200
 
 # Pick(channels that an image has) -> the ones wanted
 Pick = Callable[[int], list[int]]
-# Decode(path, index in the file, pick) -> image of shape (C, H, W)
-Decode = Callable[[str, int, Pick], NDArray[Any]]
+# Decode(files of the image, index in the file, pick) -> image of shape (C, H, W)
+Decode = Callable[[tuple[str, ...], int, Pick], NDArray[Any]]
 
 
 class ImageError(Exception):
-    """An image that cannot be read, said in plain words and without its path."""
+    """An image that cannot be read, said in plain words and without its path.
+
+    ``path`` is the file at fault, where that is not the first one of its image.
+    """
+
+    def __init__(self, message: str, path: str | None = None) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 def gather(
@@ -64,17 +71,23 @@ def gather(
     images: list[NDArray[Any]] = []
     places: list[int] = []
     failures: list[Failure] = []
-    for i, path in enumerate(references.paths):
+    for i, sources in enumerate(references.alone().sources):
         place = int(references.index[i])
         try:
-            image = decode(path, int(references.within[i]), pick)
+            image = decode(sources, int(references.within[i]), pick)
             if images and len(image) != len(images[0]):
                 raise ImageError(f"has {len(image)} channels, the others have {len(images[0])}")
             images.append(convert(cut_window(image, window), wanted))
             places.append(place)
         except Exception as error:  # one image's fault must not end a run of millions
-            failures.append(Failure(place, STAGE, f"{shown(path)}: {describe(error, path)}"))
+            failures.append(Failure(place, STAGE, located(error, sources)))
     return ImageBatch.from_images(images, places, wanted), failures
+
+
+def located(error: Exception, sources: Sequence[str]) -> str:
+    """An error in one line, with the file that is at fault in front."""
+    path = getattr(error, "path", None) or next((s for s in sources if s), "")
+    return f"{shown(path)}: {describe(error, path)}"
 
 
 def describe(error: Exception, path: str) -> str:

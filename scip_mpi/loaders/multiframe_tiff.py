@@ -1,18 +1,11 @@
 """TIFF files of several pages, one file per image, one page per channel (``multiframe_tiff``).
 
-A page of several samples, such as RGB, gives one channel per sample, interleaved or as planes of
-their own: the channels of a file are the samples of page 0, then those of page 1, and so on.
-Stored values are taken as they are: palettes are not applied and "white is zero" is not inverted.
+A page of several samples, such as RGB, gives one channel per sample.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import struct
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,37 +13,15 @@ from numpy.typing import NDArray
 
 from scip_mpi.batches import ImageBatch
 from scip_mpi.errors import UserError
-from scip_mpi.loaders import plain_tiff
+from scip_mpi.loaders import tiff_file
 from scip_mpi.loaders.contract import Catalog, Failure, ImageInfo, References, Window
-from scip_mpi.loaders.gather import (
-    ImageError,
-    Pick,
-    describe,
-    gather,
-    pixel_type,
-)
-from scip_mpi.loaders.listing import list_images, select, shown
+from scip_mpi.loaders.gather import Pick, gather, located
+from scip_mpi.loaders.listing import list_images, select
 
-SUFFIXES = (".tif", ".tiff")
 RESERVED = {
     "channel": "each file of multiframe_tiff holds all channels of its image; use load.format: "
     "tiff for one file per channel"
 }
-# Files above this are not read whole for the sake of a few of their pages.
-WHOLE_FILE = 256 << 20
-# A broken header may promise any size: a compressed page is believed up to the first bound, and
-# above it if its file is not smaller by more than the second. Deflate reaches 1,032.
-BELIEVED_BYTES = 64 << 20
-BELIEVED_RATIO = 1100
-
-
-@dataclass(frozen=True)
-class _Plane:
-    """One channel: its page and, of a page of several samples, the axis and the sample."""
-
-    page: int
-    axis: int | None
-    sample: int
 
 
 def discover(paths: Sequence[str], *, regex: str | None = None) -> Catalog:
@@ -74,8 +45,9 @@ def discover(paths: Sequence[str], *, regex: str | None = None) -> Catalog:
     n = len(kept.files)
     return Catalog(
         files=kept.files,
+        sources=np.arange(n, dtype=np.int64)[:, np.newaxis],
         names=kept.names,
-        file=np.arange(n, dtype=np.int64),
+        named=np.arange(n, dtype=np.int64),
         within=np.zeros(n, np.int64),
         unit=np.arange(n, dtype=np.int64),
         group=group,
@@ -88,10 +60,10 @@ def discover(paths: Sequence[str], *, regex: str | None = None) -> Catalog:
 
 
 def _is_image(path: str, folder: bool) -> bool:
-    return not folder and path.lower().endswith(SUFFIXES)
+    return not folder and path.lower().endswith(tiff_file.SUFFIXES)
 
 
-def probe(path: str, index: int) -> ImageInfo:
+def probe(sources: tuple[str, ...], index: int) -> ImageInfo:
     """Shape and type of an image, from its headers; the size is that of its first page.
 
     Raises
@@ -100,21 +72,9 @@ def probe(path: str, index: int) -> ImageInfo:
         The file cannot be read.
     """
     try:
-        return _probe(path)
+        return tiff_file.probe(sources[0])
     except Exception as error:  # whatever a broken file makes the reader raise
-        raise UserError(f"{shown(path)}: {describe(error, path)}") from None
-
-
-def _probe(path: str) -> ImageInfo:
-    data = _small_file(path)
-    pages = plain_tiff.parse(data) if data is not None else None
-    if pages:
-        first = pages[0]
-        return ImageInfo((len(pages), first.height, first.width), pixel_type(first.dtype))
-    with _quiet(), _open(path) as tif:
-        planes = _planes(tif)
-        page = tif.pages[0]
-        return ImageInfo((len(planes), page.imagelength, page.imagewidth), _page_type(page, 0))
+        raise UserError(located(error, sources)) from None
 
 
 def read(
@@ -150,162 +110,9 @@ def read(
     """
     if z is not None or t is not None:
         raise UserError("multiframe_tiff images have neither z nor t: their pages are channels")
-    with _quiet():
+    with tiff_file.quiet():
         return gather(references, _decode, channels, dtype, window, of)
 
 
-def _decode(path: str, index: int, pick: Pick) -> NDArray[Any]:
-    data = _small_file(path)
-    if data is not None:
-        image = _decode_plain(data, pick)
-        if image is not None:
-            return image
-    return _decode_any(path, pick)
-
-
-def _small_file(path: str) -> bytes | None:
-    """Contents of a file, None if it is too large to be read whole; `ImageError` if empty."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        size = os.fstat(handle).st_size
-        if size == 0:
-            raise ImageError("is empty (0 bytes)")
-        if size > WHOLE_FILE:
-            return None
-        data = os.read(handle, size)
-    finally:
-        os.close(handle)
-    # A single read of a regular file may be cut short by a signal or a network file system.
-    if len(data) < size:
-        with open(path, "rb") as stream:
-            return stream.read()
-    return data
-
-
-def _decode_plain(data: bytes, pick: Pick) -> NDArray[Any] | None:
-    """The image if the file is plain, None if the general reader must see to it."""
-    pages = plain_tiff.parse(data)
-    if pages is None:
-        return None
-    chosen = [pages[c] for c in pick(len(pages))]
-    first = chosen[0]
-    same = all(
-        (p.height, p.width, p.dtype) == (first.height, first.width, first.dtype) for p in chosen
-    )
-    if not same or not _believable(first.nbytes, len(data), first.deflated):
-        return None
-    image = np.empty((len(chosen), first.height, first.width), first.dtype.newbyteorder("="))
-    decoded = all(p.decode(data, out) for p, out in zip(chosen, image, strict=True))
-    return image if decoded else None
-
-
-def _breaks_off(tif: Any) -> bool:
-    """Whether the last page that could be read says that another one follows."""
-    layout, handle = tif.tiff, tif.filehandle
-    handle.seek(tif.pages[len(tif.pages) - 1].offset)
-    (tags,) = struct.unpack(layout.tagnoformat, handle.read(layout.tagnosize))
-    handle.seek(tags * layout.tagsize, os.SEEK_CUR)
-    (following,) = struct.unpack(layout.offsetformat, handle.read(layout.offsetsize))
-    return bool(following)
-
-
-def _decode_any(path: str, pick: Pick) -> NDArray[Any]:
-    """The image as tifffile reads it."""
-    size = os.path.getsize(path)
-    with _open(path) as tif:
-        planes = _planes(tif)
-        if _breaks_off(tif):
-            raise ImageError(
-                f"is truncated or broken: more pages are announced after {len(tif.pages)}, but "
-                "they are not in the file"
-            )
-        chosen = [planes[c] for c in pick(len(planes))]
-        first = chosen[0].page
-        dtype = _page_type(tif.pages[first], first)
-        shape = (tif.pages[first].imagelength, tif.pages[first].imagewidth)
-        decoded: dict[int, NDArray[Any]] = {}
-        image = None
-        for k, plane in enumerate(chosen):
-            page = tif.pages[plane.page]
-            if plane.page not in decoded:
-                _check_like_first(page, plane.page, shape, dtype, first)
-                if not _believable(page.nbytes, size, page.compression != 1):
-                    raise ImageError(
-                        f"is truncated or broken: page {plane.page} of {page.imagelength} x "
-                        f"{page.imagewidth} pixels takes {page.nbytes:,} bytes, the file has "
-                        f"{size:,}"
-                    )
-                decoded = {plane.page: page.asarray(maxworkers=1)}
-            pixels = decoded[plane.page]
-            if plane.axis is not None:
-                pixels = np.take(pixels, plane.sample, axis=plane.axis)
-            if image is None:
-                image = np.empty((len(chosen), *shape), dtype)
-            image[k] = pixels.reshape(shape)
-    if image is None:
-        raise ImageError("no channels were asked for")
-    return image
-
-
-def _check_like_first(
-    page: Any, index: int, shape: tuple[int, int], dtype: np.dtype[Any], first: int
-) -> None:
-    """Raise unless a page is like the first page that is read."""
-    own = (page.imagelength, page.imagewidth)
-    if own != shape:
-        raise ImageError(
-            f"has pages of differing size: page {index} is {own[0]} x {own[1]} pixels, page "
-            f"{first} is {shape[0]} x {shape[1]}"
-        )
-    if _page_type(page, index) != dtype:
-        raise ImageError(
-            f"has pages of differing type: page {index} is {page.dtype}, page {first} is {dtype}"
-        )
-
-
-def _believable(nbytes: int, size: int, compressed: bool) -> bool:
-    """Whether a page of so many bytes can be in a file of ``size`` bytes."""
-    if compressed:
-        return nbytes <= max(BELIEVED_BYTES, BELIEVED_RATIO * size)
-    # Pixels of a single bit take a byte each once decoded.
-    return nbytes <= 8 * size
-
-
-def _page_type(page: Any, index: int) -> np.dtype[Any]:
-    if page.dtype is None:
-        raise ImageError(f"page {index} has samples of {page.bitspersample} bits, not supported")
-    return pixel_type(page.dtype)
-
-
-def _planes(tif: Any) -> list[_Plane]:
-    """All channels of an open file."""
-    planes: list[_Plane] = []
-    for i, page in enumerate(tif.pages):
-        if page.imagedepth > 1:
-            raise ImageError(f"page {i} is a volume of {page.imagedepth} planes, not supported")
-        axis = page.axes.find("S")
-        if axis < 0:
-            planes.append(_Plane(i, None, 0))
-        else:
-            planes += [_Plane(i, axis, s) for s in range(page.shape[axis])]
-    if not planes:
-        raise ImageError("has no pages")
-    return planes
-
-
-def _open(path: str) -> Any:
-    import tifffile
-
-    return tifffile.TiffFile(path)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep tifffile from logging about files whose faults are reported as failures."""
-    logger = logging.getLogger("tifffile")
-    before = logger.disabled
-    logger.disabled = True
-    try:
-        yield
-    finally:
-        logger.disabled = before
+def _decode(sources: tuple[str, ...], index: int, pick: Pick) -> NDArray[Any]:
+    return tiff_file.decode(sources[0], pick)

@@ -100,8 +100,9 @@ def discover(paths: Sequence[str], *, regex: str | None = None) -> Catalog:
     sizes, mtimes = _sizes(kept)
     return Catalog(
         files=kept.files,
+        sources=file[:, np.newaxis],
         names=kept.names,
-        file=file,
+        named=file,
         within=within,
         unit=unit,
         group=group[file],
@@ -138,7 +139,7 @@ def _sizes(listing: Listing) -> tuple[Int64Array, Int64Array]:
     return sizes.copy(), mtimes.copy()
 
 
-def probe(path: str, index: int) -> ImageInfo:
+def probe(sources: tuple[str, ...], index: int) -> ImageInfo:
     """Shape and type of an image.
 
     Raises
@@ -146,7 +147,7 @@ def probe(path: str, index: int) -> ImageInfo:
     UserError
         The array cannot be read.
     """
-    array = _described(path)
+    array = _described(sources[0])
     c, h, w = (int(n) for n in array.shapes[index])
     return ImageInfo((c, h, w), pixel_type(array.dtype))
 
@@ -203,8 +204,9 @@ class _Reader:
         self.number = -1
         self.items: list[bytes | memoryview] | Exception
 
-    def image(self, path: str, index: int, pick: Pick) -> NDArray[Any]:
+    def image(self, sources: tuple[str, ...], index: int, pick: Pick) -> NDArray[Any]:
         """Chosen channels of one image; raises for its chunk's fault each time it is asked for."""
+        (path,) = sources
         if path != self.path:
             self.path, self.number = path, -1
             try:

@@ -39,7 +39,7 @@ def test_order_is_that_of_the_bytes_of_relative_paths(tmp_path):
     assert catalog.sizes.tolist() == [len(n.encode()) for n in expected]
     assert catalog.mtimes.tolist() == [os.stat(f).st_mtime_ns for f in catalog.files]
     assert catalog.within.tolist() == [0] * len(names)
-    assert catalog.file.tolist() == list(range(len(names)))
+    assert catalog.sources[:, 0].tolist() == list(range(len(names)))
 
 
 def test_order_of_creation_plays_no_part(tmp_path):

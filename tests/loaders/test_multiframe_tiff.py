@@ -13,7 +13,7 @@ import pytest
 import tifffile
 
 from scip_mpi.errors import UserError
-from scip_mpi.loaders import multiframe_tiff, plain_tiff
+from scip_mpi.loaders import multiframe_tiff, plain_tiff, tiff_file
 from scip_mpi.loaders.contract import References
 
 RNG = np.random.default_rng(7)
@@ -23,7 +23,7 @@ CELL = RNG.integers(0, 4096, (3, 21, 34)).astype(np.uint16)
 def references(*paths) -> References:
     n = len(paths)
     return References(
-        [os.fspath(p) for p in paths],
+        [(os.fspath(p),) for p in paths],
         np.zeros(n, np.int64),
         np.arange(100, 100 + n),
         np.zeros(n, np.int32),
@@ -69,7 +69,7 @@ def test_jurkat_cells(shared_dir):
     assert batch.index.tolist() == list(range(2050))
     for i in range(0, 2050, 41):
         np.testing.assert_array_equal(batch.image(i), tifffile.imread(catalog.files[i]))
-    info = multiframe_tiff.probe(catalog.files[0], 0)
+    info = multiframe_tiff.probe((catalog.files[0],), 0)
     assert info.shape == (3, 40, 40)
     assert info.dtype == np.uint16
 
@@ -97,7 +97,7 @@ def test_colour_and_big_endian_fields(shared_dir):
             pages = [imagecodecs.tiff_decode(data, index=k) for k in range(len(tif.pages))]
         expected = np.moveaxis(pages[0], -1, 0) if pages[0].ndim == 3 else np.stack(pages)
         channels.add(len(expected))
-        info = multiframe_tiff.probe(str(path), 0)
+        info = multiframe_tiff.probe((str(path),), 0)
         assert info.shape == expected.shape
         assert info.dtype.isnative
         batch, failures = read(path, dtype=info.dtype)
@@ -144,7 +144,7 @@ def test_every_layout_gives_the_pixels_written(tmp_path, layout, dtype):
     image = (RNG.integers(-9000, 9000, (3, 21, 34)) * 3.7).astype(dtype)
     path = tmp_path / "x.tif"
     tifffile.imwrite(path, image, **{"photometric": "minisblack", **layout})
-    info = multiframe_tiff.probe(str(path), 0)
+    info = multiframe_tiff.probe((str(path),), 0)
     assert info.shape == image.shape
     assert info.dtype == np.dtype(dtype)
     for channels in (None, [2, 0]):
@@ -167,7 +167,7 @@ def test_interleaved_samples_and_pages_mix(tmp_path):
     with tifffile.TiffWriter(path) as tif:
         tif.write(rgb, photometric="rgb")
         tif.write(grey, photometric="minisblack")
-    assert multiframe_tiff.probe(str(path), 0).shape == (4, 21, 34)
+    assert multiframe_tiff.probe((str(path),), 0).shape == (4, 21, 34)
     batch, failures = read(path, channels=[3, 1], dtype=np.uint8)
     assert not failures
     np.testing.assert_array_equal(batch.image(0), [grey, rgb[..., 1]])
@@ -177,7 +177,7 @@ def test_bits_and_types(tmp_path):
     bits = tmp_path / "bits.tif"
     black = RNG.random((21, 34)) > 0.5
     tifffile.imwrite(bits, black, photometric="minisblack")
-    assert multiframe_tiff.probe(str(bits), 0).dtype == np.uint8
+    assert multiframe_tiff.probe((str(bits),), 0).dtype == np.uint8
     batch, failures = read(bits, dtype=np.uint8)
     assert not failures
     np.testing.assert_array_equal(batch.image(0)[0], black.astype(np.uint8))
@@ -334,7 +334,7 @@ def test_out_of_memory_is_one_images_failure(tmp_path, monkeypatch):
     def full(*_):
         raise MemoryError
 
-    monkeypatch.setattr(multiframe_tiff, "_decode_plain", full)
+    monkeypatch.setattr(tiff_file, "_decode_plain", full)
     _, failures = read(path)
     assert failures[0].error == f"{path}: not enough memory to decode it"
 
@@ -343,12 +343,12 @@ def test_probe_of_a_broken_file(tmp_path):
     path = tmp_path / "a.tif"
     path.write_text("text")
     with pytest.raises(UserError, match=r"a\.tif: cannot be decoded \(not a TIFF file"):
-        multiframe_tiff.probe(str(path), 0)
+        multiframe_tiff.probe((str(path),), 0)
     path.write_bytes(b"")
     with pytest.raises(UserError, match="is empty"):
-        multiframe_tiff.probe(str(path), 0)
+        multiframe_tiff.probe((str(path),), 0)
     with pytest.raises(UserError, match="gone: No such file"):
-        multiframe_tiff.probe(str(tmp_path / "gone"), 0)
+        multiframe_tiff.probe((str(tmp_path / "gone"),), 0)
 
 
 def test_a_count_of_channels_that_differs_is_a_failure(tmp_path):

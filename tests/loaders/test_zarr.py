@@ -93,7 +93,7 @@ def test_scips_own_example(shared_dir):
     assert batch.index.tolist() == [4, 5, 6]
     shape = attributes["shape"][5]
     np.testing.assert_array_equal(batch.image(1), items[5].reshape(shape)[[6, 2]])
-    info = zarr.probe(catalog.files[0], 5)
+    info = zarr.probe((catalog.files[0],), 5)
     assert info.shape == tuple(shape)
     assert info.dtype == U2
 
@@ -146,7 +146,7 @@ def test_names_of_the_published_config(tmp_path):
 def test_compressors_and_types(tmp_path, compressor, dtype):
     images = ragged(10, dtype=dtype)
     path = write_array(tmp_path / "a.zarr", images, 4, compressor, dtype)
-    assert zarr.probe(str(path), 0).dtype == np.dtype(dtype).newbyteorder("=")
+    assert zarr.probe((str(path),), 0).dtype == np.dtype(dtype).newbyteorder("=")
     batch, failures = everything(path, dtype=np.dtype(dtype).newbyteorder("="))
     assert not failures
     assert len(batch) == 10
@@ -253,7 +253,7 @@ def test_a_pickle_is_never_opened(tmp_path):
             zarr.discover([str(path)])
         batch, failures = zarr.read(
             References(
-                [str(path)], np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1, "i4")
+                [(str(path),)], np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1, "i4")
             ),
             None,
             U2,
