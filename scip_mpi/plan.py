@@ -22,7 +22,9 @@ from scip_mpi.chunks import cut
 from scip_mpi.columns import ColumnPlan, plan_columns
 from scip_mpi.config import Config, resolve_channels
 from scip_mpi.errors import UserError
+from scip_mpi.loaders.companions import attach
 from scip_mpi.loaders.contract import Catalog, ImageInfo
+from scip_mpi.loaders.plate import join_plate
 from scip_mpi.parallel.roles import Roles, Sight, assign_roles
 
 # Raised when a change of the program changes results: part of the fingerprint.
@@ -110,7 +112,13 @@ def find_images(config: Config, paths: Sequence[str]) -> Catalog:
             "load.paths"
         )
     loader = registry.find("loaders", config.load.format)
-    return loader.discover(wanted, **(config.load.kwargs or {}))
+    catalog = loader.discover(wanted, **config.load.kwargs)
+    if config.load.plate_map is not None:
+        catalog = join_plate(catalog, config.load.plate_map)
+    if config.load.companions:
+        rules = {n: (c.match, c.replace) for n, c in config.load.companions.items()}
+        catalog = attach(catalog, rules)
+    return catalog
 
 
 def probe_sample(config: Config, catalog: Catalog) -> ImageInfo | None:
@@ -148,7 +156,9 @@ def make_plan(config: Config, catalog: Catalog, sights: Sequence[Sight]) -> Plan
         # Every image will end in failures.csv; the plan only needs some shape to go by.
         wanted = config.load.channels or [0]
         sample = ImageInfo((max(wanted) + 1, 64, 64), np.dtype(np.uint16))
-    channels, names = resolve_channels(config, sample.shape[0], catalog.channels)
+    channels, names = resolve_channels(
+        config, sample.shape[0], catalog.channels, catalog.channel_names
+    )
     roles, notes = assign_roles(sights, config.resources.segmenters)
     sets = config.sets()
     words = config.words()
@@ -224,7 +234,11 @@ def fingerprint(config: Config, catalog: Catalog, columns: Sequence[str]) -> str
         "program": scip_mpi.__version__,
     }
     digest.update(json.dumps(head, sort_keys=True).encode())
-    digest.update("\0".join(catalog.names).encode("utf-8", "surrogateescape"))
+    texts = [catalog.names, *(values for _, values in catalog.metadata.values())]
+    for text in texts:
+        digest.update("\0".join(text).encode("utf-8", "surrogateescape"))
+    for array in (*(codes for codes, _ in catalog.metadata.values()), *catalog.numbers.values()):
+        digest.update(np.ascontiguousarray(array).data)
     for array in (catalog.sources, catalog.named, catalog.within, catalog.sizes, catalog.mtimes):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

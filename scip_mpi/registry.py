@@ -23,6 +23,9 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
     "loaders": {
         "multiframe_tiff": "scip_mpi.loaders.multiframe_tiff",
         "zarr": "scip_mpi.loaders.zarr",
+        "tiff": "scip_mpi.loaders.tiff",
+        "image": "scip_mpi.loaders.image",
+        "table": "scip_mpi.loaders.table",
     },
     "masks": {
         "li": "scip_mpi.segmentation.li:li",

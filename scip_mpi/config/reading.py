@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,10 @@ def parse_config(text: str, name: str) -> Config:
 
 
 def resolve_channels(
-    config: Config, channels_in_file: int, numbers: Sequence[int] | None = None
+    config: Config,
+    channels_in_file: int,
+    numbers: Sequence[int] | None = None,
+    known_names: Sequence[str] | None = None,
 ) -> tuple[list[int], list[str]]:
     """Which channels of each image are read, and their names.
 
@@ -95,13 +98,15 @@ def resolve_channels(
         Channels of the images.
     numbers : sequence of int, optional
         What ``load.channels`` calls them; 0, 1, 2, ... by default.
+    known_names : sequence of str, optional
+        What the files call all of them.
 
     Returns
     -------
     list of int
         Places in the images.
     list of str
-        Names; ``CH0``, ``CH1``, ... by number where none are given.
+        Names; the files' or ``CH0``, ``CH1``, ... by number where none are given.
 
     Raises
     ------
@@ -117,7 +122,13 @@ def resolve_channels(
             raise UserError(
                 f"load.channels: no channel {channel}: the images have {len(known)}, {listed}"
             )
-    names = default_names(channels) if load.channel_names is None else list(load.channel_names)
+    places = [known.index(c) for c in channels]
+    if load.channel_names is not None:
+        names = list(load.channel_names)
+    elif known_names is not None:
+        names = [known_names[p] for p in places]
+    else:
+        names = default_names(channels)
     if len(names) != len(channels):
         raise UserError(
             f"load.channel_names: {len(names)} names for the images' {len(channels)} channels; "
@@ -126,7 +137,7 @@ def resolve_channels(
     findings = list(channel_findings(_plain(config.model_dump(mode="json")), names))
     if findings:
         raise UserError("; ".join(f"{key_path(f.path)}: {f.message}" for f in findings))
-    return [known.index(c) for c in channels], names
+    return places, names
 
 
 def json_schema() -> dict[str, Any]:

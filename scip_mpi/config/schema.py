@@ -46,6 +46,13 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
+class Companion(Section):
+    """Where a picture that belongs to each image is: its path with a part replaced."""
+
+    match: Text
+    replace: str
+
+
 class Load(Section):
     """Which images, and which of their channels."""
 
@@ -54,6 +61,8 @@ class Load(Section):
     channel_names: Annotated[tuple[ChannelName, ...], Field(min_length=1)] | None = None
     kwargs: Settings = {}
     paths: tuple[Text, ...] | None = None
+    companions: dict[SetName, Companion] = {}
+    plate_map: Annotated[Text, Field(description="CSV: well, plate, metadata.")] | None = None
     dtype: PixelType | None = None
     pixel_size: Annotated[float, Field(gt=0, description="Micrometres per pixel.")] | None = None
     bit_depth: BitDepth | tuple[BitDepth, ...] | None = None

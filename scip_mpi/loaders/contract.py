@@ -130,6 +130,8 @@ class Catalog:
         Files seen that are no images by the pattern given.
     channels : list of int, optional
         What ``load.channels`` calls the channels, where it does not count them from 0.
+    channel_names : list of str, optional
+        Names of all channels, as far as the files tell.
     companions : list of str
         Names of the companions: the last columns of ``sources``.
     """
@@ -149,6 +151,7 @@ class Catalog:
     notes: list[str] = field(default_factory=list)
     numbers: dict[str, NDArray[Any]] = field(default_factory=dict)
     channels: list[int] | None = None
+    channel_names: list[str] | None = None
     companions: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:

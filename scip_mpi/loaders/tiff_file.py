@@ -54,14 +54,17 @@ def probe(path: str) -> ImageInfo:
         return ImageInfo((len(planes), page.imagelength, page.imagewidth), _page_type(page, 0))
 
 
-def decode(path: str, pick: Pick) -> NDArray[Any]:
-    """Chosen channels of a file, shape (C, H, W); raises whatever a broken file makes it raise."""
+def decode(path: str, pick: Pick, page: int | None = None) -> NDArray[Any]:
+    """Chosen channels of a file, or of one page of it, shape (C, H, W).
+
+    Raises whatever a broken file makes it raise.
+    """
     data = _small_file(path)
     if data is not None:
-        image = _decode_plain(data, pick)
+        image = _decode_plain(data, pick, page)
         if image is not None:
             return image
-    return _decode_any(path, pick)
+    return _decode_any(path, pick, page)
 
 
 def _small_file(path: str) -> bytes | None:
@@ -83,11 +86,15 @@ def _small_file(path: str) -> bytes | None:
     return data
 
 
-def _decode_plain(data: bytes, pick: Pick) -> NDArray[Any] | None:
+def _decode_plain(data: bytes, pick: Pick, page: int | None) -> NDArray[Any] | None:
     """The image if the file is plain, None if the general reader must see to it."""
     pages = plain_tiff.parse(data)
     if pages is None:
         return None
+    if page is not None:
+        pages = pages[page : page + 1]
+        if not pages:
+            return None
     chosen = [pages[c] for c in pick(len(pages))]
     first = chosen[0]
     same = all(
@@ -110,7 +117,7 @@ def _breaks_off(tif: Any) -> bool:
     return bool(following)
 
 
-def _decode_any(path: str, pick: Pick) -> NDArray[Any]:
+def _decode_any(path: str, pick: Pick, only: int | None) -> NDArray[Any]:
     """The image as tifffile reads it."""
     size = os.path.getsize(path)
     with _open(path) as tif:
@@ -120,6 +127,10 @@ def _decode_any(path: str, pick: Pick) -> NDArray[Any]:
                 f"is truncated or broken: more pages are announced after {len(tif.pages)}, but "
                 "they are not in the file"
             )
+        if only is not None:
+            planes = [p for p in planes if p.page == only]
+            if not planes:
+                raise ImageError(f"has {len(tif.pages)} pages, so none with index {only}")
         chosen = [planes[c] for c in pick(len(planes))]
         first = chosen[0].page
         dtype = _page_type(tif.pages[first], first)

@@ -1,0 +1,138 @@
+"""Companions: pictures that belong to each image, such as its label image or its mask."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from scip_mpi.batches import ImageBatch
+from scip_mpi.errors import UserError
+from scip_mpi.loaders import picture, tiff_file
+from scip_mpi.loaders.contract import Catalog, Failure, References
+from scip_mpi.loaders.gather import STAGE, ImageError, describe, located, pixel_type
+from scip_mpi.loaders.listing import shown
+from scip_mpi.loaders.table import file_facts
+
+
+def attach(catalog: Catalog, rules: Mapping[str, tuple[str, str]]) -> Catalog:
+    """Find the companions of every image by its first file's path.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    rules : mapping of str to (str, str)
+        For each companion a pattern, and what to put in the place of what it matches.
+
+    Raises
+    ------
+    UserError
+        A pattern is wrong, matches no image, or leads to the image itself.
+    """
+    files, columns = list(catalog.files), [catalog.sources]
+    place = {f: i for i, f in enumerate(files)}
+    notes = list(catalog.notes)
+    for name, (match, replacement) in rules.items():
+        where = f"load.companions.{name}"
+        firsts = [files[f] for f in catalog.sources[:, 0]]
+        try:
+            pairs = [re.subn(match, replacement, path.replace(os.sep, "/")) for path in firsts]
+        except (re.error, IndexError) as error:
+            raise UserError(f"{where}: is no pattern and replacement: {error}") from None
+        missing = sum(not count for _, count in pairs)
+        if missing == len(pairs):
+            raise UserError(f"{where}.match is in none of the paths, such as {shown(firsts[0])}")
+        if any(count and new == old for (new, count), old in zip(pairs, firsts, strict=True)):
+            raise UserError(f"{where} leads from {shown(firsts[0])} to the image itself")
+        if missing:
+            notes.append(f"{missing:,} images have no companion {name}: their paths do not match")
+        found = []
+        for path, count in pairs:
+            if count and path not in place:
+                place[path] = len(files)
+                files.append(path)
+            found.append(place[path] if count else -1)
+        columns.append(np.array(found, np.int64)[:, np.newaxis])
+    sizes, mtimes = file_facts(files[len(catalog.files) :])
+    return replace(
+        catalog,
+        files=files,
+        sources=np.hstack(columns),
+        sizes=np.concatenate([catalog.sizes, sizes]),
+        mtimes=np.concatenate([catalog.mtimes, mtimes]),
+        notes=notes,
+        companions=[*catalog.companions, *rules],
+    )
+
+
+def read_companions(
+    references: References, names: list[str], batch: ImageBatch
+) -> tuple[ImageBatch, dict[str, ImageBatch], list[Failure]]:
+    """Read the companions of the images of a batch.
+
+    Parameters
+    ----------
+    references : References
+        With the companions' files as the last ``len(names)`` of each image.
+    names : list of str
+        What the companions are called.
+    batch : ImageBatch
+        The images that could be read.
+
+    Returns
+    -------
+    ImageBatch
+        The images that have all companions, of their own size.
+    dict of str to ImageBatch
+        For each companion a plane of int64 per image.
+    list of Failure
+        The others.
+    """
+    failures: list[Failure] = []
+    kept: list[int] = []
+    planes: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    first = int(references.index[0])
+    with tiff_file.quiet():
+        for i, place in enumerate(batch.index.tolist()):
+            sources = references.sources[place - first]
+            try:
+                own = [
+                    _plane(path, name, tuple(batch.shapes[i, 1:].tolist()))
+                    for path, name in zip(sources[-len(names) :], names, strict=True)
+                ]
+            except Exception as error:  # one image's fault must not end a run of millions
+                failures.append(Failure(place, STAGE, located(error, sources)))
+                continue
+            kept.append(i)
+            for name, plane in zip(names, own, strict=True):
+                planes[name].append(plane)
+    if failures:
+        batch = ImageBatch.from_images([batch.image(i) for i in kept], batch.index[kept],
+                                       batch.pixels.dtype)  # fmt: skip
+    named = {n: ImageBatch.from_images(p, batch.index, np.int64) for n, p in planes.items()}
+    return batch, named, failures
+
+
+def _plane(path: str, name: str, shape: tuple[int, int]) -> np.ndarray:
+    """One companion's pixels as whole numbers; of colour planes that are all equal, one."""
+    if not path:
+        raise ImageError(f"has no companion {name}")
+    try:
+        planes = picture.decode(path, picture.WHOLE, lambda n: list(range(n)))
+    except (ImageError, OSError) as error:
+        raise ImageError(f"(companion {name}) {describe(error, path)}", path) from None
+    if len(planes) > 1 and (planes != planes[0]).any():
+        raise ImageError(f"(companion {name}) has {len(planes)} planes, not one", path)
+    plane = planes[0]
+    if plane.shape != shape:
+        raise ImageError(
+            f"(companion {name}) is {plane.shape[0]} x {plane.shape[1]} pixels, its image is "
+            f"{shape[0]} x {shape[1]}",
+            path,
+        )
+    if pixel_type(plane.dtype).kind == "f" and not (np.isfinite(plane) & (plane % 1 == 0)).all():
+        raise ImageError(f"(companion {name}) has values that are no whole numbers", path)
+    return plane.astype(np.int64)
