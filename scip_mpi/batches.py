@@ -118,6 +118,10 @@ class MaskBatch:
         Connected components of each mask after border removal.
     set_bbox : ndarray of int64, shape (m, S, 4)
         Bounding box of the union of a set's masks in the crop, ends exclusive; -1 without a mask.
+    background : ndarray of float64, shape (m, S, C)
+        What ``bgcorr_`` features subtract; NaN for the mean outside the mask.
+    statistics : ndarray of float64, shape (m, K)
+        What the filter measured.
     offsets : ndarray of int64, shape (m + 1,)
         Where each object's bits start.
     bits : ndarray of uint8
@@ -131,6 +135,8 @@ class MaskBatch:
     kept: BoolArray
     regions: Int64Array
     set_bbox: Int64Array
+    background: FloatArray
+    statistics: FloatArray
     offsets: Int64Array
     bits: UInt8Array
 
@@ -148,7 +154,7 @@ class MaskBatch:
         return sum(getattr(self, f.name).nbytes for f in fields(self))
 
     @classmethod
-    def empty(cls, sets: int, channels: int) -> Self:
+    def empty(cls, sets: int, channels: int, statistics: int = 0) -> Self:
         """No objects."""
         none = np.empty(0, np.int64)
         return cls(
@@ -159,6 +165,8 @@ class MaskBatch:
             kept=np.empty((0, sets), bool),
             regions=np.empty((0, sets, channels), np.int64),
             set_bbox=np.empty((0, sets, 4), np.int64),
+            background=np.empty((0, sets, channels)),
+            statistics=np.empty((0, statistics)),
             offsets=np.zeros(1, np.int64),
             bits=np.empty(0, np.uint8),
         )
@@ -167,7 +175,7 @@ class MaskBatch:
         """The objects ``rows``, bits copied."""
         rows = np.arange(len(self))[rows]
         pieces = [self.bits[self.offsets[i] : self.offsets[i + 1]] for i in rows]
-        table = {f.name: getattr(self, f.name)[rows] for f in fields(self)[:7]}
+        table = {f.name: getattr(self, f.name)[rows] for f in fields(self)[:9]}
         return type(self)(
             **table,
             offsets=offsets_of(np.diff(self.offsets)[rows]),
@@ -191,6 +199,8 @@ class SetMasks:
         Bounding box of the union of all channels' masks.
     kept : ndarray of bool, shape (m,)
         Objects that the set kept; the rows of others stay NaN.
+    background : ndarray of float64, shape (m, C)
+        What ``bgcorr_`` features subtract; NaN for the mean outside the mask.
     """
 
     own: UInt8Array
@@ -198,6 +208,7 @@ class SetMasks:
     regions: Int64Array
     bbox: Int64Array
     kept: BoolArray
+    background: FloatArray
 
 
 @dataclass

@@ -10,10 +10,12 @@ import numpy as np
 
 from scip_mpi import registry
 from scip_mpi.config import read_config
+from scip_mpi.config.schema import Rule
 from scip_mpi.errors import UserError
 from scip_mpi.loaders.contract import Catalog
 from scip_mpi.parallel.roles import Sight, describe
 from scip_mpi.plan import Plan, find_images, make_plan
+from scip_mpi.stages import rule_label
 
 SAMPLE = 5
 
@@ -38,7 +40,7 @@ def check(config_path: Path, paths: list[str], ranks: int) -> Iterator[str]:
     yield "masks       " + (", ".join(plan.sets) if any(plan.sets) else "none: whole images")
     chosen = config.filter
     yield "filter      " + (
-        "off" if chosen is None else f"{chosen.name} of {chosen.statistic}, {chosen.action}"
+        "off" if chosen is None else f"{described(chosen, plan)}; {chosen.action}"
     )
     yield "passes      read + segment + measure; then read + compute features + write"
     yield f"columns     {len(plan.columns):,} in X, by family: " + ", ".join(
@@ -52,6 +54,14 @@ def check(config_path: Path, paths: list[str], ranks: int) -> Iterator[str]:
     yield f"fingerprint {plan.fingerprint[:16]}"
     for note in plan.notes:
         yield f"note        {note}"
+
+
+def described(chosen: Rule, plan: Plan) -> str:
+    """A filter in words."""
+    if not chosen.parts():
+        return rule_label(chosen, plan)
+    how = " and " if chosen.all else " or "
+    return f"({how.join(described(part, plan) for part in chosen.parts())})"
 
 
 def _images(catalog: Catalog, plan: Plan) -> Iterator[str]:

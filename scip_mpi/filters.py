@@ -4,14 +4,14 @@ Every rule is a function
 
     rule(values, groups, n_groups, allreduce, **settings) -> Decision
 
-``values`` are this rank's objects' statistics, ``groups`` their groups; ``allreduce`` sums int64
-arrays over the ranks. An object whose statistic is NaN or infinite (its mask set dropped it, for
-one) counts in no statistic and is not kept.
+``values`` are this rank's objects' statistics (a polygon's: two columns of them), ``groups`` their
+groups; ``allreduce`` sums int64 arrays over the ranks. An object whose statistic is NaN or infinite
+(its mask set dropped it, for one) counts in no statistic and is not kept.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -150,6 +150,47 @@ def mad(
     # The distance decides: bounds are rounded, and would lose values that lie just on them.
     near = np.isfinite(values) & (deviations <= (n_mads * spread)[groups])
     return _decide("mad", values, groups, bounds, counts, allreduce, near)
+
+
+def polygon(
+    values: FloatArray,
+    groups: Int64Array,
+    n_groups: int,
+    allreduce: Allreduce,
+    *,
+    points: list[tuple[float, float]],
+) -> Decision:
+    """Keep what lies in a polygon of two statistics: a gate drawn in a scatter plot.
+
+    Inside is where a ray crosses the outline an odd number of times; the outline's lower and left
+    parts belong to it, the upper and right ones do not.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n, 2)
+        The statistics x and y.
+    points : list of (x, y)
+        Corners in order; the last one is joined to the first.
+
+    Raises
+    ------
+    UserError
+        There are fewer than three corners.
+    """
+    if len(points) < 3:
+        raise UserError(f"filter: polygon needs at least 3 points, not {len(points)}")
+    finite = np.isfinite(values[:, 0]) & np.isfinite(values[:, 1])
+    x, y = np.where(finite[:, np.newaxis], values, 0.0).T
+    inside = np.zeros(len(values), bool)
+    corners = np.array(points, np.float64)
+    for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        if y0 != y1:
+            beside = x < x0 + (y - y0) / (y1 - y0) * (x1 - x0)
+            inside ^= ((y0 <= y) != (y1 <= y)) & beside
+    counts = count_finite(np.where(finite, 0.0, np.nan), groups, n_groups, allreduce)
+    bounds = np.full((n_groups, 2), np.nan)
+    decision = _decide("polygon", values[:, 0], groups, bounds, counts, allreduce, inside & finite)
+    return replace(decision, description=decision.description | {"bounds": corners.tolist()})
 
 
 def _decide(

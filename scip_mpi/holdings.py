@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scip_mpi.batches import BoolArray, FloatArray, ImageBatch, Int64Array
-from scip_mpi.filters import Decision
 from scip_mpi.loaders.contract import Failure, References
 from scip_mpi.pipeline import Segmented
 from scip_mpi.store import MaskStore
+from scip_mpi.verdict import Verdict
 
 Allreduce = Callable[[Int64Array], Int64Array]
 
@@ -28,7 +28,7 @@ class ChunkRecord:
     focus: FloatArray
     image: Int64Array
     label: Int64Array
-    statistic: FloatArray
+    statistics: FloatArray
     centroid: FloatArray
     failures: list[Failure]
 
@@ -55,7 +55,7 @@ class Holdings:
             focus=segmented.focus,
             image=masks.image.copy(),
             label=masks.label.copy(),
-            statistic=segmented.statistic,
+            statistics=masks.statistics.copy(),
             centroid=segmented.centroid,
             failures=segmented.failed(),
         )
@@ -65,13 +65,13 @@ class Holdings:
         """The chunks held, in the order of the catalog."""
         return sorted(self.records)
 
-    def statistics(self) -> tuple[FloatArray, NDArray[np.int32]]:
-        """The filter's statistic of all objects held, and the code of each one's group."""
+    def statistics(self, columns: int) -> tuple[FloatArray, NDArray[np.int32]]:
+        """The filter's statistics of all objects held, and the code of each one's group."""
         records = [self.records[lo] for lo in self.chunks()]
-        values = [r.statistic for r in records]
+        values = [r.statistics for r in records]
         groups = [r.references.group[r.image - r.references.index[0]] for r in records]
         return (
-            np.concatenate([np.empty(0), *values]),
+            np.concatenate([np.empty((0, columns)), *values]),
             np.concatenate([np.empty(0, np.int32), *groups]),
         )
 
@@ -92,8 +92,10 @@ class Survivors:
         Rows of the table.
     readable : int
         Images that could be read.
-    decision : Decision, optional
-        The filter's bounds and counts.
+    broken : dict of int to ndarray of bool
+        Per chunk held, which of the filter's rules each object does not meet.
+    verdict : Verdict, optional
+        What the filter decided.
     """
 
     keep: dict[int, BoolArray]
@@ -101,13 +103,14 @@ class Survivors:
     start: dict[int, int]
     total: int
     readable: int
-    decision: Decision | None
+    broken: dict[int, BoolArray]
+    verdict: Verdict | None
 
 
 def number_rows(
     holdings: Holdings,
     bounds: Int64Array,
-    decision: Decision | None,
+    verdict: Verdict | None,
     drop: bool,
     allreduce: Allreduce,
 ) -> Survivors:
@@ -117,19 +120,23 @@ def number_rows(
     ----------
     bounds : ndarray of int64
         Bounds of all chunks of the run.
-    decision : Decision, optional
+    verdict : Verdict, optional
         What the filter decided of this rank's objects, in the order of `Holdings.statistics`.
     drop : bool
         False if objects that the filter rejects keep their row (``action: flag``).
     """
     keep: dict[int, BoolArray] = {}
     rows: dict[int, BoolArray] = {}
+    broken: dict[int, BoolArray] = {}
     # One more place at the end, for the images that could be read.
     counts = np.zeros(len(bounds), np.int64)
     at = 0
     for lo in holdings.chunks():
         m = len(holdings.records[lo].image)
-        keep[lo] = np.ones(m, bool) if decision is None else decision.keep[at : at + m]
+        if verdict is None:
+            keep[lo], broken[lo] = np.ones(m, bool), np.empty((m, 0), bool)
+        else:
+            keep[lo], broken[lo] = verdict.keep[at : at + m], verdict.broken[at : at + m]
         rows[lo] = keep[lo] if drop else np.ones(m, bool)
         counts[np.searchsorted(bounds, lo)] = rows[lo].sum()
         counts[-1] += (holdings.records[lo].found >= 0).sum()
@@ -138,12 +145,15 @@ def number_rows(
     counts, readable = counts[:-1], int(counts[-1])
     starts = np.cumsum(counts) - counts
     start = {lo: int(starts[np.searchsorted(bounds, lo)]) for lo in keep}
-    return Survivors(keep, rows, start, int(counts.sum()), readable, decision)
+    return Survivors(keep, rows, start, int(counts.sum()), readable, broken, verdict)
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What a rank tells rank 0 about its images and objects, as columns of arrays."""
+    """What a rank tells rank 0 about its images and objects, as columns of arrays.
+
+    Of the objects that the filter left out, ``gone_...``, also why.
+    """
 
     image: Int64Array
     found: Int64Array
@@ -154,12 +164,17 @@ class Tally:
     object_image: Int64Array
     object_label: Int64Array
     object_keep: BoolArray
-    statistic: FloatArray
     centroid: FloatArray
+    gone_image: Int64Array
+    gone_label: Int64Array
+    gone_statistics: FloatArray
+    gone_broken: BoolArray
     failures: list[Failure]
 
 
-def tally(holdings: Holdings, survivors: Survivors, channels: int) -> Tally:
+def tally(
+    holdings: Holdings, survivors: Survivors, channels: int, statistics: int, rules: int
+) -> Tally:
     """Put the records of a rank together."""
     images, kept = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     records = [holdings.records[lo] for lo in holdings.chunks()]
@@ -168,6 +183,7 @@ def tally(holdings: Holdings, survivors: Survivors, channels: int) -> Tally:
         per_image = np.zeros(len(record.found), np.int64)
         np.add.at(per_image, record.image - lo, survivors.keep[lo])
         kept.append(per_image)
+    gone = [~survivors.keep[lo] for lo in holdings.chunks()]
     wide = np.empty((0, channels))
     none = np.empty(0, np.int64)
     return Tally(
@@ -182,8 +198,25 @@ def tally(holdings: Holdings, survivors: Survivors, channels: int) -> Tally:
         object_keep=np.concatenate(
             [np.empty(0, bool), *(survivors.keep[lo] for lo in holdings.chunks())]
         ),
-        statistic=np.concatenate([np.empty(0), *(r.statistic for r in records)]),
         centroid=np.concatenate([np.empty((0, 2)), *(r.centroid for r in records)]),
+        gone_image=np.concatenate(
+            [none, *(r.image[g] for r, g in zip(records, gone, strict=True))]
+        ),
+        gone_label=np.concatenate(
+            [none, *(r.label[g] for r, g in zip(records, gone, strict=True))]
+        ),
+        gone_statistics=np.concatenate(
+            [
+                np.empty((0, statistics)),
+                *(r.statistics[g] for r, g in zip(records, gone, strict=True)),
+            ]
+        ),
+        gone_broken=np.concatenate(
+            [
+                np.empty((0, rules), bool),
+                *(survivors.broken[lo][g] for lo, g in zip(holdings.chunks(), gone, strict=True)),
+            ]
+        ),
         failures=[f for r in records for f in r.failures],
     )
 
@@ -197,8 +230,12 @@ def merge(tallies: list[Tally]) -> Tally:
     }
     by_image = np.argsort(columns["image"], kind="stable")
     by_object = np.lexsort((columns["object_label"], columns["object_image"]))
-    objects = ("object_image", "object_label", "object_keep", "statistic", "centroid")
+    by_gone = np.lexsort((columns["gone_label"], columns["gone_image"]))
+    objects = ("object_image", "object_label", "object_keep", "centroid")
     for name, values in columns.items():
-        columns[name] = values[by_object if name in objects else by_image]
+        if name.startswith("gone_"):
+            columns[name] = values[by_gone]
+        else:
+            columns[name] = values[by_object if name in objects else by_image]
     failures = sorted((f for t in tallies for f in t.failures), key=lambda f: (f.index, f.stage))
     return Tally(**columns, failures=failures)

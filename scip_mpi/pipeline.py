@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -29,45 +29,68 @@ from scip_mpi.batches import (
 )
 from scip_mpi.chunks import cut
 from scip_mpi.columns import ColumnPlan
+from scip_mpi.correction import Correction
 from scip_mpi.features.family import Family
 from scip_mpi.features.shared import prepare
 from scip_mpi.loaders.contract import Failure, References
+from scip_mpi.measure import Statistic
+from scip_mpi.segmentation import background
 from scip_mpi.segmentation.chain import MaskSet, PreFilter, mask_sets, whole_images
 from scip_mpi.segmentation.combine import set_masks
+from scip_mpi.segmentation.crops import cut_crops
+from scip_mpi.segmentation.fields import FieldPlan, Fields, parent_planes, segment_fields
 from scip_mpi.timers import Timers
 
 # Pixels (all channels) whose features are computed in one call: some 4 MB stay near the caches.
 ITEM_PIXELS = 1 << 20
 
 Read = Callable[[References], tuple[ImageBatch, list[Failure]]]
-
-
-@dataclass(frozen=True)
-class Statistic:
-    """What the dataset-wide filter measures of each object.
-
-    ``mask_set`` -1 is the whole image, or the object's whole crop.
-    """
-
-    name: str
-    channel: int
-    mask_set: int
+# Beside(references, images) -> images that have all companions, companions by name, failures
+Beside = Callable[[References, ImageBatch], tuple[ImageBatch, dict[str, ImageBatch], list[Failure]]]
 
 
 @dataclass(frozen=True)
 class Stages:
-    """Everything a rank needs to turn references into measurements and features."""
+    """Everything a rank needs to turn references into measurements and features.
+
+    Attributes
+    ----------
+    read : Read
+        The loader.
+    beside : Beside, optional
+        Reads the pictures that belong to each image, by name.
+    correction : Correction, optional
+        Offset and compensation.
+    fields : FieldPlan, optional
+        How objects are found; without, each image is one.
+    sets : sequence of MaskSet
+        The mask methods; none where the objects of fields are their own masks.
+    backgrounds : sequence of str or float
+        Per channel: ``outside``, ``ring``, ``field_median`` or a value.
+    statistics, gates : sequence of Statistic
+        What the filter looks at, and what stands in obs to gate by.
+    """
 
     read: Read
+    beside: Beside | None
+    correction: Correction | None
+    fields: FieldPlan | None
     sets: Sequence[MaskSet]
     prefilters: Sequence[PreFilter]
     main_channel: int
     combined: Sequence[int]
-    statistic: Statistic | None
+    backgrounds: Sequence[str | float]
+    statistics: Sequence[Statistic]
+    gates: Sequence[Statistic]
     saturation: FloatArray
     columns: ColumnPlan
     families: Mapping[str, Family]
     xp: Any
+    export: Callable[[References, Fields], None] | None = None
+
+    def corrected(self, batch: ImageBatch) -> ImageBatch:
+        """Pixels as everything after the loader sees them."""
+        return batch if self.correction is None else self.correction(batch)
 
 
 @dataclass(frozen=True)
@@ -85,8 +108,6 @@ class Segmented:
         Objects per image; -1 for an image that failed.
     saturated, background, focus : ndarray of float64, shape (n, C)
         Fraction of saturated pixels, mean outside the first mask set's mask, gradient RMS.
-    statistic : ndarray of float64, shape (m,)
-        The filter's statistic per object.
     centroid : ndarray of float64, shape (m, 2)
         (x, y) in the image, of the first set's combined mask, or of the crop without one.
     failures : ndarray of uint8
@@ -103,7 +124,6 @@ class Segmented:
     saturated: FloatArray
     background: FloatArray
     focus: FloatArray
-    statistic: FloatArray
     centroid: FloatArray
     failures: UInt8Array
     masks: UInt8Array
@@ -125,23 +145,36 @@ class Segmented:
 
 
 def segment(stages: Stages, references: References, timers: Timers) -> tuple[Segmented, ImageBatch]:
-    """First pass over a chunk: masks and measurements, and the pixels they were made from."""
+    """First pass over a chunk: masks and measurements, and the pixels as they were read."""
     with timers.stage("read"):
-        batch, failures = stages.read(references)
+        raw, failures = stages.read(references)
+        companions: dict[str, ImageBatch] = {}
+        if stages.beside is not None:
+            raw, companions, lacking = stages.beside(references, raw)
+            failures += lacking
     with timers.stage("segment"):
-        objects = whole_images(batch)
-        masks = mask_sets(
-            batch, objects, stages.sets, stages.prefilters, stages.main_channel, stages.xp
-        )
+        batch = stages.corrected(raw)
+        fields = None
+        if stages.fields is not None:
+            fields = segment_fields(batch, stages.fields, companions, stages.xp)
+        masks, crops = _masks(stages, batch, fields, companions)
+    if fields is not None and stages.export is not None:
+        with timers.stage("export"):
+            stages.export(references, fields)
     with timers.stage("measure"):
         lo, hi = int(references.index[0]), int(references.index[-1]) + 1
         found = np.full(hi - lo, -1, np.int64)
         found[batch.index - lo] = 0
         np.add.at(found, masks.image - lo, 1)
         first = set_masks(masks, 0, list(stages.combined))
-        per_image = _image_summary(stages, batch, first.own, lo, hi)
-        statistic = measure_statistic(stages, batch, masks)
-        centroid = centroids(batch, first.combined, masks.bbox)
+        foreground = first.own if fields is None else (fields.labels.pixels > 0).astype(np.uint8)
+        masks = replace(
+            masks,
+            background=backgrounds(stages, batch, masks, fields),
+            statistics=statistics_of(stages, stages.statistics, raw, crops, masks, fields),
+        )
+        centroid = measure.centroids(crops, first.combined, masks.bbox)
+        per_image = _image_summary(stages, batch, raw, foreground, lo, hi)
     files = [file for own in references.alone().sources for file in own]
     record = Segmented(
         span=np.array([lo, hi], np.int64),
@@ -150,36 +183,100 @@ def segment(stages: Stages, references: References, timers: Timers) -> tuple[Seg
         group=references.group,
         found=found,
         **per_image,
-        statistic=statistic,
         centroid=centroid,
         failures=np.frombuffer(json.dumps([asdict(f) for f in failures]).encode(), np.uint8),
         masks=to_buffer(masks),
     )
-    return record, batch
+    return record, raw
 
 
-def measure_statistic(stages: Stages, batch: ImageBatch, masks: MaskBatch) -> FloatArray:
-    """The filter's statistic of every object; NaN where its mask set dropped the object."""
-    chosen = stages.statistic
-    if chosen is None:
-        return np.full(len(masks), np.nan)
-    if chosen.mask_set < 0:
-        return measure.measure(chosen.name, batch, None, chosen.channel)
-    own = set_masks(masks, chosen.mask_set, list(stages.combined)).own
-    values = measure.measure(chosen.name, batch, own, chosen.channel)
-    return np.where(masks.kept[:, chosen.mask_set], values, np.nan)
+def _masks(
+    stages: Stages,
+    batch: ImageBatch,
+    fields: Fields | None,
+    companions: Mapping[str, ImageBatch],
+) -> tuple[MaskBatch, ImageBatch]:
+    """The masks of all objects, and the objects' crops, corrected."""
+    if fields is None:
+        objects, crops, sets = whole_images(batch), batch, stages.sets
+    else:
+        objects, crops = fields.objects, fields.crops
+        companions = {
+            name: cut_crops(plane, fields.row, objects.bbox) for name, plane in companions.items()
+        }
+        given = MaskSet("", lambda *_: fields.masks, {}, border=False)
+        sets = stages.sets or [given]
+    masks = mask_sets(
+        crops, objects, sets, stages.prefilters, stages.main_channel, stages.xp, companions
+    )
+    return masks, crops
+
+
+def backgrounds(
+    stages: Stages, batch: ImageBatch, masks: MaskBatch, fields: Fields | None
+) -> FloatArray:
+    """What ``bgcorr_`` features subtract, shape (m, S, C); NaN for the mean outside the mask.
+
+    In a field, a ring lies round the object and the median is of all pixels in no object; in an
+    image that is one object, both are of the pixels outside a mask set's combined mask.
+    """
+    out = np.full(masks.background.shape, np.nan)
+    for s in range(masks.sets):
+        if fields is not None:
+            row, bbox, number = fields.row, masks.bbox, fields.number
+            planes = parent_planes(fields.labels, stages.fields)
+        else:
+            row, number = np.arange(len(masks)), np.ones(len(masks), np.int64)
+            bbox = masks.bbox
+            combined = set_masks(masks, s, list(stages.combined)).combined
+            shapes = masks.shapes.copy()
+            shapes[:, 0] = 1
+            planes = ImageBatch(combined, batch.planes, shapes, batch.index)
+        if "ring" in stages.backgrounds:
+            around = background.ring(batch, planes, row, bbox, number)
+        if "field_median" in stages.backgrounds:
+            median = background.field_median(batch, planes)[row]
+        for c, chosen in enumerate(stages.backgrounds):
+            if chosen == "ring":
+                out[:, s, c] = around[:, c]
+            elif chosen == "field_median":
+                out[:, s, c] = median[:, c]
+            elif chosen != "outside":
+                out[:, s, c] = chosen
+    return out
+
+
+def statistics_of(
+    stages: Stages,
+    statistics: Sequence[Statistic],
+    raw: ImageBatch,
+    crops: ImageBatch,
+    masks: MaskBatch,
+    fields: Fields | None = None,
+) -> FloatArray:
+    """Statistics of every object, shape (m, K); NaN where the mask set dropped the object."""
+    if not statistics:
+        return np.empty((len(masks), 0))
+    before = raw if fields is None else cut_crops(raw, fields.row, masks.bbox)
+    used = sorted({s.mask_set for s in statistics if s.mask_set >= 0})
+    own = {s: set_masks(masks, s, list(stages.combined)).own for s in used}
+    values = measure.measure_each(statistics, crops, before, own, stages.saturation)
+    for k, chosen in enumerate(statistics):
+        if chosen.mask_set >= 0:
+            values[~masks.kept[:, chosen.mask_set], k] = np.nan
+    return values
 
 
 def _image_summary(
-    stages: Stages, batch: ImageBatch, own: UInt8Array, lo: int, hi: int
+    stages: Stages, batch: ImageBatch, raw: ImageBatch, foreground: UInt8Array, lo: int, hi: int
 ) -> dict[str, FloatArray]:
     channels = len(stages.saturation)
-    summary = measure.image_summary(batch, stages.saturation)
-    outside = np.subtract(1, own, dtype=np.uint8)
-    background = np.empty((len(batch), channels))
+    summary = measure.image_summary(batch, raw, stages.saturation)
+    outside = np.subtract(1, foreground, dtype=np.uint8)
+    level = np.empty((len(batch), channels))
     for c in range(channels):
-        background[:, c] = measure.measure("mean", batch, outside, c)
-    rows = {"saturated": summary["saturated"], "background": background, "focus": summary["focus"]}
+        level[:, c] = measure.measure("mean", batch, outside, c)
+    rows = {"saturated": summary["saturated"], "background": level, "focus": summary["focus"]}
     placed = {}
     for name, values in rows.items():
         placed[name] = np.full((hi - lo, channels), np.nan)
@@ -187,28 +284,12 @@ def _image_summary(
     return placed
 
 
-def centroids(batch: ImageBatch, combined: UInt8Array, bbox: Int64Array) -> FloatArray:
-    """Centroids (x, y) in the image of planes of masks; the crop's centre where one is empty."""
-    out = np.empty((len(batch), 2))
-    for i, (_, h, w) in enumerate(batch.shapes):
-        plane = combined[batch.planes[i] : batch.planes[i + 1]].reshape(h, w)
-        count = int(plane.sum(dtype=np.int64))
-        if count:
-            rows = plane.sum(axis=1, dtype=np.int64)
-            columns = plane.sum(axis=0, dtype=np.int64)
-            y = int(rows @ np.arange(h)) / count
-            x = int(columns @ np.arange(w)) / count
-        else:
-            y, x = (h - 1) / 2, (w - 1) / 2
-        out[i] = bbox[i, 1] + x, bbox[i, 0] + y
-    return out
-
-
 @dataclass(frozen=True)
 class Rows:
     """Rows of the table: features, and the numeric columns of obs that come with them."""
 
     X: FloatArray
+    gates: FloatArray
     failed: BoolArray
     failures: list[Failure]
 
@@ -229,20 +310,22 @@ def crops(stages: Stages, references: References, masks: MaskBatch) -> tuple[Ima
 
 
 def cut_out(batch: ImageBatch, masks: MaskBatch) -> ImageBatch:
-    """The crops of objects from the images that hold them, in the objects' order."""
-    place = {int(i): k for k, i in enumerate(batch.index)}
-    rows = [r for r, i in enumerate(masks.image) if int(i) in place]
+    """The crops of objects from the images that hold them, in the objects' order.
+
+    Objects whose image is not there, or no longer of its size, are left out; ``index`` is the
+    place of the others in ``masks``.
+    """
+    if not len(batch) or not len(masks):
+        return replace(batch, pixels=batch.pixels[:0], offsets=np.zeros(1, np.int64),
+                       shapes=batch.shapes[:0], index=batch.index[:0])  # fmt: skip
+    place = np.minimum(np.searchsorted(batch.index, masks.image), len(batch) - 1)
+    shapes = batch.shapes[place]
+    there = (batch.index[place] == masks.image) & (shapes[:, 0] == masks.shapes[:, 0])
+    there &= (masks.bbox[:, 2:] <= shapes[:, 1:]).all(axis=1)
+    rows = np.flatnonzero(there)
     if len(rows) == len(batch) == len(masks) and np.array_equal(batch.shapes, masks.shapes):
-        return ImageBatch(batch.pixels, batch.offsets, batch.shapes, np.arange(len(rows)))
-    pieces = []
-    fitting = []
-    for r in rows:
-        r0, c0, r1, c1 = masks.bbox[r]
-        crop = batch.image(place[int(masks.image[r])])[:, r0:r1, c0:c1]
-        if crop.shape == tuple(masks.shapes[r]):
-            pieces.append(crop)
-            fitting.append(r)
-    return ImageBatch.from_images(pieces, fitting, batch.pixels.dtype)
+        return replace(batch, index=rows)
+    return replace(cut_crops(batch, place[rows], masks.bbox[rows]), index=rows)
 
 
 def compute(
@@ -260,22 +343,25 @@ def compute(
     failures: list[Failure] = []
     with timers.stage("read"):
         if pixels is not None:
-            batch = cut_out(pixels, masks)
+            raw = cut_out(pixels, masks)
         else:
-            batch, failures = crops(stages, references, masks)
+            raw, failures = crops(stages, references, masks)
     X = np.full((len(masks), len(stages.columns)), np.nan)
+    gates = np.full((len(masks), len(stages.gates)), np.nan)
     failed = np.ones(len(masks), bool)
-    failed[batch.index] = False
+    failed[raw.index] = False
     noted = {f.index for f in failures}
     for image in np.unique(masks.image[failed]):
         if int(image) not in noted:
             failures.append(Failure(int(image), "features", "the image changed during the run"))
     with timers.stage("features"):
-        bounds = cut(batch.shapes.prod(axis=1), ITEM_PIXELS)
+        bounds = cut(raw.shapes.prod(axis=1), ITEM_PIXELS)
         for lo, hi in pairwise(bounds):
-            part = _slice(batch, int(lo), int(hi))
-            X[part.index] = features_of(stages, part, masks.take(part.index), scratch)
-    return Rows(X, failed, failures)
+            before = _slice(raw, int(lo), int(hi))
+            part, own = stages.corrected(before), masks.take(before.index)
+            X[part.index] = features_of(stages, part, own, scratch)
+            gates[part.index] = statistics_of(stages, stages.gates, before, part, own)
+    return Rows(X, gates, failed, failures)
 
 
 def features_of(

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,22 +17,37 @@ import numpy as np
 
 import scip_mpi
 from scip_mpi import registry
-from scip_mpi.batches import Int64Array
+from scip_mpi.batches import FloatArray, Int64Array
 from scip_mpi.chunks import cut
-from scip_mpi.columns import ColumnPlan, plan_columns
+from scip_mpi.columns import ColumnPlan, plan_columns, prefix
 from scip_mpi.config import Config, resolve_channels
+from scip_mpi.config.schema import Rule
+from scip_mpi.config.values import places
+from scip_mpi.correction import read_spillover, unmixing
 from scip_mpi.errors import UserError
 from scip_mpi.loaders.companions import attach
 from scip_mpi.loaders.contract import Catalog, ImageInfo
 from scip_mpi.loaders.plate import join_plate
+from scip_mpi.measure import Statistic
 from scip_mpi.parallel.roles import Roles, Sight, assign_roles
 
 # Raised when a change of the program changes results: part of the fingerprint.
 RESULT_VERSION = 1
+# Columns of obs to gate by, of so many channels unless the config names them.
+GATING = ("area", "aspect_ratio", "mean", "sum", "focus", "saturated")
+GATING_CHANNELS = 3
 # Images probed, before the images are taken to be no images at all.
 PROBES = 10_000
 # Pixels of a chunk, by the sample image's shape: what a rank reads at once.
 CHUNK_BYTES = 32 << 20
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A statistic and the name of its column in obs."""
+
+    column: str
+    statistic: Statistic
 
 
 @dataclass(frozen=True)
@@ -59,6 +74,14 @@ class Plan:
         Bounds of the chunks of images.
     images : int
     groups : list of str
+    statistics, gates : list of Measured
+        What the filter looks at, and what stands in obs to gate by.
+    backgrounds : list of str or float
+        Per channel.
+    companions : list of str
+        Pictures that belong to each image.
+    unmix : ndarray of float64, shape (C, C), optional
+        What undoes the spillover.
     roles : list of Roles
         Roles of every rank, whose nodes are ``nodes``.
     memory : int
@@ -81,6 +104,11 @@ class Plan:
     bounds: Int64Array
     images: int
     groups: list[str]
+    statistics: list[Measured]
+    gates: list[Measured]
+    backgrounds: list[str | float]
+    companions: list[str]
+    unmix: FloatArray | None
     roles: list[Roles]
     nodes: list[str]
     memory: int
@@ -165,23 +193,32 @@ def make_plan(config: Config, catalog: Catalog, sights: Sequence[Sight]) -> Plan
     columns = plan_columns(words, sets, names, lambda name: registry.find("features", name))
     dtype = config.load.dtype or run_dtype(sample.dtype)
     memory = config.resources.memory or default_memory(sights)
+    combined = config.mask.combined(names) if config.mask else list(range(len(names)))
+    spillover = None
+    if config.compensation is not None:
+        spillover = read_spillover(config.compensation.matrix, names)
     return Plan(
         config=config,
         channels=channels,
         channel_names=names,
         sample=sample,
         dtype=dtype,
-        combined=config.mask.combined(names) if config.mask else list(range(len(names))),
-        main_channel=config.mask.main_channel(names) if config.mask else 0,
+        combined=combined,
+        main_channel=main_channel(config, names),
         sets=sets,
         columns=columns,
         bounds=chunk_bounds(config, catalog, sample, len(channels), len(sights)),
         images=len(catalog),
         groups=catalog.groups,
+        statistics=filter_statistics(config, sets, names),
+        gates=gates(config, sets, names),
+        backgrounds=backgrounds(config, names),
+        companions=catalog.companions,
+        unmix=None if spillover is None else unmixing(spillover),
         roles=roles,
         nodes=[s.node for s in sights],
         memory=memory,
-        fingerprint=fingerprint(config, catalog, columns.names),
+        fingerprint=fingerprint(config, catalog, columns.names, spillover),
         notes=notes + catalog.notes,
     )
 
@@ -223,7 +260,65 @@ def default_memory(sights: Sequence[Sight]) -> int:
     return total // 4 // fullest
 
 
-def fingerprint(config: Config, catalog: Catalog, columns: Sequence[str]) -> str:
+def main_channel(config: Config, names: Sequence[str]) -> int:
+    """The channel without whose mask a mask set drops an object."""
+    if config.mask is not None:
+        return config.mask.main_channel(names)
+    if config.segment is not None:
+        return places([config.segment.settings.parent_channel_index], names, "segment.settings")[0]
+    return 0
+
+
+def filter_statistics(config: Config, sets: Sequence[str], names: Sequence[str]) -> list[Measured]:
+    """All that the filter's rules look at, each once."""
+    rules = config.filter.leaves() if config.filter else []
+    found = {m for rule in rules for m in filter_measurements(rule, sets, names)}
+    return sorted(found, key=lambda m: m.column)
+
+
+def filter_measurements(rule: Rule, sets: Sequence[str], names: Sequence[str]) -> list[Measured]:
+    """What one rule looks at, with the names of the columns."""
+    found = []
+    for m in rule.measurements():
+        channel = places([m.channel], names, "filter.channel")[0]
+        mask_set = -1 if m.mask is None else list(sets).index(m.mask)
+        column = f"filter_{prefix(m.mask or '')}{m.statistic}_{names[channel]}"
+        found.append(Measured(column, Statistic(m.statistic, channel, mask_set)))
+    return found
+
+
+def gates(config: Config, sets: Sequence[str], names: Sequence[str]) -> list[Measured]:
+    """The gating columns: six statistics of each of the channels chosen."""
+    chosen = config.gating
+    if chosen.channels is None:
+        main = main_channel(config, names)
+        channels = [main, *(c for c in range(len(names)) if c != main)][:GATING_CHANNELS]
+    else:
+        channels = places(chosen.channels, names, "gating.channels")
+    mask_set = 0 if chosen.mask is None else list(sets).index(chosen.mask)
+    return [
+        Measured(f"gate_{name}_{names[c]}", Statistic(name, c, mask_set))
+        for c in channels
+        for name in GATING
+    ]
+
+
+def backgrounds(config: Config, names: Sequence[str]) -> list[str | float]:
+    """Each channel's background; of segmented objects 0 where nothing else is said, as in SCIP."""
+    usual: str | float = "outside" if config.segment is None else 0.0
+    given = config.background
+    if not isinstance(given, Mapping):
+        return [usual if given is None else given] * len(names)
+    by_place = {places([key], names, "background")[0]: value for key, value in given.items()}
+    return [by_place.get(c, usual) for c in range(len(names))]
+
+
+def fingerprint(
+    config: Config,
+    catalog: Catalog,
+    columns: Sequence[str],
+    spillover: FloatArray | None = None,
+) -> str:
     """Digest of all that decides the table's bits: equal fingerprints, equal tables."""
     digest = hashlib.sha256()
     head = {
@@ -232,6 +327,7 @@ def fingerprint(config: Config, catalog: Catalog, columns: Sequence[str]) -> str
         "columns": list(columns),
         "machine": [platform.machine(), os.environ.get("NUMBA_CPU_NAME", "host")],
         "program": scip_mpi.__version__,
+        "spillover": None if spillover is None else spillover.tolist(),
     }
     digest.update(json.dumps(head, sort_keys=True).encode())
     texts = [catalog.names, *(values for _, values in catalog.metadata.values())]

@@ -25,10 +25,11 @@ from scip_mpi.loaders.contract import Failure
 from scip_mpi.parallel.roles import describe
 from scip_mpi.parallel.world import World
 from scip_mpi.pipeline import Rows
-from scip_mpi.plan import Plan
+from scip_mpi.plan import Plan, filter_measurements
 from scip_mpi.results import h5ad, parquet, tables, writers
 from scip_mpi.results.folder import Names
 from scip_mpi.results.writers import DatasetLayout, Writer
+from scip_mpi.stages import rule_label
 
 LIBRARIES = ("numpy", "numba", "h5py", "scikit-image", "tifffile", "pandas", "pyarrow", "mpi4py")
 
@@ -128,7 +129,10 @@ def put_rows(
         return 0
     block, overflows = writers.to_table_floats(rows.X)
     writer.put("X", start, block)
-    values = {"failed": rows.failed} | mask_columns(plan, masks)
+    values: dict[str, Any] = {"failed": rows.failed}
+    values |= {m.column: masks.statistics[:, k] for k, m in enumerate(plan.statistics)}
+    values |= {m.column: rows.gates[:, k] for k, m in enumerate(plan.gates)}
+    values |= mask_columns(plan, masks)
     for name, column in values.items():
         writer.put(f"obs/{name}", start, column)
     writer.record(len(masks))
@@ -145,10 +149,8 @@ def table_spec(job: Job, found: Tally, survivors: Survivors) -> h5ad.TableSpec:
     image, label = found.object_image[rows], found.object_label[rows]
     names, codes = np.unique(image, return_inverse=True)
     known: dict[str, Any] = {"object": label}
-    if chosen is not None:
-        known[f"filter_{chosen.statistic}"] = found.statistic[rows]
-        if not dropping:
-            known["discarded"] = ~found.object_keep[rows]
+    if chosen is not None and not dropping:
+        known["discarded"] = ~found.object_keep[rows]
     known.update({name: values[image] for name, values in catalog.numbers.items()})
     categoricals = {
         "image": (codes.astype(np.int32), catalog.image_names(names)),
@@ -157,6 +159,7 @@ def table_spec(job: Job, found: Tally, survivors: Survivors) -> h5ad.TableSpec:
     }
     nothing = MaskBatch.empty(len(plan.sets), len(plan.channel_names))
     filled: dict[str, type] = {"failed": np.bool_}
+    filled |= dict.fromkeys((m.column for m in [*plan.statistics, *plan.gates]), np.float64)
     filled |= dict.fromkeys(mask_columns(plan, nothing), np.int64)
     features = plan.columns.features
     return h5ad.TableSpec(
@@ -185,7 +188,6 @@ def table_spec(job: Job, found: Tally, survivors: Survivors) -> h5ad.TableSpec:
 def provenance(job: Job, survivors: Survivors) -> dict[str, Any]:
     """What was run, on what, with what: for uns and run.json."""
     plan = job.plan
-    decision = survivors.decision
     return {
         "program": scip_mpi.__version__,
         "versions": {"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
@@ -197,7 +199,7 @@ def provenance(job: Job, survivors: Survivors) -> dict[str, Any]:
         "columns": len(plan.columns),
         "channels": plan.channel_names,
         "mask_sets": [s for s in plan.sets if s],
-        "filter": None if decision is None else decision.description,
+        "filter": None if survivors.verdict is None else survivors.verdict.description,
         "roles": [describe(r) for r in plan.roles],
     }
 
@@ -288,27 +290,40 @@ def write_tables(job: Job, found: Tally, failures: list[Failure]) -> None:
         for c, name in enumerate(job.plan.channel_names):
             images[f"{measured}_{name}"] = getattr(found, measured)[:, c]
     tables.write_parquet(out / "images.parquet", images)
-    gone = ~found.object_keep
-    chosen = job.plan.config.filter
-    statistic = found.statistic[gone]
-    tables.write_parquet(
-        out / "discarded.parquet",
-        {
-            "image": catalog.image_names(found.object_image[gone]),
-            "object": found.object_label[gone],
-            "reason": [reason_of(chosen, value) for value in statistic],
-            "statistic": statistic,
-        },
-    )
+    discarded: dict[str, Any] = {
+        "image": catalog.image_names(found.gone_image),
+        "object": found.gone_label,
+        "reason": reasons(job.plan, found),
+    }
+    for k, statistic in enumerate(job.plan.statistics):
+        discarded[statistic.column.removeprefix("filter_")] = found.gone_statistics[:, k]
+    tables.write_parquet(out / "discarded.parquet", discarded)
     names = catalog.image_names([f.index for f in failures])
     rows = [(name, f.stage, f.error) for name, f in zip(names, failures, strict=True)]
     tables.write_failures(out / "failures.csv", rows)
 
 
-def reason_of(chosen: Any, value: float) -> str:
-    """Why the filter left a cell out."""
-    what = f"{chosen.name} of {chosen.statistic}"
-    return f"{what}: statistic undefined" if np.isnan(value) else what
+def reasons(plan: Plan, found: Tally) -> list[str]:
+    """Why the filter left each cell out: the rules that it does not meet."""
+    if plan.config.filter is None:
+        return []
+    rules = plan.config.filter.leaves()
+    labels = [rule_label(rule, plan) for rule in rules]
+    of = [
+        [plan.statistics.index(m) for m in filter_measurements(r, plan.sets, plan.channel_names)]
+        for r in rules
+    ]
+    undefined = ~np.isfinite(found.gone_statistics)
+    texts = []
+    for broken, missing in zip(found.gone_broken, undefined, strict=True):
+        texts.append(
+            "; ".join(
+                f"{label}: statistic undefined" if missing[columns].any() else label
+                for label, columns, fails in zip(labels, of, broken, strict=True)
+                if fails
+            )
+        )
+    return texts
 
 
 def rank_facts(job: Job, outcome: Outcome) -> dict[str, Any]:

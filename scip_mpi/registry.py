@@ -2,8 +2,9 @@
 
 A name is a built-in, or stands in an entry point group of an installed package
 (``scip_mpi.loaders``, ``scip_mpi.masks``, ``scip_mpi.prefilters``, ``scip_mpi.filters``,
-``scip_mpi.features``), or says itself where the function is: ``module:function``. Built-ins come
-first, so that thousands of ranks need not search the installed packages.
+``scip_mpi.segmenters``, ``scip_mpi.features``), or says itself where the function is:
+``module:function``. Built-ins come first, so that thousands of ranks need not search the installed
+packages.
 """
 
 from __future__ import annotations
@@ -42,6 +43,12 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "quantile": "scip_mpi.filters:quantile",
         "range": "scip_mpi.filters:between",
         "mad": "scip_mpi.filters:mad",
+        "polygon": "scip_mpi.filters:polygon",
+    },
+    "segmenters": {
+        "watershed": "scip_mpi.segmentation.field_watershed:watershed",
+        "watershed_dapi": "scip_mpi.segmentation.field_watershed:watershed",
+        "labels": "scip_mpi.segmentation.label_files:labels",
     },
     "features": {
         "shape": "scip_mpi.features.shape:FAMILY",
@@ -60,6 +67,7 @@ WORDS = {
     "masks": "mask method",
     "prefilters": "mask filter",
     "filters": "filter",
+    "segmenters": "segmentation method",
     "features": "feature family",
 }
 MEMBERS = {"loaders": ("discover", "probe", "read"), "features": ("name", "features", "compute")}
@@ -92,7 +100,7 @@ def find(kind: str, name: str) -> Any:
     Parameters
     ----------
     kind : str
-        ``loaders``, ``masks``, ``prefilters``, ``filters`` or ``features``.
+        One of `BUILT_IN`.
     name : str
         A built-in, an installed package's, or ``module:attribute``.
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from scip_mpi import publish, registry
+from scip_mpi import publish
+from scip_mpi import verdict as verdicts
 from scip_mpi.batches import Scratch, from_buffer, to_buffer
 from scip_mpi.checkpoint.ledger import Ledger, State
 from scip_mpi.config import read_config
@@ -32,7 +33,7 @@ from scip_mpi.pipeline import Segmented, compute, segment
 from scip_mpi.plan import Plan, find_images, make_plan
 from scip_mpi.progress import Silent, open_progress
 from scip_mpi.results.folder import Claim, Names, claim
-from scip_mpi.stages import build_stages, compiled_before, warm_up
+from scip_mpi.stages import build_stages, compiled_before, filter_tree, warm_up
 from scip_mpi.store import MaskStore
 from scip_mpi.timers import StopFlag
 
@@ -147,27 +148,24 @@ def segment_and_measure(job: Job) -> Holdings:
 
 def decide(job: Job, holdings: Holdings) -> Survivors:
     """The dataset-wide filter by exact reductions, then the row of every survivor."""
-    chosen = job.plan.config.filter
-    decision = None
+    chosen, plan = job.plan.config.filter, job.plan
+    verdict = None
     with job.timers.stage("reduce"):
         if chosen is not None:
-            values, groups = holdings.statistics()
-            n_groups = len(job.plan.groups) if chosen.by else 1
-            rule = registry.find("filters", chosen.name)
-            decision = rule(
-                values,
-                groups if chosen.by else np.zeros(len(values), np.int32),
-                n_groups,
-                job.world.allreduce,
-                **chosen.settings(),
+            statistics, groups = holdings.statistics(len(plan.statistics))
+            tree = filter_tree(chosen, plan)
+            verdict = verdicts.decide(
+                tree, statistics, groups, len(plan.groups), job.world.allreduce
             )
         drop = chosen is None or chosen.action == "drop"
-        return number_rows(holdings, job.plan.bounds, decision, drop, job.world.allreduce)
+        return number_rows(holdings, plan.bounds, verdict, drop, job.world.allreduce)
 
 
 def gather_tally(job: Job, holdings: Holdings, survivors: Survivors) -> Tally | None:
     """What rank 0 must know of all images and objects to write the tables; None elsewhere."""
-    own = tally(holdings, survivors, len(job.plan.channel_names))
+    plan = job.plan
+    rules = len(plan.config.filter.leaves()) if plan.config.filter else 0
+    own = tally(holdings, survivors, len(plan.channel_names), len(plan.statistics), rules)
     gathered = job.world.gather(own)
     return None if gathered is None else merge(gathered)
 
@@ -290,4 +288,4 @@ def _desk(job: Job, memory: MemoryAccount) -> Desk:
 def _summary(record: Segmented, body: Any) -> Measured:
     lo, hi = record.span.tolist()
     failed = int((record.found < 0).sum())
-    return Measured(lo, hi - lo, len(record.statistic), failed, body)
+    return Measured(lo, hi - lo, len(record.centroid), failed, body)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from scip_mpi import registry
+from scip_mpi import registry, verdict
 from scip_mpi.batches import FloatArray, ImageBatch, Scratch
+from scip_mpi.config.schema import Rule
+from scip_mpi.config.values import places
+from scip_mpi.correction import Correction
+from scip_mpi.loaders.companions import read_companions
 from scip_mpi.loaders.contract import Failure, References
-from scip_mpi.pipeline import Stages, Statistic, compute, segment
-from scip_mpi.plan import Plan
+from scip_mpi.pipeline import Stages, compute, segment
+from scip_mpi.plan import Plan, filter_measurements
 from scip_mpi.segmentation.chain import MaskSet, PreFilter
+from scip_mpi.segmentation.fields import FieldPlan, Segmenter
 from scip_mpi.segmentation.whole import whole
 from scip_mpi.timers import Timers
 
@@ -27,9 +35,11 @@ def build_stages(plan: Plan, xp: Any = np) -> Stages:
     def read(references: References) -> tuple[ImageBatch, list[Failure]]:
         return loader.read(references, plan.channels, dtype, of=plan.sample.shape[0])
 
+    sets: list[MaskSet] = []
+    prefilters: list[PreFilter] = []
     if config.mask is None:
-        sets = [MaskSet("", whole, {}, border=False)]
-        prefilters = []
+        if config.segment is None:
+            sets = [MaskSet("", whole, {}, border=False)]
     else:
         sets = [
             MaskSet(m.name, registry.find("masks", m.method), dict(m.kwargs or {}))
@@ -48,11 +58,16 @@ def build_stages(plan: Plan, xp: Any = np) -> Stages:
     names = {block.family for block in plan.columns.blocks}
     return Stages(
         read=read,
+        beside=partial(read_companions, names=plan.companions) if plan.companions else None,
+        correction=correction(plan),
+        fields=field_plan(plan),
         sets=sets,
         prefilters=prefilters,
         main_channel=plan.main_channel,
         combined=plan.combined,
-        statistic=statistic(plan),
+        backgrounds=plan.backgrounds,
+        statistics=[m.statistic for m in plan.statistics],
+        gates=[m.statistic for m in plan.gates],
         saturation=saturation(plan),
         columns=plan.columns,
         families={name: registry.find("features", name) for name in sorted(names)},
@@ -60,15 +75,75 @@ def build_stages(plan: Plan, xp: Any = np) -> Stages:
     )
 
 
-def statistic(plan: Plan) -> Statistic | None:
-    """What the top-level filter measures."""
-    chosen = plan.config.filter
-    if chosen is None:
+def correction(plan: Plan) -> Correction | None:
+    """What is done to pixels before anything else, if anything is."""
+    given, channels = plan.config.load.offset, len(plan.channel_names)
+    if given is None and plan.unmix is None:
         return None
-    channel = chosen.channel_index(plan.channel_names)
-    return Statistic(
-        chosen.statistic, channel, -1 if chosen.mask is None else plan.sets.index(chosen.mask)
+    offset = np.broadcast_to(np.array(given or 0.0, np.float64), channels).copy()
+    return Correction(offset, np.eye(channels) if plan.unmix is None else plan.unmix)
+
+
+def field_plan(plan: Plan) -> FieldPlan | None:
+    """How objects are found in fields of view, if they are."""
+    segment = plan.config.segment
+    if segment is None:
+        return None
+    settings, names = segment.settings, plan.channel_names
+    parent = plan.main_channel if plan.config.mask is None else _place(
+        settings.parent_channel_index, names)  # fmt: skip
+    method = registry.find("segmenters", segment.method)
+    takes_companions = "companions" in registry.parameters(method)
+
+    def segmenter(own: Mapping[str, Any]) -> Segmenter:
+        return Segmenter(method, {**settings.own(), **own}, takes_companions)
+
+    given = settings.children or {}
+    children = given if isinstance(given, Mapping) else {channel: {} for channel in given}
+    expansion = settings.expansion
+    if not isinstance(expansion, Mapping):
+        expansion = {parent: expansion} if expansion else {}
+    subtract: list[tuple[int, int, int]] = []
+    if settings.subtract is not None:
+        left, right, target = settings.subtract.channels()
+        subtract = [(_place(left, names), _place(right, names), _place(target, names))]
+    return FieldPlan(
+        parent=parent,
+        segmenter=segmenter({}),
+        children={_place(c, names): segmenter(own) for c, own in children.items()},
+        subtract=subtract,
+        expansion={_place(c, names): pixels for c, pixels in expansion.items()},
+        min_size=settings.min_size,
+        max_size=settings.max_size,
+        drop_border=settings.border == "drop",
     )
+
+
+def _place(channel: int | str, names: Sequence[str]) -> int:
+    return places([channel], names, "segment.settings")[0]
+
+
+def filter_tree(chosen: Rule, plan: Plan) -> verdict.Rule | verdict.Combination:
+    """The filter's rules with the functions that decide them."""
+    if chosen.parts():
+        how: Literal["all", "any"] = "all" if chosen.all else "any"
+        return verdict.Combination(how, [filter_tree(p, plan) for p in chosen.parts()])
+    assert chosen.name is not None
+    looked_at = filter_measurements(chosen, plan.sets, plan.channel_names)
+    return verdict.Rule(
+        decide=registry.find("filters", chosen.name),
+        label=rule_label(chosen, plan),
+        statistics=[plan.statistics.index(m) for m in looked_at],
+        by_group=chosen.by is not None,
+        settings=chosen.settings(),
+    )
+
+
+def rule_label(chosen: Rule, plan: Plan) -> str:
+    """A rule for people: ``range of area of DNA in li``."""
+    looked_at = filter_measurements(chosen, plan.sets, plan.channel_names)
+    what = " and ".join(m.column.removeprefix("filter_") for m in looked_at)
+    return f"{chosen.name} of {what}"
 
 
 def saturation(plan: Plan) -> FloatArray:
@@ -104,7 +179,14 @@ def warm_up(stages: Stages, plan: Plan) -> None:
     references = References(
         [("",), ("",)], np.zeros(2, np.int64), batch.index, np.zeros(2, np.int32)
     )
-    made_up = Stages(**{**vars(stages), "read": lambda _: (batch, [])})
+    labels = ImageBatch.from_images([(i[0] > i[0].mean()).astype(np.int64) for i in images])
+    companions = {name: labels for name in plan.companions}
+    made_up = replace(
+        stages, read=lambda _: (batch, []), beside=lambda *_: (batch, companions, []), export=None
+    )
     timers = Timers()
     segmented, pixels = segment(made_up, references, timers)
-    compute(made_up, references, segmented.objects(), pixels, timers, Scratch())
+    masks = segmented.objects()
+    # All objects, then some: those are cut out of their images.
+    for rows in (slice(None), slice(1)):
+        compute(made_up, references, masks.take(rows), pixels, timers, Scratch())

@@ -84,7 +84,8 @@ def test_everything_that_a_config_may_say() -> None:
     assert config.mask.combined(names) == [0, 2]
     assert config.mask.main_channel(names) == 1
     assert [f.channels(names) for f in config.mask.filters] == [[1], [0, 1]]
-    assert config.filter.channel_index(names) == 1
+    (looked_at,) = config.filter.measurements()
+    assert (looked_at.statistic, looked_at.channel, looked_at.mask) == ("mean", "PI", "li")
     assert config.filter.settings() == {"lower": 0.05, "upper": 0.95}
     assert config.load.saturation_levels(3) == [4095, 4095, 1023]
     assert config.resources.memory == 2 * 2**30
@@ -138,8 +139,11 @@ def test_what_scip_has_and_this_program_has_not_yet(shared_dir: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         read_config(path)
     told = {p.key_path: p.message for p in raised.value.problems}
-    assert told["load.format"] == "unknown format 'czi'; available: multiframe_tiff, zarr"
-    assert told["segment.method"].startswith("unknown method 'cellpose'; available: none yet")
+    assert told["load.format"] == (
+        "unknown format 'czi'; available: multiframe_tiff, zarr, tiff, image, table"
+    )
+    known = "available: watershed, watershed_dapi, labels"
+    assert told["segment.method"] == f"unknown segmentation method 'cellpose'; {known}"
     assert told["project.method"].startswith("unknown method 'op'; available: none yet")
     assert len(told) == 3
 
@@ -225,8 +229,25 @@ WRONG = [
     ("[12, 12, 10]", "12\n  saturation: 4000", "load", -8, "give one of them"),
     ("project:", "project: {method: op, settings: {op: max}}", "project.method", 0,
      "unknown method 'op'; available: none yet: leave `project:` empty"),
-    ("normalization:", "normalization: {lower: 0, upper: 1}", "normalization", 0,
-     "normalization is not available yet"),
+    ("normalization:", "normalization: {lower: 1, upper: 0.5}", "normalization", 0,
+     "lower (1.0) must be below upper (0.5)"),
+    ("normalization:", "normalization: {lower: -1}", "normalization.lower", 0, "at least 0"),
+    ("normalization:", "compensation: {}", "compensation.matrix", 0, "required key is missing"),
+    ("normalization:", "background: rings", "background", 0, "'ring'"),
+    ("normalization:", "background: {GFP: ring}", "background.GFP", 0, "no channel is called"),
+    ("normalization:", "gating: {mask: lo}", "gating.mask", 0, "the mask sets are li"),
+    ("normalization:", "gating: {channels: [7]}", "gating.channels[0]", 0, "no channel 7"),
+    ("segment:", "segment: {method: watershet}", "segment.method", 0, "did you mean"),
+    ("segment:", "segment: {method: watershed, settings: {cell_diametre: 9}}",
+     "segment.settings.cell_diametre", 0, "did you mean 'cell_diameter'?"),
+    ("segment:", "segment: {method: watershed, settings: {parent_channel_index: DAPI}}",
+     "segment.settings.parent_channel_index", 0, "no channel is called 'DAPI'"),
+    ("segment:", "segment: {method: watershed, settings: {children: {'9': {}}}}",
+     "segment.settings.children.9", 0, "no channel 9"),
+    ("segment:", "segment: {method: watershed, settings: {min_size: 9, max_size: 3}}",
+     "segment.settings.min_size", 0, "above max_size"),
+    ("segment:", "segment: {method: watershed, settings: {threshold: lee}}",
+     "segment.settings.threshold", 0, "'li'"),
     ("name: quantile", "name: quantil", "filter.name", 0, "did you mean 'quantile'?"),
     ("statistic: mean", "statistic: median", "filter.statistic", 0, "expected 'sum', 'mean'"),
     ("channel: PI, ", "channel: 3, ", "filter.channel", 0, "no channel 3"),
@@ -570,8 +591,28 @@ def test_any_change_is_accepted_or_explained(changes: list[tuple[Any, str, Any]]
     if config.mask is not None:
         config.mask.combined(names)
         config.mask.main_channel(names)
-    if config.filter is not None and isinstance(config.filter.channel, int):
-        config.filter.channel_index(names)
+    if config.filter is not None:
+        assert all(rule.measurements() for rule in config.filter.leaves())
+
+
+@pytest.mark.parametrize(
+    ("chosen", "where", "message"),
+    [
+        ("{all: [{name: mad, by: group}, {statistic: sum}]}", "all[1]", "one of name, all, any"),
+        ("{all: [{name: mad}], any: [{name: mad}]}", "", "found all and any"),
+        ("{all: []}", "all", "must not be empty"),
+        ("{any: [{name: mad, mask: lo}]}", "any[0].mask", "no mask set is called 'lo'"),
+        ("{any: [{name: mad, action: drop}]}", "any[0].action", "stands once"),
+        ("{any: [{all: [{name: mat}]}]}", "any[0].all[0].name", "did you mean 'mad'?"),
+        ("{any: [{name: mad}], n_mads: 2}", "n_mads", "unknown key"),
+        ("{name: polygon, points: [[0, 1]]}", "", "needs x and y"),
+        ("{name: polygon, x: {}, y: {statistic: aria}, points: []}", "y.statistic", "'area'"),
+    ],
+)
+def test_what_may_be_wrong_with_a_filter(chosen: str, where: str, message: str) -> None:
+    found = problems(f"{NO_MASK}filter: {chosen}\n")
+    at = f"filter.{where}".rstrip(".")
+    assert any(path == at and message in text for path, _, text in found), found
 
 
 @settings(max_examples=200, deadline=None)

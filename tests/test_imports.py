@@ -15,7 +15,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "scip_mpi"
 LAYERS = [
     {"errors", "batches", "chunks", "memory", "timers", "progress"},
     {"statistics", "features", "loaders", "segmentation", "checkpoint"},
-    {"filters", "measure", "store", "simulation", "registry"},
+    {"filters", "measure", "correction", "store", "simulation", "registry"},
+    {"verdict"},
     {"columns"},
     {"config", "pipeline"},
     {"parallel"},
@@ -29,7 +30,10 @@ LAYERS = [
     {"__main__"},
 ]
 # Algorithms know nothing of ranks, files of the table, or the config.
-ALGORITHMS = {"features", "segmentation", "loaders", "statistics", "filters", "measure"}
+ALGORITHMS = {
+    "features", "segmentation", "loaders", "statistics", "filters", "verdict", "measure",
+    "correction",
+}  # fmt: skip
 FORBIDDEN = {"parallel", "results", "config", "plan", "run", "registry", "cli", "stages", "store"}
 
 

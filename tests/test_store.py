@@ -22,6 +22,8 @@ def some_masks(n: int, seed: int) -> MaskBatch:
         kept=np.ones((n, 1), bool),
         regions=np.ones((n, 1, 2), np.int64),
         set_bbox=np.zeros((n, 1, 4), np.int64),
+        background=rng.random((n, 1, 2)),
+        statistics=rng.random((n, 3)),
         offsets=offsets_of(sizes),
         bits=rng.integers(0, 256, int(sizes.sum())).astype(np.uint8),
     )

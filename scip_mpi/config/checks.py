@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from scip_mpi import registry
-from scip_mpi.config.problems import Finding, Path
-from scip_mpi.config.schema import Filter
+from scip_mpi.config.problems import Finding, Path, unknown_key
+from scip_mpi.config.schema import Filter, SegmentSettings
 from scip_mpi.config.settings import unfit
-from scip_mpi.config.values import channel_problem
+from scip_mpi.config.values import as_reference, channel_problem
 from scip_mpi.errors import UserError
 
 
@@ -24,7 +24,10 @@ def findings_in(data: Mapping[str, Any]) -> Iterator[Finding]:
     mask = _mapping(data.get("mask"))
     yield from _mask(mask)
     sets = set_names(mask)
-    yield from _filter(_mapping(data.get("filter")), sets)
+    yield from _segment(_mapping(data.get("segment")))
+    if isinstance(data.get("filter"), dict):
+        yield from _filter(data["filter"], sets, ("filter",))
+    yield from _set_known(_mapping(data.get("gating")), sets, ("gating",))
     yield from _features(data, sets)
     names = known_names(_mapping(data.get("load")))
     if names:
@@ -55,20 +58,24 @@ def set_names(mask: Mapping[str, Any]) -> list[str]:
 def channel_findings(data: Mapping[str, Any], names: Sequence[str]) -> Iterator[Finding]:
     """Indices and names of channels that do not exist, and lists of another length."""
     load, mask = _mapping(data.get("load")), _mapping(data.get("mask"))
-    for key in ("bit_depth", "saturation"):
+    for key in ("bit_depth", "saturation", "offset"):
         yield from _length(("load", key), load.get(key), names)
     references: list[tuple[Path, Any]] = [
         (("mask", "main_channel_index"), mask.get("main_channel_index")),
-        (("filter", "channel"), _mapping(data.get("filter")).get("channel")),
         *_items(("mask", "combined_indices"), mask.get("combined_indices")),
+        *_filter_channels(("filter",), _mapping(data.get("filter"))),
+        *_items(("gating", "channels"), _mapping(data.get("gating")).get("channels")),
+        *_segment_channels(_mapping(_mapping(data.get("segment")).get("settings"))),
+        *((("background", key), key) for key in _mapping(data.get("background"))),
     ]
     for path, chosen in _items(("mask", "filters"), mask.get("filters")):
         given = _mapping(chosen).get("channel_indices")
         references += _items((*path, "channel_indices"), given)
     for path, reference in references:
         if isinstance(reference, str) or _is_int(reference):
-            problem = channel_problem(reference, names)
-            if problem and not (_is_int(reference) and reference < 0):
+            found = as_reference(reference, names)
+            problem = channel_problem(found, names)
+            if problem and not (isinstance(found, int) and found < 0):
                 yield Finding(path, problem)
     for path, method in _items(("mask", "methods"), mask.get("methods")):
         if _mapping(method).get("method") == "li":
@@ -137,25 +144,80 @@ def _refused(function: Any, kwargs: Mapping[str, Any], path: Path) -> list[Findi
     return []
 
 
-def _filter(chosen: Mapping[str, Any], sets: Sequence[str]) -> Iterator[Finding]:
+def _filter_channels(path: Path, chosen: Mapping[str, Any]) -> Iterator[tuple[Path, Any]]:
+    yield (*path, "channel"), chosen.get("channel")
+    for axis in ("x", "y"):
+        yield (*path, axis, "channel"), _mapping(chosen.get(axis)).get("channel")
+    for how in ("all", "any"):
+        for place, part in _items((*path, how), chosen.get(how)):
+            yield from _filter_channels(place, _mapping(part))
+
+
+def _segment_channels(settings: Mapping[str, Any]) -> Iterator[tuple[Path, Any]]:
+    path: Path = ("segment", "settings")
+    for key in ("parent_channel_index", "dapi_channel_index"):
+        yield (*path, key), settings.get(key)
+    for key in ("subtract", "substract"):
+        for name, reference in _mapping(settings.get(key)).items():
+            yield (*path, key, name), reference
+    yield from _items((*path, "children"), settings.get("children"))
+    for key in ("children", "expansion"):
+        yield from (((*path, key, c), c) for c in _mapping(settings.get(key)))
+
+
+def _segment(segment: Mapping[str, Any]) -> Iterator[Finding]:
+    method, problem = _found("segmenters", segment.get("method"))
+    if problem:
+        yield Finding(("segment", "method"), problem)
+    path: Path = ("segment", "settings")
+    settings = _mapping(segment.get("settings"))
+    if method is None:
+        return
+    common = {*SegmentSettings.model_fields, "dapi_channel_index", "substract"}
+    given = {k: v for k, v in settings.items() if k not in common}
+    supplied = {"channel", "companions"}
+    yield from unfit(method, given, path, supplied, also=SegmentSettings.model_fields)
+    for channel, own in _mapping(settings.get("children")).items():
+        yield from unfit(method, {**given, **_mapping(own)}, (*path, "children", channel), supplied)
+    low, high = (_number(settings.get(k)) for k in ("min_size", "max_size"))
+    if low is not None and high is not None and low > high:
+        yield Finding((*path, "min_size"), f"min_size ({low}) is above max_size ({high})")
+
+
+def _filter(chosen: Mapping[str, Any], sets: Sequence[str], path: Path) -> Iterator[Finding]:
     rule, problem = _found("filters", chosen.get("name"))
     if problem:
-        yield Finding(("filter", "name"), problem)
+        yield Finding((*path, "name"), problem)
     given = {k: v for k, v in chosen.items() if k not in Filter.model_fields}
     if rule is not None:
-        yield from unfit(rule, given, ("filter",), also=Filter.model_fields)
+        yield from unfit(rule, given, path, also=Filter.model_fields)
+    elif chosen.get("name") is None:
+        for key in given:
+            yield Finding((*path, key), unknown_key(key, Filter.model_fields))
     low, high, mads = (_number(chosen.get(k)) for k in ("lower", "upper", "n_mads"))
     if low is not None and high is not None and low > high:
-        yield Finding(("filter", "lower"), f"lower ({low}) is above upper ({high})")
+        yield Finding((*path, "lower"), f"lower ({low}) is above upper ({high})")
     if chosen.get("name") == "quantile":
         for key, value in (("lower", low), ("upper", high)):
             if value is not None and not 0 <= value <= 1:
-                yield Finding(("filter", key), f"a quantile is between 0 and 1, found {value}")
+                yield Finding((*path, key), f"a quantile is between 0 and 1, found {value}")
     if mads is not None and mads <= 0:
-        yield Finding(("filter", "n_mads"), f"must be greater than 0, found {mads}")
+        yield Finding((*path, "n_mads"), f"must be greater than 0, found {mads}")
+    yield from _set_known(chosen, sets, path)
+    for axis in ("x", "y"):
+        yield from _set_known(_mapping(chosen.get(axis)), sets, (*path, axis))
+    for how in ("all", "any"):
+        for place, part in _items((*path, how), chosen.get(how)):
+            if "action" in _mapping(part):
+                message = "stands once, beside the outermost all or any"
+                yield Finding((*place, "action"), message)
+            yield from _filter(_mapping(part), sets, place)
+
+
+def _set_known(chosen: Mapping[str, Any], sets: Sequence[str], path: Path) -> Iterator[Finding]:
     mask_set = chosen.get("mask")
     if isinstance(mask_set, str) and mask_set not in sets:
-        yield Finding(("filter", "mask"), _no_set(mask_set, sets))
+        yield Finding((*path, "mask"), _no_set(mask_set, sets))
 
 
 def _features(data: Mapping[str, Any], sets: Sequence[str]) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -34,6 +35,8 @@ Bytes = Annotated[
     BeforeValidator(values.memory_size),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}),
 ]
+NonNegative = Annotated[float, Field(ge=0)]
+Background = Literal["outside", "ring", "field_median"] | float
 BitDepth = Annotated[int, Field(ge=1, le=64)]
 PixelType = Literal[
     "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64"
@@ -67,6 +70,9 @@ class Load(Section):
     pixel_size: Annotated[float, Field(gt=0, description="Micrometres per pixel.")] | None = None
     bit_depth: BitDepth | tuple[BitDepth, ...] | None = None
     saturation: float | tuple[float, ...] | None = None
+    offset: float | tuple[float, ...] | None = Field(
+        None, description="Dark level subtracted from every pixel, for all channels or for each."
+    )
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
@@ -134,25 +140,141 @@ class Mask(Section):
         return values.places([self.main_channel_index], channel_names, "mask.main_channel_index")[0]
 
 
-class Filter(BaseModel):
-    """One rule over the whole data set; further keys are the rule's own."""
+Statistic = Literal[
+    "sum", "mean", "std", "max", "min", "area", "aspect_ratio", "components", "focus", "saturated"
+]
+
+
+class Measurement(Section):
+    """What is measured of every object: a statistic of a channel in a mask set's masks."""
+
+    statistic: Statistic = "sum"
+    channel: ChannelReference = 0
+    mask: SetName | None = Field(None, description="Mask set; null for the whole image.")
+
+
+class Rule(BaseModel):
+    """One rule over the whole data set, whose own keys are among the others; or several rules."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
 
-    name: Text
-    statistic: Literal["sum", "mean", "std", "max", "min", "area"] = "sum"
+    name: Text | None = None
+    statistic: Statistic = "sum"
     channel: ChannelReference = 0
     mask: SetName | None = Field(None, description="Mask set; null for the whole image.")
     by: Literal["group"] | None = None
-    action: Literal["drop", "flag"] = "drop"
+    x: Measurement | None = Field(None, description="Of a polygon.")
+    y: Measurement | None = Field(None, description="Of a polygon.")
+    all: Annotated[tuple[Rule, ...], Field(min_length=1)] | None = None
+    any: Annotated[tuple[Rule, ...], Field(min_length=1)] | None = None
 
-    def channel_index(self, channel_names: Sequence[str]) -> int:
-        """Place of its channel."""
-        return values.places([self.channel], channel_names, "filter.channel")[0]
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        ways = [k for k in ("name", "all", "any") if getattr(self, k) is not None]
+        if len(ways) != 1:
+            found = " and ".join(ways) or "none of them"
+            raise ValueError(f"give one of name, all, any; found {found}")
+        if self.name == "polygon" and (self.x is None or self.y is None):
+            raise ValueError("a polygon needs x and y, a statistic each")
+        return self
+
+    def parts(self) -> tuple[Rule, ...]:
+        """The rules that it combines; none if it is one itself."""
+        return self.all or self.any or ()
+
+    def leaves(self) -> list[Rule]:
+        """Itself, or all single rules in it from left to right."""
+        return [leaf for part in self.parts() for leaf in part.leaves()] or [self]
+
+    def measurements(self) -> tuple[Measurement, ...]:
+        """What a single rule looks at."""
+        if self.x is not None and self.y is not None:
+            return (self.x, self.y)
+        return (Measurement(statistic=self.statistic, channel=self.channel, mask=self.mask),)
 
     def settings(self) -> dict[str, Any]:
         """The rule's own keys."""
         return dict(self.model_extra or {})
+
+
+class Filter(Rule):
+    """Which objects have a row in the table."""
+
+    action: Literal["drop", "flag"] = "drop"
+
+
+class Gating(Section):
+    """Columns of obs to gate by, without looking into X."""
+
+    mask: SetName | None = Field(None, description="Mask set; the first one by default.")
+    channels: tuple[ChannelReference, ...] | None = Field(
+        None, description="The main channel and the next two by default."
+    )
+
+
+class Subtract(Section):
+    """The mask of one channel becomes that of ``left`` without that of ``right``."""
+
+    left_index: ChannelReference
+    right_index: ChannelReference
+    for_index: ChannelReference = Field(
+        validation_alias=AliasChoices("for_index", "for_channel_index")
+    )
+
+    def channels(self) -> tuple[int | str, int | str, int | str]:
+        """Left, right, and the channel whose mask changes."""
+        return self.left_index, self.right_index, self.for_index
+
+
+class SegmentSettings(BaseModel):
+    """What all segmentation methods have in common; further keys are the method's own."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
+
+    parent_channel_index: ChannelReference = Field(
+        0, validation_alias=AliasChoices("parent_channel_index", "dapi_channel_index")
+    )
+    children: dict[ChannelReference, Settings] | ChannelReferences | None = Field(
+        None, description="Channels with objects of their own, and settings that differ there."
+    )
+    subtract: Subtract | None = Field(None, validation_alias=AliasChoices("subtract", "substract"))
+    expansion: NonNegative | dict[ChannelReference, NonNegative] = Field(
+        0.0, description="Pixels by which masks grow, for the parents or per channel."
+    )
+    border: Literal["keep", "drop"] = "keep"
+    min_size: Annotated[int, Field(ge=0)] = 0
+    max_size: Annotated[int, Field(ge=1)] | None = None
+
+    def own(self) -> dict[str, Any]:
+        """The method's own keys."""
+        return dict(self.model_extra or {})
+
+
+class Segment(Section):
+    """How objects are found in fields of view."""
+
+    method: Text
+    export: bool = False
+    settings: Annotated[SegmentSettings, BeforeValidator(values.none_as_empty)] = SegmentSettings()
+
+
+class Compensation(Section):
+    """Spillover between channels, undone before anything is masked."""
+
+    matrix: Annotated[Text, Field(description="CSV: a row and a column per channel, by name.")]
+
+
+class Normalization(Section):
+    """Pixels scaled so that two quantiles of the masks' pixels become 0 and 1, per group."""
+
+    lower: Annotated[float, Field(ge=0, le=1)] = 0.0
+    upper: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.lower >= self.upper:
+            raise ValueError(f"lower ({self.lower}) must be below upper ({self.upper})")
+        return self
 
 
 class Export(Section):
@@ -180,10 +302,13 @@ class Config(Section):
     load: Load
     project: None = None
     illumination_correction: None = None
-    segment: None = None
+    compensation: Compensation | None = None
+    segment: Segment | None = None
     mask: Mask | None = None
+    background: Background | dict[Text, Background] | None = None
     filter: Filter | None = None
-    normalization: None = None
+    gating: Gating = Gating()
+    normalization: Normalization | None = None
     feature_extraction: dict[str, tuple[Text, ...]] | tuple[Text, ...] | None = None
     export: Export = Export()
     resources: Resources = Resources()

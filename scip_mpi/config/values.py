@@ -28,6 +28,13 @@ def channel_problem(reference: int | str, names: Sequence[str]) -> str:
     return f"no channel {reference}: the channels are 0 to {len(names) - 1} ({', '.join(names)})"
 
 
+def as_reference(key: int | str, names: Sequence[str]) -> int | str:
+    """A channel's index where a key of a mapping, always text in JSON, was a number."""
+    if isinstance(key, str) and key not in names and key.isdecimal():
+        return int(key)
+    return key
+
+
 def places(references: Sequence[int | str], names: Sequence[str], key: str) -> list[int]:
     """Places in ``names`` of channels given by index or name.
 
@@ -36,10 +43,11 @@ def places(references: Sequence[int | str], names: Sequence[str], key: str) -> l
     UserError
         There is no such channel.
     """
-    for reference in references:
+    found = [as_reference(r, names) for r in references]
+    for reference in found:
         if problem := channel_problem(reference, names):
             raise UserError(f"{key}: {problem}")
-    return [names.index(r) if isinstance(r, str) else r for r in references]
+    return [names.index(r) if isinstance(r, str) else r for r in found]
 
 
 def memory_size(value: Any) -> int:

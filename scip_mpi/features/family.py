@@ -140,4 +140,5 @@ def whole_sets(
         planes[batch.planes[i] : batch.planes[i + 1]] = mask[chosen].max(axis=0).reshape(-1)
     regions = np.ones((n, channels), np.int64)
     bbox = np.column_stack([np.zeros((n, 2), np.int64), batch.shapes[:, 1:]])
-    return SetMasks(own, planes, regions, bbox, np.ones(n, bool))
+    outside = np.full((n, channels), np.nan)
+    return SetMasks(own, planes, regions, bbox, np.ones(n, bool), outside)

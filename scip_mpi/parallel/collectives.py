@@ -26,14 +26,19 @@ def finish(request: MPI.Request, lock: RLock) -> None:
         backoff.wait()
 
 
-def allreduce(comm: MPI.Comm, lock: RLock, array: Int64Array) -> Int64Array:
-    """Sum of int64 arrays over the ranks: associative, hence the same bits on any number."""
+def allreduce(
+    comm: MPI.Comm, lock: RLock, array: Int64Array, operation: MPI.Op = MPI.SUM
+) -> Int64Array:
+    """Sum (or another operation) of int64 arrays over the ranks.
+
+    Whole numbers add up associatively, hence the same bits on any number of ranks.
+    """
     sent = np.ascontiguousarray(array, np.int64).reshape(-1)
     received = np.empty_like(sent)
     for lo in range(0, max(sent.size, 1), LARGEST // 8):
         piece = slice(lo, lo + LARGEST // 8)
         with lock:
-            request = comm.Iallreduce(sent[piece], received[piece], MPI.SUM)
+            request = comm.Iallreduce(sent[piece], received[piece], operation)
         finish(request, lock)
     return received.reshape(np.shape(array))
 

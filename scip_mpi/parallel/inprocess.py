@@ -101,6 +101,10 @@ class ThreadWorld:
         """Sum over the ranks."""
         return np.sum(self._exchange(np.array(array, np.int64)), axis=0, dtype=np.int64)
 
+    def allmax(self, array: Int64Array) -> Int64Array:
+        """Largest over the ranks, item by item."""
+        return np.max(self._exchange(np.array(array, np.int64)), axis=0)
+
     def barrier(self) -> None:
         """Wait for all threads."""
         self._exchange(None)

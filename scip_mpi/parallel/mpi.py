@@ -131,6 +131,10 @@ class MPIWorld:
         """Sum over the ranks."""
         return collectives.allreduce(self.comm, self.lock, array)
 
+    def allmax(self, array: Int64Array) -> Int64Array:
+        """Largest over the ranks, item by item."""
+        return collectives.allreduce(self.comm, self.lock, array, MPI.MAX)
+
     def barrier(self) -> None:
         """Wait for all ranks."""
         collectives.barrier(self.comm, self.lock)

@@ -57,6 +57,9 @@ class World(Protocol):
     def allreduce(self, array: Int64Array) -> Int64Array:
         """Sum over the ranks. Collective."""
 
+    def allmax(self, array: Int64Array) -> Int64Array:
+        """Largest over the ranks, item by item. Collective."""
+
     def barrier(self) -> None:
         """Wait for all ranks. Collective."""
 
@@ -129,6 +132,10 @@ class Alone:
         return [value]
 
     def allreduce(self, array: Int64Array) -> Int64Array:
+        """Return the array itself."""
+        return array
+
+    def allmax(self, array: Int64Array) -> Int64Array:
         """Return the array itself."""
         return array
 

@@ -70,6 +70,7 @@ def mask_sets(
     prefilters: Sequence[PreFilter],
     main_channel: int,
     xp: ModuleType,
+    companions: Mapping[str, ImageBatch] | None = None,
 ) -> MaskBatch:
     """Mask every object by every method.
 
@@ -111,6 +112,6 @@ def mask_sets(
         dense.append(masks)
     bits, offsets = pack_bits(dense, crops.shapes)
     return MaskBatch(
-        objects.image, objects.label, objects.bbox, crops.shapes, kept, regions, boxes, offsets,
-        bits,
+        objects.image, objects.label, objects.bbox, crops.shapes, kept, regions, boxes,
+        np.full((m, len(sets), channels), np.nan), np.empty((m, 0)), offsets, bits,
     )  # fmt: skip

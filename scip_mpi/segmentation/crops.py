@@ -1,0 +1,120 @@
+"""Crops of objects from their fields: pixels, masks, and what is known of each label."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from scip_mpi.batches import ImageBatch, Int64Array, UInt8Array, offsets_of
+
+
+def cut_crops(batch: ImageBatch, row: Int64Array, bbox: Int64Array) -> ImageBatch:
+    """Pixels of objects' bounding boxes, all channels.
+
+    Parameters
+    ----------
+    batch : ImageBatch
+        Fields.
+    row : ndarray of int64, shape (m,)
+        Which image of the batch each object is in.
+    bbox : ndarray of int64, shape (m, 4)
+        (min row, min column, max row, max column), ends exclusive, within the image.
+
+    Returns
+    -------
+    ImageBatch
+        ``index`` counts the objects from 0.
+    """
+    m = len(row)
+    shapes = np.empty((m, 3), np.int64)
+    shapes[:, 0] = batch.channels
+    shapes[:, 1] = bbox[:, 2] - bbox[:, 0]
+    shapes[:, 2] = bbox[:, 3] - bbox[:, 1]
+    offsets = offsets_of(shapes.prod(axis=1))
+    pixels = np.empty(offsets[-1], batch.pixels.dtype)
+    _cut(batch.pixels, batch.offsets, batch.shapes, row, bbox, offsets, pixels)
+    return ImageBatch(pixels, offsets, shapes, np.arange(m, dtype=np.int64))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _cut(pixels, offsets, shapes, row, bbox, crop_offsets, out):
+    for k in range(len(row)):
+        i = row[k]
+        channels, h, w = shapes[i]
+        r0, c0, r1, c1 = bbox[k]
+        at = crop_offsets[k]
+        for c in range(channels):
+            plane = offsets[i] + c * h * w
+            for y in range(r0, r1):
+                for x in range(c0, c1):
+                    out[at] = pixels[plane + y * w + x]
+                    at += 1
+
+
+def cut_masks(
+    labels: ImageBatch, row: Int64Array, bbox: Int64Array, number: Int64Array
+) -> UInt8Array:
+    """Masks of objects in their crops: where each channel's labels are the object's.
+
+    Parameters
+    ----------
+    labels : ImageBatch
+        Labels of every channel of the fields.
+    number : ndarray of int64, shape (m,)
+        The objects' labels.
+
+    Returns
+    -------
+    ndarray of uint8
+        In the layout of `cut_crops`.
+    """
+    size = (bbox[:, 2] - bbox[:, 0]) * (bbox[:, 3] - bbox[:, 1])
+    out = np.empty(int(size.sum()) * labels.channels, np.uint8)
+    _cut_masks(labels.pixels, labels.offsets, labels.shapes, row, bbox, number, out)
+    return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _cut_masks(labels, offsets, shapes, row, bbox, number, out):
+    at = 0
+    for k in range(len(row)):
+        i = row[k]
+        channels, h, w = shapes[i]
+        r0, c0, r1, c1 = bbox[k]
+        for c in range(channels):
+            plane = offsets[i] + c * h * w
+            for y in range(r0, r1):
+                for x in range(c0, c1):
+                    out[at] = labels[plane + y * w + x] == number[k]
+                    at += 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def label_facts(plane, count, boxes, areas, edges):
+    """Bounding box, area and pixels on the image's edge of labels 1 to ``count`` of one plane.
+
+    Parameters
+    ----------
+    plane : (H, W) int
+    boxes : (count + 1, 4) int64, out
+        Ends exclusive.
+    areas, edges : (count + 1) int64, out
+    """
+    h, w = plane.shape
+    for k in range(count + 1):
+        boxes[k, 0] = h
+        boxes[k, 1] = w
+        boxes[k, 2] = 0
+        boxes[k, 3] = 0
+        areas[k] = 0
+        edges[k] = 0
+    for y in range(h):
+        for x in range(w):
+            k = plane[y, x]
+            if k:
+                boxes[k, 0] = min(boxes[k, 0], y)
+                boxes[k, 1] = min(boxes[k, 1], x)
+                boxes[k, 2] = max(boxes[k, 2], y + 1)
+                boxes[k, 3] = max(boxes[k, 3], x + 1)
+                areas[k] += 1
+                edges[k] += y == 0 or x == 0 or y == h - 1 or x == w - 1

@@ -1,0 +1,147 @@
+"""Objects of a field of view by threshold, distance and flooding (``segment: watershed``)."""
+
+from __future__ import annotations
+
+import math
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scip_mpi.batches import ImageBatch, Int64Array
+from scip_mpi.errors import UserError
+from scip_mpi.segmentation.planes import require_numpy
+
+# In diameters: the smoothing, the smallest object, and the smoothing of the distance and the least
+# distance of two seeds; found on DNA stains with known nuclei.
+SMOOTHING = 0.1
+SMALLEST = 1 / 3
+SEED_SMOOTHING = 0.08
+SEED_DISTANCE = 0.35
+
+
+def watershed(
+    batch: ImageBatch,
+    xp: ModuleType,
+    *,
+    channel: int,
+    cell_diameter: float | None = None,
+    smoothing: float | None = None,
+    threshold: Literal["li", "otsu", "triangle"] | float = "li",
+    expansion_factor: float = 0.0,
+) -> Int64Array:
+    """Label the objects of one channel: what SCIP's ``watershed_dapi`` was meant to do.
+
+    Gaussian smoothing, a threshold, holes filled, objects smaller than a third of the diameter
+    removed; seeds are the maxima of the smoothed distance to the background, and flooding from them
+    parts objects that touch.
+
+    Parameters
+    ----------
+    batch : ImageBatch
+        Fields of view.
+    xp : module
+        numpy.
+    channel : int
+        The channel to segment.
+    cell_diameter : float, optional
+        Typical diameter of an object in pixels; by default that of the disc which is as thick as
+        the median object above the threshold, by its largest distance to the background.
+    smoothing : float, optional
+        Standard deviation of the Gaussian in pixels; a tenth of the diameter by default.
+    threshold : str or float
+        ``li``, ``otsu`` or ``triangle`` of each smoothed plane, or a value in its unit.
+    expansion_factor : float
+        Objects are grown at last by so many diameters, as far as there is room.
+
+    Returns
+    -------
+    ndarray of int64, shape (batch.planes[-1],)
+        Labels 1, 2, ... of each field in raster order of their seeds, 0 elsewhere.
+
+    Raises
+    ------
+    UserError
+        A setting is out of its range; ``xp`` is not numpy.
+
+    References
+    ----------
+    Beucher and Lantuéjoul, "Use of watersheds in contour detection", 1979; Vincent and Soille,
+    IEEE Trans. Pattern Analysis and Machine Intelligence 13(6), 1991.
+    """
+    require_numpy(xp, "watershed")
+    for name, value in (("cell_diameter", cell_diameter), ("smoothing", smoothing)):
+        if value is not None and not (0 < value < math.inf or (value == 0 and name[0] == "s")):
+            raise UserError(f"segment: settings.{name} must be greater than 0, found {value:g}")
+    if not 0 <= expansion_factor < math.inf:
+        raise UserError(
+            f"segment: settings.expansion_factor must be 0 or more, found {expansion_factor:g}"
+        )
+    labels = np.zeros(batch.planes[-1], np.int64)
+    for i, image in enumerate(batch):
+        plane = labels[batch.planes[i] : batch.planes[i + 1]].reshape(image.shape[1:])
+        plane[:] = _field(
+            image[channel].astype(np.float64), cell_diameter, smoothing, threshold, expansion_factor
+        )
+    return labels
+
+
+def _field(
+    plane: NDArray[np.float64],
+    diameter: float | None,
+    smoothing: float | None,
+    threshold: str | float,
+    expansion_factor: float,
+) -> NDArray[Any]:
+    from scipy import ndimage
+    from skimage.feature import peak_local_max
+    from skimage.segmentation import expand_labels, watershed
+
+    sigma = smoothing if smoothing is not None else SMOOTHING * (diameter or 0.0)
+    smooth = ndimage.gaussian_filter(plane, sigma) if sigma else plane
+    mask = ndimage.binary_fill_holes(smooth > _threshold(smooth, threshold))
+    if diameter is None:
+        diameter = _typical_diameter(mask)
+    parts, count = ndimage.label(mask, np.ones((3, 3)))
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)
+    small = sizes < math.pi / 4 * (SMALLEST * diameter) ** 2
+    small[0] = True
+    parts[small[parts]] = 0
+    mask = parts > 0
+    if not mask.any():
+        return np.zeros(plane.shape, np.int64)
+    distance = ndimage.distance_transform_edt(mask)
+    smooth_distance = ndimage.gaussian_filter(distance, SEED_SMOOTHING * diameter)
+    apart = max(1, round(SEED_DISTANCE * diameter))
+    seeds = peak_local_max(smooth_distance, min_distance=apart, labels=parts, exclude_border=False)
+    seeds = seeds[np.lexsort(seeds.T[::-1])]
+    markers = np.zeros(plane.shape, np.int32)
+    markers[tuple(seeds.T)] = np.arange(1, len(seeds) + 1)
+    found = watershed(-smooth_distance, markers, mask=mask)
+    if expansion_factor:
+        found = expand_labels(found, diameter * expansion_factor)
+    return found
+
+
+def _threshold(plane: NDArray[np.float64], threshold: str | float) -> float:
+    from skimage import filters
+
+    if not isinstance(threshold, str):
+        return float(threshold)
+    if plane.min() == plane.max():
+        # Nothing stands out.
+        return float(plane.max())
+    return float(getattr(filters, f"threshold_{threshold}")(plane))
+
+
+def _typical_diameter(mask: NDArray[np.bool_]) -> float:
+    """Twice the median over components of the largest distance to the background; 1 at least."""
+    from scipy import ndimage
+
+    parts, count = ndimage.label(mask, np.ones((3, 3)))
+    if not count:
+        return 1.0
+    distance = ndimage.distance_transform_edt(mask)
+    thickness = ndimage.maximum(distance, parts, np.arange(1, count + 1))
+    return max(1.0, 2 * float(np.median(thickness)))

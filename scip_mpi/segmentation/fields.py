@@ -1,0 +1,224 @@
+"""Fields of view: from label images to the table of objects, their crops and their masks.
+
+One channel's labels are the parents, an object each. Other channels take the parents' labels, or
+labels of their own which are given to the parent that they cover most of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scip_mpi.batches import ImageBatch, Int64Array, UInt8Array
+from scip_mpi.segmentation.chain import Objects, Relabel, same_labels
+from scip_mpi.segmentation.crops import cut_crops, cut_masks, label_facts
+
+# A child belongs to a parent of which it covers more than this part, as in SCIP.
+LEAST_OVERLAP = 0.1
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """A method that labels one channel of every field of a batch, and its settings."""
+
+    method: Callable[..., Int64Array]
+    kwargs: Mapping[str, Any]
+    companions: bool = False
+
+    def __call__(
+        self, batch: ImageBatch, channel: int, companions: Mapping[str, ImageBatch], xp: ModuleType
+    ) -> Int64Array:
+        """Labels of the channel, a plane per field."""
+        extra = {"companions": companions} if self.companions else {}
+        return self.method(batch, xp, channel=channel, **extra, **self.kwargs)
+
+
+@dataclass(frozen=True)
+class FieldPlan:
+    """How fields become objects.
+
+    Attributes
+    ----------
+    parent : int
+        The channel whose labels are the objects.
+    segmenter : Segmenter
+        Labels the parent channel.
+    children : mapping of int to Segmenter
+        Channels with labels of their own.
+    subtract : sequence of (left, right, target)
+        The mask of channel ``target`` becomes that of ``left`` without that of ``right``.
+    expansion : mapping of int to float
+        Pixels by which a channel's labels are grown, as far as there is room.
+    min_size, max_size : int, optional
+        Limits of a parent's area in pixels.
+    drop_border : bool
+        Whether objects whose parent touches the edge of the field are left out.
+    """
+
+    parent: int
+    segmenter: Segmenter
+    children: Mapping[int, Segmenter] = field(default_factory=dict)
+    subtract: Sequence[tuple[int, int, int]] = ()
+    expansion: Mapping[int, float] = field(default_factory=dict)
+    min_size: int = 0
+    max_size: int | None = None
+    drop_border: bool = False
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Objects of the fields of a batch.
+
+    Attributes
+    ----------
+    objects : Objects
+        By image, then label.
+    row : ndarray of int64, shape (m,)
+        Which image of the batch each object is in.
+    number : ndarray of int64, shape (m,)
+        Its label in ``labels``.
+    labels : ImageBatch
+        Labels (int32) of every channel, numbered from 1 in each field.
+    crops : ImageBatch
+        The objects' pixels.
+    masks : ndarray of uint8
+        Their masks, in the layout of ``crops``.
+    """
+
+    objects: Objects
+    row: Int64Array
+    number: Int64Array
+    labels: ImageBatch
+    crops: ImageBatch
+    masks: UInt8Array
+
+
+def segment_fields(
+    batch: ImageBatch,
+    plan: FieldPlan,
+    companions: Mapping[str, ImageBatch],
+    xp: ModuleType,
+    relabel: Relabel = same_labels,
+) -> Fields:
+    """Find the objects of every field of a batch.
+
+    Parameters
+    ----------
+    batch : ImageBatch
+        Fields.
+    plan : FieldPlan
+    companions : mapping of str to ImageBatch
+        Planes that came with the fields.
+    xp : module
+        The array module that the segmenters work with.
+    """
+    parents = plan.segmenter(batch, plan.parent, companions, xp)
+    children = {c: s(batch, c, companions, xp) for c, s in plan.children.items()}
+    labels = ImageBatch(
+        np.zeros(batch.pixels.size, np.int32), batch.offsets, batch.shapes, batch.index
+    )
+    facts = []
+    for i in range(len(batch)):
+        _, h, w = batch.shapes[i]
+        part = slice(batch.planes[i], batch.planes[i + 1])
+        own = {c: plane[part].reshape(h, w) for c, plane in children.items()}
+        facts.append(_one_field(plan, parents[part].reshape(h, w), own, labels.image(i)))
+    row = np.repeat(np.arange(len(facts)), [len(f[0]) for f in facts]).astype(np.int64)
+    none = np.empty(0, np.int64)
+    number = np.concatenate([none, *(f[0] for f in facts)])
+    original = np.concatenate([none, *(f[1] for f in facts)])
+    bbox = np.concatenate([none.reshape(0, 4), *(f[2] for f in facts)])
+    return Fields(
+        objects=relabel(Objects(batch.index[row], original, bbox)),
+        row=row,
+        number=number,
+        labels=labels,
+        crops=cut_crops(batch, row, bbox),
+        masks=cut_masks(labels, row, bbox, number),
+    )
+
+
+def _one_field(
+    plan: FieldPlan,
+    parents: NDArray[np.int64],
+    children: Mapping[int, NDArray[np.int64]],
+    out: NDArray[np.int32],
+) -> tuple[Int64Array, Int64Array, Int64Array]:
+    """Fill the labels of all channels of one field; its objects' numbers, labels and boxes."""
+    ids, dense = numbered(parents)
+    dense = _grown(dense, plan.expansion.get(plan.parent, 0.0))
+    count = len(ids)
+    boxes = np.empty((count + 1, 4), np.int64)
+    areas, edges = np.empty(count + 1, np.int64), np.empty(count + 1, np.int64)
+    label_facts(dense, count, boxes, areas, edges)
+    good = (areas > 0) & (areas >= plan.min_size)
+    if plan.max_size is not None:
+        good &= areas <= plan.max_size
+    if plan.drop_border:
+        good &= edges == 0
+    good[0] = False
+    dense = np.where(good[dense], dense, 0).astype(np.int32)
+    out[:] = dense
+    for c, labels in children.items():
+        out[c] = _assigned(numbered(labels)[1], dense, count, areas)
+    for c, pixels in plan.expansion.items():
+        if c != plan.parent:
+            out[c] = _grown(out[c], pixels)
+    before = out.copy() if plan.subtract else out
+    for left, right, target in plan.subtract:
+        out[target] = np.where(before[left] == before[right], 0, before[left])
+    number = np.flatnonzero(good)
+    return number, ids[number - 1], boxes[number]
+
+
+def parent_planes(labels: ImageBatch, plan: FieldPlan | None) -> ImageBatch:
+    """The parents' labels alone, a plane per field."""
+    channel = 0 if plan is None else plan.parent
+    planes = [labels.image(i)[channel] for i in range(len(labels))]
+    return ImageBatch.from_images(planes, labels.index, np.int32)
+
+
+def numbered(labels: NDArray[np.int64]) -> tuple[Int64Array, NDArray[np.int32]]:
+    """Labels in ascending order, and the plane with 1, 2, ... in their place."""
+    ids, places = np.unique(labels, return_inverse=True)
+    dense = places.reshape(labels.shape).astype(np.int32)
+    if len(ids) and ids[0] == 0:
+        return ids[1:], dense
+    return ids, dense + np.int32(1)
+
+
+def _grown(labels: NDArray[np.int32], pixels: float) -> NDArray[np.int32]:
+    if not pixels:
+        return labels
+    from skimage.segmentation import expand_labels
+
+    return expand_labels(labels, pixels).astype(np.int32)
+
+
+def _assigned(
+    children: NDArray[np.int32],
+    parents: NDArray[np.int32],
+    count: int,
+    areas: Int64Array,
+) -> NDArray[np.int32]:
+    """Every child with its parent's label; children of no parent are gone.
+
+    The parent is the one of which the child covers the largest part, if that is more than
+    `LEAST_OVERLAP`; of equal parts the lower label's.
+    """
+    pairs = children.astype(np.int64) * (count + 1) + parents
+    both, shared = np.unique(pairs[(children > 0) & (parents > 0)], return_counts=True)
+    child, parent = np.divmod(both, count + 1)
+    covered = shared / areas[parent]
+    order = np.lexsort((parent, -covered, child))
+    child, parent, covered = child[order], parent[order], covered[order]
+    first = np.flatnonzero(np.diff(child, prepend=-1))
+    of = np.zeros(int(children.max(initial=0)) + 1, np.int32)
+    chosen = first[covered[first] > LEAST_OVERLAP]
+    of[child[chosen]] = parent[chosen]
+    return of[children]
