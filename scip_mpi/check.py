@@ -10,7 +10,7 @@ import numpy as np
 
 from scip_mpi import registry
 from scip_mpi.config import read_config
-from scip_mpi.config.schema import Rule
+from scip_mpi.config.schema import Config, Rule
 from scip_mpi.errors import UserError
 from scip_mpi.loaders.contract import Catalog
 from scip_mpi.parallel.roles import Sight, describe
@@ -42,6 +42,7 @@ def check(config_path: Path, paths: list[str], ranks: int) -> Iterator[str]:
     yield "filter      " + (
         "off" if chosen is None else f"{described(chosen, plan)}; {chosen.action}"
     )
+    yield f"stages      {stages_in_order(config)}"
     yield "passes      read + segment + measure; then read + compute features + write"
     yield f"columns     {len(plan.columns):,} in X, by family: " + ", ".join(
         f"{family} {count:,}" for family, count in Counter(plan.columns.families).items()
@@ -54,6 +55,20 @@ def check(config_path: Path, paths: list[str], ranks: int) -> Iterator[str]:
     yield f"fingerprint {plan.fingerprint[:16]}"
     for note in plan.notes:
         yield f"note        {note}"
+
+
+def stages_in_order(config: Config) -> str:
+    """What happens to an image, in the order in which it does; only what is on."""
+    asked = {
+        "offset": config.load.offset is not None,
+        "illumination": config.illumination_correction is not None,
+        "compensation": config.compensation is not None,
+        "segment": config.segment is not None,
+        "mask": config.mask is not None,
+        "background": True,
+        "normalization": config.normalization is not None,
+    }
+    return " > ".join(name if on else f"({name} off)" for name, on in asked.items())
 
 
 def described(chosen: Rule, plan: Plan) -> str:

@@ -15,6 +15,7 @@ from scip_mpi.pipeline import Stages
 from scip_mpi.plan import Plan
 from scip_mpi.progress import Progress
 from scip_mpi.results.folder import Claim
+from scip_mpi.results.hygiene import ColumnCheck
 from scip_mpi.timers import StopFlag, Timers
 
 T = TypeVar("T")
@@ -56,6 +57,7 @@ class Outcome:
     rows: int = 0
     failures: list[Failure] = field(default_factory=list)
     overflows: int = 0
+    seen: ColumnCheck | None = None
 
 
 class EndedEarly(Exception):

@@ -6,7 +6,7 @@ Knows nothing of ranks, messages or files of the table: references in, arrays ou
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -34,6 +34,7 @@ from scip_mpi.features.family import Family
 from scip_mpi.features.shared import prepare
 from scip_mpi.loaders.contract import Failure, References
 from scip_mpi.measure import Statistic
+from scip_mpi.normalization import MaskedPixels, scaled, width_of
 from scip_mpi.segmentation import background
 from scip_mpi.segmentation.chain import MaskSet, PreFilter, mask_sets, whole_images
 from scip_mpi.segmentation.combine import set_masks
@@ -69,6 +70,8 @@ class Stages:
         Per channel: ``outside``, ``ring``, ``field_median`` or a value.
     statistics, gates : sequence of Statistic
         What the filter looks at, and what stands in obs to gate by.
+    bounds : ndarray of float64, shape (S, G, C, 2), optional
+        What normalization takes for 0 and 1, per mask set, group and channel.
     """
 
     read: Read
@@ -87,6 +90,7 @@ class Stages:
     families: Mapping[str, Family]
     xp: Any
     export: Callable[[References, Fields], None] | None = None
+    bounds: FloatArray | None = None
 
     def corrected(self, batch: ImageBatch) -> ImageBatch:
         """Pixels as everything after the loader sees them."""
@@ -359,28 +363,54 @@ def compute(
         for lo, hi in pairwise(bounds):
             before = _slice(raw, int(lo), int(hi))
             part, own = stages.corrected(before), masks.take(before.index)
-            X[part.index] = features_of(stages, part, own, scratch)
+            X[part.index] = features_of(stages, part, own, groups_of(references, own), scratch)
             gates[part.index] = statistics_of(stages, stages.gates, before, part, own)
     return Rows(X, gates, failed, failures)
 
 
 def features_of(
-    stages: Stages, batch: ImageBatch, masks: MaskBatch, scratch: Scratch
+    stages: Stages, batch: ImageBatch, masks: MaskBatch, groups: Int64Array, scratch: Scratch
 ) -> FloatArray:
-    """All columns for a batch of crops and their masks."""
+    """All columns for a batch of crops, their masks and their groups."""
     plan = stages.columns
     out = np.full((len(batch), len(plan)), np.nan)
     needs = frozenset().union(*(f.needs for f in stages.families.values()))
     shared = prepare(needs, batch)
-    used = {b.mask_set for b in plan.blocks}
-    by_set = {s: set_masks(masks, max(s, 0), list(stages.combined)) for s in sorted(used)}
+    views = {}
+    for s in sorted({b.mask_set for b in plan.blocks}):
+        own = set_masks(masks, max(s, 0), list(stages.combined))
+        if stages.bounds is None or s < 0:
+            views[s] = batch, own, shared
+        else:
+            low, high = np.moveaxis(stages.bounds[s, groups], -1, 0)
+            part = scaled(batch, low, high)
+            level = (own.background - low) / width_of(low, high)
+            views[s] = part, replace(own, background=level), prepare(needs, part)
     for block in plan.blocks:
         columns = np.full((len(batch), block.stop - block.start), np.nan)
-        stages.families[block.family].compute(
-            batch, by_set[block.mask_set], shared, columns, scratch
-        )
+        part, own, sorted_pixels = views[block.mask_set]
+        stages.families[block.family].compute(part, own, sorted_pixels, columns, scratch)
         out[:, block.start : block.stop] = columns
     return out
+
+
+def groups_of(references: References, masks: MaskBatch) -> Int64Array:
+    """Code of each object's group."""
+    place = np.searchsorted(references.index, masks.image)
+    return references.group[place].astype(np.int64)
+
+
+def masked_pixels(
+    stages: Stages, references: References, masks: MaskBatch, pixels: ImageBatch | None
+) -> Iterator[MaskedPixels]:
+    """The pixels of a chunk's objects that normalization goes by, set by set."""
+    raw = crops(stages, references, masks)[0] if pixels is None else cut_out(pixels, masks)
+    batch, there = stages.corrected(raw), masks.take(raw.index)
+    groups = groups_of(references, there)
+    for s in range(masks.sets):
+        own = set_masks(there, s, list(stages.combined)).own
+        kept = np.repeat(there.kept[:, s], np.diff(batch.offsets))
+        yield MaskedPixels(batch, own * kept, s, groups)
 
 
 def _slice(batch: ImageBatch, lo: int, hi: int) -> ImageBatch:

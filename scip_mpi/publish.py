@@ -8,7 +8,7 @@ import platform
 import resource
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import scip_mpi
-from scip_mpi.batches import Int64Array, MaskBatch
+from scip_mpi.batches import FloatArray, Int64Array, MaskBatch
 from scip_mpi.columns import prefix
 from scip_mpi.errors import DONE, FAILED, SOME_FAILED, STOPPED, UserError
 from scip_mpi.holdings import Survivors, Tally
@@ -28,6 +28,7 @@ from scip_mpi.pipeline import Rows
 from scip_mpi.plan import Plan, filter_measurements
 from scip_mpi.results import h5ad, parquet, tables, writers
 from scip_mpi.results.folder import Names
+from scip_mpi.results.hygiene import ColumnCheck
 from scip_mpi.results.writers import DatasetLayout, Writer
 from scip_mpi.stages import rule_label
 
@@ -123,12 +124,14 @@ def put_rows(
     plan: Plan,
     masks: MaskBatch,
     rows: Rows,
+    seen: ColumnCheck,
 ) -> int:
     """Write rows from ``start`` on; the number of values that left float32's range."""
     if not len(masks):
         return 0
     block, overflows = writers.to_table_floats(rows.X)
     writer.put("X", start, block)
+    seen.add(block)
     values: dict[str, Any] = {"failed": rows.failed}
     values |= {m.column: masks.statistics[:, k] for k, m in enumerate(plan.statistics)}
     values |= {m.column: rows.gates[:, k] for k, m in enumerate(plan.gates)}
@@ -208,7 +211,9 @@ def finish(
     job: Job, found: Tally | None, table: Table, survivors: Survivors, outcome: Outcome
 ) -> int:
     """Publish the table if every row is in it, with all that goes beside it; the exit code."""
-    told = job.world.gather((outcome, rank_facts(job, outcome)))
+    assert outcome.seen is not None
+    n_nan, constant = outcome.seen.over_all(job.world.allreduce, job.world.allmax)
+    told = job.world.gather((replace(outcome, seen=None), rank_facts(job, outcome)))
 
     def write() -> int:
         assert told is not None
@@ -228,6 +233,7 @@ def finish(
         code = SOME_FAILED if failures and job.request.strict else DONE
         write_tables(job, found, failures)
         final = job.request.out / names_of(job).table
+        h5ad.complete(table.partial, {"n_nan": n_nan, "constant": constant})
         writers.publish(table.partial, final)
         if job.plan.config.export.format == "parquet":
             parquet.export(final, job.request.out / names_of(job).parquet, job.plan.sets)
@@ -324,6 +330,20 @@ def reasons(plan: Plan, found: Tally) -> list[str]:
             )
         )
     return texts
+
+
+def write_boundaries(job: Job, bounds: FloatArray) -> None:
+    """channel_boundaries.csv: what normalization took for 0 and 1, a row per group."""
+    plan = job.plan
+    rows = []
+    for g, group in enumerate(plan.groups):
+        row: dict[str, Any] = {"group": group}
+        for s, name in enumerate(plan.sets):
+            for c, channel in enumerate(plan.channel_names):
+                for k, end in enumerate(("min", "max")):
+                    row[f"{prefix(name)}{channel}_{end}"] = bounds[s, g, c, k]
+        rows.append(row)
+    tables.write_csv(job.request.out / "channel_boundaries.csv", rows)
 
 
 def rank_facts(job: Job, outcome: Outcome) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,16 +24,18 @@ from scip_mpi.holdings import Holdings, Survivors, Tally, merge, number_rows, ta
 from scip_mpi.job import EndedEarly, Job, Outcome, Request, agree
 from scip_mpi.loaders.contract import Catalog, References
 from scip_mpi.memory import MemoryAccount
+from scip_mpi.normalization import MaskedPixels, pixel_quantiles
 from scip_mpi.parallel.guard import GuardedThread, abort_guard
 from scip_mpi.parallel.link import Port
 from scip_mpi.parallel.manager import Manager
 from scip_mpi.parallel.roles import Role, Sight
 from scip_mpi.parallel.workers import Desk, Measured, first_pass, second_pass
 from scip_mpi.parallel.world import World, enter
-from scip_mpi.pipeline import Segmented, compute, segment
+from scip_mpi.pipeline import Segmented, compute, masked_pixels, segment
 from scip_mpi.plan import Plan, find_images, make_plan
 from scip_mpi.progress import Silent, open_progress
 from scip_mpi.results.folder import Claim, Names, claim
+from scip_mpi.results.hygiene import ColumnCheck
 from scip_mpi.stages import build_stages, compiled_before, filter_tree, warm_up
 from scip_mpi.store import MaskStore
 from scip_mpi.timers import StopFlag
@@ -56,6 +59,7 @@ def run(world: World, request: Request, stop: StopFlag | None = None) -> int:
             found = gather_tally(job, holdings, survivors)
             if survivors.readable == 0:
                 return publish.nothing_readable(job, found)
+            normalize(job, holdings, survivors)
             table = publish.create_table(job, found, survivors)
             outcome = compute_and_write(job, holdings, survivors, table)
             return publish.finish(job, found, table, survivors, outcome)
@@ -86,7 +90,7 @@ def prepare(world: World, request: Request, stop: StopFlag) -> Job:
 
     plan = agree(world, decide_everything)
     with only_here(world):
-        stages = build_stages(plan)
+        stages = build_stages(plan, request.out)
     job = Job(world, request, plan, stages, progress, catalog, claimed, stop=stop)
     for note in plan.notes:
         progress.say(f"note: {note}")
@@ -170,11 +174,38 @@ def gather_tally(job: Job, holdings: Holdings, survivors: Survivors) -> Tally | 
     return None if gathered is None else merge(gathered)
 
 
+def normalize(job: Job, holdings: Holdings, survivors: Survivors) -> None:
+    """What becomes 0 and 1 in each mask set, group and channel, by the survivors' pixels."""
+    chosen, plan = job.plan.config.normalization, job.plan
+    if chosen is None:
+        return
+
+    def batches() -> Iterator[MaskedPixels]:
+        for lo in holdings.chunks():
+            masks = holdings.store.masks(lo).take(np.flatnonzero(survivors.rows[lo]))
+            if len(masks):
+                references, pixels = holdings.records[lo].references, holdings.store.pixels(lo)
+                yield from masked_pixels(job.stages, references, masks, pixels)
+
+    with job.timers.stage("normalize"):
+        bounds = pixel_quantiles(
+            batches,
+            (len(plan.sets), len(plan.groups), len(plan.channel_names)),
+            (chosen.lower, chosen.upper),
+            np.dtype(plan.dtype if job.stages.correction is None else np.float32),
+            job.world.allreduce,
+        )
+    job.stages = replace(job.stages, bounds=bounds)
+    if job.world.rank == 0:
+        publish.write_boundaries(job, bounds)
+
+
 def compute_and_write(
     job: Job, holdings: Holdings, survivors: Survivors, table: publish.Table
 ) -> Outcome:
     """Second pass: features of the survivors, each row straight to its place in the table."""
-    outcome, scratch = Outcome(), Scratch()
+    seen, scratch = ColumnCheck(len(job.plan.columns)), Scratch()
+    outcome = Outcome(seen=seen)
     desk = _desk(job, holdings.store.memory)
     writer = publish.open_writer(job, table)
 
@@ -192,7 +223,7 @@ def compute_and_write(
         )
         with job.timers.stage("write"):
             outcome.overflows += publish.put_rows(
-                writer, survivors.start[lo], job.plan, masks, rows
+                writer, survivors.start[lo], job.plan, masks, rows, seen
             )
         holdings.store.drop(lo)
         outcome.failures += rows.failures

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,16 +18,27 @@ from scip_mpi.config.values import places
 from scip_mpi.correction import Correction
 from scip_mpi.loaders.companions import read_companions
 from scip_mpi.loaders.contract import Failure, References
-from scip_mpi.pipeline import Stages, compute, segment
+from scip_mpi.normalization import pixel_quantiles
+from scip_mpi.pipeline import Stages, compute, masked_pixels, segment
 from scip_mpi.plan import Plan, filter_measurements
+from scip_mpi.results.labels import FOLDER, write_labels
 from scip_mpi.segmentation.chain import MaskSet, PreFilter
-from scip_mpi.segmentation.fields import FieldPlan, Segmenter
+from scip_mpi.segmentation.fields import FieldPlan, Fields, Segmenter
 from scip_mpi.segmentation.whole import whole
 from scip_mpi.timers import Timers
 
 
-def build_stages(plan: Plan, xp: Any = np) -> Stages:
-    """Look up the loader, mask methods, filters and families that a plan names."""
+def build_stages(plan: Plan, out: Path | None = None, xp: Any = np) -> Stages:
+    """Look up the loader, mask methods, filters and families that a plan names.
+
+    Parameters
+    ----------
+    plan : Plan
+    out : Path, optional
+        Where label images go, if the plan wants them.
+    xp : module
+        The array module that masks are made with.
+    """
     config = plan.config
     loader = registry.find("loaders", config.load.format)
     dtype = np.dtype(plan.dtype)
@@ -72,7 +83,15 @@ def build_stages(plan: Plan, xp: Any = np) -> Stages:
         columns=plan.columns,
         families={name: registry.find("features", name) for name in sorted(names)},
         xp=xp,
+        export=label_export(plan, out),
     )
+
+
+def label_export(plan: Plan, out: Path | None) -> Callable[[References, Fields], None] | None:
+    """What writes the label images of a batch, if they are wanted."""
+    if out is None or plan.config.segment is None or not plan.config.segment.export:
+        return None
+    return partial(write_labels, out / FOLDER)
 
 
 def correction(plan: Plan) -> Correction | None:
@@ -187,6 +206,12 @@ def warm_up(stages: Stages, plan: Plan) -> None:
     timers = Timers()
     segmented, pixels = segment(made_up, references, timers)
     masks = segmented.objects()
+    if plan.config.normalization is not None:
+        everything = list(masked_pixels(made_up, references, masks, pixels))
+        shape = (len(plan.sets), 1, channels)
+        dtype = everything[0].batch.pixels.dtype
+        bounds = pixel_quantiles(lambda: iter(everything), shape, (0, 1), dtype, lambda a: a)
+        made_up = replace(made_up, bounds=bounds)
     # All objects, then some: those are cut out of their images.
     for rows in (slice(None), slice(1)):
         compute(made_up, references, masks.take(rows), pixels, timers, Scratch())

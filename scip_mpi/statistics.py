@@ -213,10 +213,14 @@ def quantiles(
     exact = np.array([[from_ordered_bits(int(b)) for b in row] for row in found])
     pairs = exact.reshape(n_groups, len(fractions), 2)
     low, high, part = pairs[:, :, 0], pairs[:, :, 1], place - below
-    # numpy's interpolation, which is exact at both ends.
+    result = interpolated(low, high, part)
+    return np.where(counts[:, np.newaxis] > 0, result, np.nan)
+
+
+def interpolated(low: FloatArray, high: FloatArray, part: FloatArray) -> FloatArray:
+    """Between two values as numpy interpolates, which is exact at both ends."""
     with np.errstate(over="ignore", invalid="ignore"):
         gap = high - low
         result = np.where(part >= 0.5, high - gap * (1 - part), low + gap * part)
         # Neighbours further apart than the largest double, where numpy gives infinity.
-        result = np.where(np.isfinite(gap), result, low * (1 - part) + high * part)
-    return np.where(counts[:, np.newaxis] > 0, result, np.nan)
+        return np.where(np.isfinite(gap), result, low * (1 - part) + high * part)

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "scip_mpi"
 LAYERS = [
     {"errors", "batches", "chunks", "memory", "timers", "progress"},
     {"statistics", "features", "loaders", "segmentation", "checkpoint"},
-    {"filters", "measure", "correction", "store", "simulation", "registry"},
+    {"filters", "measure", "correction", "normalization", "store", "simulation", "registry"},
     {"verdict"},
     {"columns"},
     {"config", "pipeline"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -69,7 +69,7 @@ def attach(catalog: Catalog, rules: Mapping[str, tuple[str, str]]) -> Catalog:
 
 
 def read_companions(
-    references: References, names: list[str], batch: ImageBatch
+    references: References, batch: ImageBatch, names: Sequence[str]
 ) -> tuple[ImageBatch, dict[str, ImageBatch], list[Failure]]:
     """Read the companions of the images of a batch.
 
@@ -77,10 +77,10 @@ def read_companions(
     ----------
     references : References
         With the companions' files as the last ``len(names)`` of each image.
-    names : list of str
-        What the companions are called.
     batch : ImageBatch
         The images that could be read.
+    names : sequence of str
+        What the companions are called.
 
     Returns
     -------

@@ -10,10 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scip_mpi.errors import UserError
+from scip_mpi.results import labels
 
 PRIVATE = ".scip_mpi"
 # What a run writes, whatever its table is called.
-BESIDE = ("images.parquet", "discarded.parquet", "failures.csv", "run.json")
+PARTS = "part-*.parquet"
+BESIDE = (
+    "images.parquet",
+    "discarded.parquet",
+    "failures.csv",
+    "run.json",
+    "channel_boundaries.csv",
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,7 @@ def claim(out: Path, overwrite: bool, names: Names = FEATURES) -> Claim:
         OUT cannot be written, is in use by a run, or holds results, or files of our names that
         are not ours, which ``overwrite`` does not remove either.
     """
-    ours = [names.table, names.partial, names.parquet, *BESIDE]
+    ours = [names.table, names.partial, names.parquet, labels.FOLDER, *BESIDE]
     begun = (out / PRIVATE).is_dir()
     lock, locked = _lock(out)
     try:
@@ -93,7 +101,7 @@ def claim(out: Path, overwrite: bool, names: Names = FEATURES) -> Claim:
             for name in held:
                 path = out / name
                 if path.is_dir() and not path.is_symlink():
-                    _remove_parquet(path)
+                    _remove_parts(path, labels.PATTERN if name == labels.FOLDER else PARTS)
                 else:
                     path.unlink()
     except BaseException:
@@ -163,9 +171,9 @@ def _refusal(out: Path, held: list[str], names: Names) -> str:
     return f"OUT {out} holds {what}; --overwrite removes it and starts anew"
 
 
-def _remove_parquet(folder: Path) -> None:
-    """Remove the Parquet parts in a folder, and the folder if nothing else is in it."""
-    for part in folder.glob("part-*.parquet"):
+def _remove_parts(folder: Path, pattern: str) -> None:
+    """Remove the files that a run wrote in a folder, and the folder if nothing else is in it."""
+    for part in folder.glob(pattern):
         part.unlink()
     if not any(folder.iterdir()):
         folder.rmdir()

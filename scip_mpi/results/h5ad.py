@@ -18,6 +18,8 @@ from scip_mpi.results.writers import DatasetLayout, canonical
 BLOCK = 100_000
 # Large datasets start at a page of the file system.
 PAGE = 4096
+# Columns of var that are known when all rows are written.
+SEEN = {"n_nan": np.int64, "constant": np.bool_}
 TEXT = h5py.string_dtype("utf-8")
 
 
@@ -78,10 +80,12 @@ def create_table(path: Path, spec: TableSpec) -> dict[str, DatasetLayout]:
             _encode(obs.create_dataset(name, data=canonical(np.asarray(values))), "array", "0.2.0")
         for name, dtype in spec.filled.items():
             layout[f"obs/{name}"] = _reserve(obs, name, (spec.n_rows,), dtype)
-        var = _frame(file, "var", list(spec.var))
+        var = _frame(file, "var", [*spec.var, *SEEN])
         _strings(var, "_index", spec.var_names)
         for name, texts in spec.var.items():
             _categorical(var, name, *_codes(texts))
+        for name, dtype in SEEN.items():
+            _encode(var.create_dataset(name, (len(spec.var_names),), dtype), "array", "0.2.0")
         for name in ("obsm", "varm", "obsp", "varp", "layers", "uns"):
             _encode(file.create_group(name), "dict", "0.1.0")
         _encode(
@@ -92,6 +96,21 @@ def create_table(path: Path, spec: TableSpec) -> dict[str, DatasetLayout]:
         for name, text in spec.uns.items():
             _encode(uns.create_dataset(name, data=text, dtype=TEXT), "string", "0.2.0")
     return layout
+
+
+def complete(path: Path, seen: Mapping[str, NDArray[Any]]) -> None:
+    """Fill in the columns of var that only the finished rows tell, before the table is published.
+
+    Parameters
+    ----------
+    path : Path
+        The file, which no rank has open any more.
+    seen : mapping of str to ndarray, shape (columns,)
+        All of `SEEN`.
+    """
+    with h5py.File(path, "r+") as file:
+        for name in SEEN:
+            file["var"][name][...] = seen[name]
 
 
 def _encode(node: Any, kind: str, version: str) -> None:

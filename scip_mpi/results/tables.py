@@ -34,6 +34,15 @@ def write_failures(path: Path, rows: Sequence[tuple[str, str, str]]) -> None:
         writer.writerows([printable(text) for text in row] for row in rows)
 
 
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows with the same keys each, as CSV with a header."""
+    with path.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.DictWriter(handle, list(rows[0]))
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({k: printable(v) if isinstance(v, str) else v for k, v in row.items()})
+
+
 def printable(text: str) -> str:
     """Text that UTF-8 holds: bytes of file names that are none are written as escapes."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
