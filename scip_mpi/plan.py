@@ -33,6 +33,8 @@ from scip_mpi.parallel.roles import Roles, Sight, assign_roles
 
 # Raised when a change of the program changes results: part of the fingerprint.
 RESULT_VERSION = 1
+# Columns of obs that every table has.
+OBS = ("image", "group", "object", "failed", "discarded")
 # Columns of obs to gate by, of so many channels unless the config names them.
 GATING = ("area", "aspect_ratio", "mean", "sum", "focus", "saturated")
 GATING_CHANNELS = 3
@@ -146,6 +148,12 @@ def find_images(config: Config, paths: Sequence[str]) -> Catalog:
     if config.load.companions:
         rules = {n: (c.match, c.replace) for n, c in config.load.companions.items()}
         catalog = attach(catalog, rules)
+    taken = [n for n in (*catalog.metadata, *catalog.numbers) if n in OBS]
+    if taken:
+        raise UserError(
+            f"the images' metadata has a column {taken[0]!r}, which the table has itself: give the "
+            "group of the regex, or the column of the table, another name"
+        )
     return catalog
 
 

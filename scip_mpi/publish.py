@@ -113,8 +113,11 @@ def mask_columns(plan: Plan, masks: MaskBatch) -> dict[str, Int64Array]:
             for c, channel in enumerate(plan.channel_names):
                 columns[f"{prefix(name)}regions_{channel}"] = masks.regions[:, s, c]
         if s in plan.columns.bbox:
+            box = masks.set_bbox[:, s]
+            # In the image, where an object of a field is a crop of it.
+            placed = np.where(box >= 0, box + np.tile(masks.bbox[:, :2], 2), -1)
             for k, side in enumerate(("minr", "minc", "maxr", "maxc")):
-                columns[f"{prefix(name)}bbox_{side}"] = masks.set_bbox[:, s, k]
+                columns[f"{prefix(name)}bbox_{side}"] = placed[:, k]
     return columns
 
 

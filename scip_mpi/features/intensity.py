@@ -16,13 +16,13 @@ from scip_mpi.features.shared import Shared
 # Prefix of the columns of a view, and the pixels it is taken over, in SCIP's order.
 VIEWS = (
     ("", "In the channel's mask."),
-    ("bgcorr_", "In the channel's mask, less the mean outside it."),
+    ("bgcorr_", "In the channel's mask, less the background."),
     ("edge_", "In the inner rim, 6 pixels wide, of the channel's mask."),
-    ("bgcorr_edge_", "In the rim of the channel's mask, less the mean outside the mask."),
+    ("bgcorr_edge_", "In the rim of the channel's mask, less the background."),
     ("combined_", "In the combined mask."),
-    ("combined_bgcorr_", "In the combined mask, less the mean outside it."),
+    ("combined_bgcorr_", "In the combined mask, less the background."),
     ("combined_edge_", "In the inner rim, 6 pixels wide, of the combined mask."),
-    ("combined_bgcorr_edge_", "In the rim of the combined mask, less the mean outside the mask."),
+    ("combined_bgcorr_edge_", "In the rim of the combined mask, less the background."),
 )
 PER_CHANNEL = len(VIEWS) * N_STATISTICS
 
@@ -42,15 +42,15 @@ def compute(
 ) -> None:
     """Fill the rows of the objects that the mask set kept.
 
-    A view without a pixel is 0, as in SCIP. The background is the mean of the channel's pixels
-    outside the mask, 0 where the mask fills the crop.
+    A view without a pixel is 0, as in SCIP. The background is what ``masks.background`` says; where
+    that is NaN the mean of the channel's pixels outside the mask, 0 where the mask fills the crop.
     """
     if not len(batch):
         return
     size = int((batch.shapes[:, 1] * batch.shapes[:, 2]).max())
     _intensity(
         batch.pixels, batch.offsets, batch.planes, batch.shapes, shared.order,
-        masks.own, masks.combined, masks.kept,
+        masks.own, masks.combined, masks.kept, masks.background,
         scratch.array("values", size, np.float64),
         scratch.array("edge_values", size, np.float64),
         scratch.array("left", size, np.int64),
@@ -71,6 +71,7 @@ def _intensity(
     own,
     combined,
     kept,
+    background,
     values,
     edge_values,
     left,
@@ -94,14 +95,14 @@ def _intensity(
             rim(mask.reshape(h, w), to_left, to_right, own_rim[:n].reshape(h, w))
             row = out[i, c * PER_CHANNEL : (c + 1) * PER_CHANNEL]
             half = 4 * N_STATISTICS
-            _views(pixels[at : at + n], order[at : at + n], mask, own_rim, values, edge_values,
-                   row[:half])  # fmt: skip
-            _views(pixels[at : at + n], order[at : at + n], union, combined_rim, values,
-                   edge_values, row[half:])  # fmt: skip
+            _views(pixels[at : at + n], order[at : at + n], mask, own_rim,
+                   background[i, c], values, edge_values, row[:half])  # fmt: skip
+            _views(pixels[at : at + n], order[at : at + n], union, combined_rim,
+                   background[i, c], values, edge_values, row[half:])  # fmt: skip
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _views(pixels, order, mask, edge, values, edge_values, out):
+def _views(pixels, order, mask, edge, given, values, edge_values, out):
     """The four views of one mask: in it, in its rim, and both less the background."""
     inside = 0
     at_edge = 0
@@ -119,6 +120,8 @@ def _views(pixels, order, mask, edge, values, edge_values, out):
             outside += value
     around = pixels.size - inside
     background = outside / around if around > 0 else 0.0
+    if not np.isnan(given):
+        background = given
     s = N_STATISTICS
     out[:] = 0.0
     if inside:

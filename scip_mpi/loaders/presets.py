@@ -8,7 +8,7 @@ from collections.abc import Mapping
 _FOLDER = r"(?:[^/]+/)?"
 PRESETS: Mapping[str, str] = {
     # Amnis ImageStream and FlowSight, exported by IDEAS: day1_1523_Ch6.ome.tif
-    "ideas": rf"(?i)(?P<id>{_FOLDER}[^/]*?(?P<object>\d+))_Ch0*(?P<channel>\d+)(?:\.ome)?\.tiff?$",
+    "ideas": rf"(?i)(?P<id>{_FOLDER}[^/]*?(?P<number>\d+))_Ch0*(?P<channel>\d+)(?:\.ome)?\.tiff?$",
     # Molecular Devices ImageXpress: plate_B03_s2_w1A1F0.tif, thumbnails left out
     "imagexpress": rf"(?i)(?P<id>{_FOLDER}[^/]*?(?P<well>[A-P]\d\d)(?:_s(?P<site>\d+))?)"
     r"_w(?P<channel>\d)(?![^/]*_thumb)[^/]*\.tiff?$",

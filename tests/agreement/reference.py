@@ -40,7 +40,7 @@ def compare(config: Path, zarr: Path, features: Path) -> Compared:
     stages = build_stages(plan)
     segmented, pixels = segment(stages, catalog.references(0, len(catalog)), Timers())
     masks = segmented.objects()
-    ours = features_of(stages, pixels, masks, Scratch())
+    ours = features_of(stages, pixels, masks, np.zeros(len(masks), np.int64), Scratch())
     return Compared(plan, masks, ours, pd.read_parquet(features))
 
 
