@@ -32,6 +32,11 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "li": "scip_mpi.segmentation.li:li",
         "otsu": "scip_mpi.segmentation.otsu:otsu",
         "spot": "scip_mpi.segmentation.spot:spot",
+        "watershed": "scip_mpi.segmentation.watershed:watershed",
+        "circle": "scip_mpi.segmentation.circle:circle",
+        "sobel": "scip_mpi.segmentation.sobel:sobel",
+        "threshold": "scip_mpi.segmentation.threshold:threshold",
+        "file": "scip_mpi.segmentation.mask_files:from_file",
     },
     "prefilters": {
         "std": "scip_mpi.segmentation.prefilters:std",

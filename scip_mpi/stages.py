@@ -13,7 +13,7 @@ import numpy as np
 
 from scip_mpi import registry, verdict
 from scip_mpi.batches import FloatArray, ImageBatch, Scratch
-from scip_mpi.config.schema import Rule
+from scip_mpi.config.schema import MaskMethod, Rule
 from scip_mpi.config.values import places
 from scip_mpi.correction import Correction
 from scip_mpi.loaders.companions import read_companions
@@ -23,6 +23,7 @@ from scip_mpi.pipeline import Stages, compute, masked_pixels, segment
 from scip_mpi.plan import Plan, filter_measurements
 from scip_mpi.results.labels import FOLDER, write_labels
 from scip_mpi.segmentation.chain import MaskSet, PreFilter
+from scip_mpi.segmentation.cleaning import Cleaning
 from scip_mpi.segmentation.fields import FieldPlan, Fields, Segmenter
 from scip_mpi.segmentation.whole import whole
 from scip_mpi.timers import Timers
@@ -52,10 +53,7 @@ def build_stages(plan: Plan, out: Path | None = None, xp: Any = np) -> Stages:
         if config.segment is None:
             sets = [MaskSet("", whole, {}, border=False)]
     else:
-        sets = [
-            MaskSet(m.name, registry.find("masks", m.method), dict(m.kwargs or {}))
-            for m in config.mask.methods
-        ]
+        sets = [mask_set(method) for method in config.mask.methods]
         prefilters = [
             PreFilter(
                 registry.find("prefilters", f.method),
@@ -84,6 +82,26 @@ def build_stages(plan: Plan, out: Path | None = None, xp: Any = np) -> Stages:
         families={name: registry.find("features", name) for name in sorted(names)},
         xp=xp,
         export=label_export(plan, out),
+    )
+
+
+def mask_set(chosen: MaskMethod) -> MaskSet:
+    """A mask set with the function that makes it."""
+    method = registry.find("masks", chosen.method)
+    cleaning = Cleaning(
+        opening=chosen.opening,
+        fill_holes=chosen.fill_holes,
+        min_size=chosen.min_size,
+        max_size=chosen.max_size,
+        largest_component=chosen.largest_component,
+    )
+    return MaskSet(
+        chosen.name,
+        method,
+        chosen.kwargs,
+        border=chosen.border == "remove",
+        cleaning=cleaning,
+        companions="companions" in registry.parameters(method),
     )
 
 

@@ -119,6 +119,14 @@ class MaskMethod(Section):
     name: SetName
     export: Annotated[bool, AfterValidator(values.off)] = False
     kwargs: Settings = {}
+    opening: Annotated[int, Field(ge=0, description="Radius in pixels.")] = 0
+    fill_holes: bool = False
+    min_size: Annotated[int, Field(ge=0, description="Pixels of a component.")] = 0
+    max_size: Annotated[int, Field(ge=1)] | None = None
+    border: Literal["remove", "keep"] = Field(
+        "remove", description="Whether regions on the image's border are removed."
+    )
+    largest_component: bool = False
 
 
 class Mask(Section):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
@@ -12,16 +12,29 @@ import numpy as np
 from scip_mpi.batches import BoolArray, ImageBatch, Int64Array, MaskBatch, UInt8Array
 from scip_mpi.segmentation.bits import pack_bits
 from scip_mpi.segmentation.border import bounding_boxes, count_regions, remove_border_regions
+from scip_mpi.segmentation.cleaning import Cleaning, clean, keep_largest
 
 
 @dataclass(frozen=True)
 class MaskSet:
-    """A named mask method and its settings; ``border`` says whether regions on it are removed."""
+    """A named mask method and its settings.
+
+    Attributes
+    ----------
+    border : bool
+        Whether regions on the image's border are removed.
+    cleaning : Cleaning
+        What else is done to the masks.
+    companions : bool
+        Whether the method takes the pictures that belong to the images.
+    """
 
     name: str
     method: Callable[..., UInt8Array]
     kwargs: Mapping[str, Any]
     border: bool = True
+    cleaning: Cleaning = field(default_factory=Cleaning)
+    companions: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,6 +106,8 @@ def mask_sets(
         The channel without which there is no object.
     xp : module
         The array module that the methods work with.
+    companions : mapping of str to ImageBatch, optional
+        Planes that belong to the crops, for methods that take them.
     """
     m, channels = len(crops), crops.channels
     enabled = np.ones((m, channels), bool)
@@ -103,9 +118,14 @@ def mask_sets(
     boxes = np.empty((m, len(sets), 4), np.int64)
     dense = []
     for s, mask_set in enumerate(sets):
-        masks = mask_set.method(crops, enabled, xp, **mask_set.kwargs)
-        clean = remove_border_regions if mask_set.border else count_regions
-        regions[:, s] = clean(crops, masks)
+        extra = {"companions": companions or {}} if mask_set.companions else {}
+        masks = mask_set.method(crops, enabled, xp, **extra, **mask_set.kwargs)
+        clean(crops, masks, mask_set.cleaning)
+        counted = remove_border_regions if mask_set.border else count_regions
+        regions[:, s] = counted(crops, masks)
+        if mask_set.cleaning.largest_component:
+            keep_largest(crops, masks)
+            regions[:, s] = np.minimum(regions[:, s], 1)
         boxes[:, s] = bounding_boxes(crops, masks)
         if m:
             kept[:, s] = enabled[:, main_channel] & (regions[:, s, main_channel] > 0)

@@ -232,6 +232,8 @@ def test_bits_are_numpys_and_come_back(shapes, channels: int, sets: int, seed: i
                 kept=np.ones((n, sets), bool),
                 regions=rng.integers(0, 9, (n, sets, channels)),
                 set_bbox=rng.integers(0, 9, (n, sets, 4)),
+                background=rng.random((n, sets, channels)),
+                statistics=rng.random((n, 2)),
                 offsets=offsets,
                 bits=bits,
             )
