@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from scip_mpi.batches import BoolArray, FloatArray, ImageBatch, Int64Array
+from scip_mpi.batches import BoolArray, FloatArray, ImageBatch, Int64Array, offsets_of
 from scip_mpi.loaders.contract import Failure, References
 from scip_mpi.pipeline import Segmented
 from scip_mpi.store import MaskStore
@@ -28,6 +28,7 @@ class ChunkRecord:
     focus: FloatArray
     image: Int64Array
     label: Int64Array
+    pixels: Int64Array
     statistics: FloatArray
     centroid: FloatArray
     failures: list[Failure]
@@ -55,6 +56,7 @@ class Holdings:
             focus=segmented.focus,
             image=masks.image.copy(),
             label=masks.label.copy(),
+            pixels=masks.shapes.prod(axis=1),
             statistics=masks.statistics.copy(),
             centroid=segmented.centroid,
             failures=segmented.failed(),
@@ -88,8 +90,8 @@ class Survivors:
         Per chunk held, the objects that have a row in the table.
     start : dict of int to int
         Per chunk held, the row of its first object that has one.
-    total : int
-        Rows of the table.
+    bounds : ndarray of int64
+        Rows of all chunks of the run: chunk k has ``bounds[k]`` to ``bounds[k + 1]``.
     readable : int
         Images that could be read.
     broken : dict of int to ndarray of bool
@@ -101,10 +103,15 @@ class Survivors:
     keep: dict[int, BoolArray]
     rows: dict[int, BoolArray]
     start: dict[int, int]
-    total: int
+    bounds: Int64Array
     readable: int
     broken: dict[int, BoolArray]
     verdict: Verdict | None
+
+    @property
+    def total(self) -> int:
+        """Rows of the table."""
+        return int(self.bounds[-1])
 
 
 def number_rows(
@@ -143,9 +150,9 @@ def number_rows(
         at += m
     counts = allreduce(counts)
     counts, readable = counts[:-1], int(counts[-1])
-    starts = np.cumsum(counts) - counts
-    start = {lo: int(starts[np.searchsorted(bounds, lo)]) for lo in keep}
-    return Survivors(keep, rows, start, int(counts.sum()), readable, broken, verdict)
+    row_bounds = offsets_of(counts)
+    start = {lo: int(row_bounds[np.searchsorted(bounds, lo)]) for lo in keep}
+    return Survivors(keep, rows, start, row_bounds, readable, broken, verdict)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,11 @@ class Request:
 
 @dataclass
 class Job:
-    """What a rank works with from beginning to end; ``catalog`` and ``claim`` on rank 0 only."""
+    """What a rank works with from beginning to end.
+
+    ``catalog``, ``claim`` and ``holders`` (the rank that holds each chunk, by its first image) mean
+    something on rank 0 only.
+    """
 
     world: World
     request: Request
@@ -48,6 +52,7 @@ class Job:
     timers: Timers = field(default_factory=Timers)
     stop: StopFlag = field(default_factory=StopFlag)
     started: float = field(default_factory=time.time)
+    holders: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass

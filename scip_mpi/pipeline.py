@@ -298,21 +298,6 @@ class Rows:
     failures: list[Failure]
 
 
-def crops(stages: Stages, references: References, masks: MaskBatch) -> tuple[ImageBatch, Any]:
-    """Read the images of a chunk's objects again and cut the objects out.
-
-    Returns
-    -------
-    ImageBatch
-        The crops of the objects whose image could be read, ``index`` their place in ``masks``.
-    list of Failure
-        The images that could not.
-    """
-    wanted = np.unique(masks.image)
-    batch, failures = stages.read(references.take(wanted - references.index[0]))
-    return cut_out(batch, masks), failures
-
-
 def cut_out(batch: ImageBatch, masks: MaskBatch) -> ImageBatch:
     """The crops of objects from the images that hold them, in the objects' order.
 
@@ -336,35 +321,41 @@ def compute(
     stages: Stages,
     references: References,
     masks: MaskBatch,
-    pixels: ImageBatch | None,
+    crops: ImageBatch,
+    noted: Sequence[Failure],
     timers: Timers,
     scratch: Scratch,
 ) -> Rows:
     """Second pass over objects of a chunk: every column of X, a row per object.
 
     An object whose image can no longer be read as it was keeps its row, all NaN, marked failed.
+
+    Parameters
+    ----------
+    references : References
+        The images that the objects are in.
+    masks : MaskBatch
+        The objects.
+    crops : ImageBatch
+        Their pixels as they were read, ``index`` saying which objects they are of.
+    noted : sequence of Failure
+        Images that could not be read.
     """
-    failures: list[Failure] = []
-    with timers.stage("read"):
-        if pixels is not None:
-            raw = cut_out(pixels, masks)
-        else:
-            raw, failures = crops(stages, references, masks)
     X = np.full((len(masks), len(stages.columns)), np.nan)
     gates = np.full((len(masks), len(stages.gates)), np.nan)
     failed = np.ones(len(masks), bool)
-    failed[raw.index] = False
-    noted = {f.index for f in failures}
-    for image in np.unique(masks.image[failed]):
-        if int(image) not in noted:
-            failures.append(Failure(int(image), "features", "the image changed during the run"))
+    failed[crops.index] = False
+    lost = set(np.unique(masks.image[failed]).tolist())
+    failures = [f for f in noted if f.index in lost]
+    for image in sorted(lost - {f.index for f in noted}):
+        failures.append(Failure(image, "features", "the image changed during the run"))
     with timers.stage("features"):
-        bounds = cut(raw.shapes.prod(axis=1), ITEM_PIXELS)
+        bounds = cut(crops.shapes.prod(axis=1), ITEM_PIXELS)
         for lo, hi in pairwise(bounds):
-            before = _slice(raw, int(lo), int(hi))
-            part, own = stages.corrected(before), masks.take(before.index)
+            raw = _slice(crops, int(lo), int(hi))
+            part, own = stages.corrected(raw), masks.take(raw.index)
             X[part.index] = features_of(stages, part, own, groups_of(references, own), scratch)
-            gates[part.index] = statistics_of(stages, stages.gates, before, part, own)
+            gates[part.index] = statistics_of(stages, stages.gates, raw, part, own)
     return Rows(X, gates, failed, failures)
 
 
@@ -401,11 +392,10 @@ def groups_of(references: References, masks: MaskBatch) -> Int64Array:
 
 
 def masked_pixels(
-    stages: Stages, references: References, masks: MaskBatch, pixels: ImageBatch | None
+    stages: Stages, references: References, masks: MaskBatch, crops: ImageBatch
 ) -> Iterator[MaskedPixels]:
     """The pixels of a chunk's objects that normalization goes by, set by set."""
-    raw = crops(stages, references, masks)[0] if pixels is None else cut_out(pixels, masks)
-    batch, there = stages.corrected(raw), masks.take(raw.index)
+    batch, there = stages.corrected(crops), masks.take(crops.index)
     groups = groups_of(references, there)
     for s in range(masks.sets):
         own = set_masks(there, s, list(stages.combined)).own

@@ -74,6 +74,8 @@ class Plan:
         Every column of the table.
     bounds : ndarray of int64
         Bounds of the chunks of images.
+    costs : ndarray of int64
+        Bytes of each chunk's files.
     images : int
     groups : list of str
     statistics, gates : list of Measured
@@ -104,6 +106,7 @@ class Plan:
     sets: list[str]
     columns: ColumnPlan
     bounds: Int64Array
+    costs: Int64Array
     images: int
     groups: list[str]
     statistics: list[Measured]
@@ -200,6 +203,7 @@ def make_plan(config: Config, catalog: Catalog, sights: Sequence[Sight]) -> Plan
     words = config.words()
     columns = plan_columns(words, sets, names, lambda name: registry.find("features", name))
     dtype = config.load.dtype or run_dtype(sample.dtype)
+    bounds = chunk_bounds(config, catalog, sample, len(channels), len(sights))
     memory = config.resources.memory or default_memory(sights)
     combined = config.mask.combined(names) if config.mask else list(range(len(names)))
     spillover = None
@@ -215,7 +219,8 @@ def make_plan(config: Config, catalog: Catalog, sights: Sequence[Sight]) -> Plan
         main_channel=main_channel(config, names),
         sets=sets,
         columns=columns,
-        bounds=chunk_bounds(config, catalog, sample, len(channels), len(sights)),
+        bounds=bounds,
+        costs=np.add.reduceat(catalog.costs(), bounds[:-1]),
         images=len(catalog),
         groups=catalog.groups,
         statistics=filter_statistics(config, sets, names),

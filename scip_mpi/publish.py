@@ -359,6 +359,7 @@ def rank_facts(job: Job, outcome: Outcome) -> dict[str, Any]:
         "rows": outcome.rows,
         "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
         "peak_memory_bytes": usage.ru_maxrss * 1024,
+        "busy": job.timers.busy(),
         "stages": job.timers.summary(),
     }
 

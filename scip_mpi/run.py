@@ -17,21 +17,22 @@ import numpy as np
 from scip_mpi import publish
 from scip_mpi import verdict as verdicts
 from scip_mpi.batches import Scratch, from_buffer, to_buffer
-from scip_mpi.checkpoint.ledger import Ledger, State
+from scip_mpi.checkpoint.ledger import Ledger
 from scip_mpi.config import read_config
 from scip_mpi.errors import USAGE, UserError
 from scip_mpi.holdings import Holdings, Survivors, Tally, merge, number_rows, tally
+from scip_mpi.items import Bench, own_runs, unpack
 from scip_mpi.job import EndedEarly, Job, Outcome, Request, agree
 from scip_mpi.loaders.contract import Catalog, References
 from scip_mpi.memory import MemoryAccount
 from scip_mpi.normalization import MaskedPixels, pixel_quantiles
 from scip_mpi.parallel.guard import GuardedThread, abort_guard
 from scip_mpi.parallel.link import Port
-from scip_mpi.parallel.manager import Manager
+from scip_mpi.parallel.manager import ChunkOffice, Manager, Office, RowOffice
 from scip_mpi.parallel.roles import Role, Sight
-from scip_mpi.parallel.workers import Desk, Measured, first_pass, second_pass
+from scip_mpi.parallel.workers import Desk, Measured, Run, first_pass, second_pass
 from scip_mpi.parallel.world import World, enter
-from scip_mpi.pipeline import Segmented, compute, masked_pixels, segment
+from scip_mpi.pipeline import Segmented, compute, cut_out, masked_pixels, segment
 from scip_mpi.plan import Plan, find_images, make_plan
 from scip_mpi.progress import Silent, open_progress
 from scip_mpi.results.folder import Claim, Names, claim
@@ -142,9 +143,16 @@ def segment_and_measure(job: Job) -> Holdings:
     def hold(body: Any) -> Measured:
         return keep(from_buffer(Segmented, body), None)
 
-    ledger = Ledger(plan.bounds)
-    with managing(job, desk, ledger, State.MEASURED, "segment", plan.images, "images"):
+    ledger = Ledger(plan.bounds, plan.costs)
+
+    def office(progress: Callable[[int, int], None]) -> ChunkOffice:
+        assert job.catalog is not None
+        return ChunkOffice(ledger, job.catalog.references, progress)
+
+    with managing(job, desk, office, "segment", plan.images, "images"):
         reason = first_pass(desk, one, hold)
+    # Only rank 0's ledger knows who holds what.
+    job.holders = {entry.lo: entry.rank for entry in ledger.entries.values()}
     if reason is not None:
         raise EndedEarly(reason)
     return holdings
@@ -184,8 +192,11 @@ def normalize(job: Job, holdings: Holdings, survivors: Survivors) -> None:
         for lo in holdings.chunks():
             masks = holdings.store.masks(lo).take(np.flatnonzero(survivors.rows[lo]))
             if len(masks):
-                references, pixels = holdings.records[lo].references, holdings.store.pixels(lo)
-                yield from masked_pixels(job.stages, references, masks, pixels)
+                references, images = holdings.records[lo].references, holdings.store.pixels(lo)
+                if images is None:
+                    wanted = np.unique(masks.image) - references.index[0]
+                    images, _ = job.stages.read(references.take(wanted))
+                yield from masked_pixels(job.stages, references, masks, cut_out(images, masks))
 
     with job.timers.stage("normalize"):
         bounds = pixel_quantiles(
@@ -209,30 +220,31 @@ def compute_and_write(
     desk = _desk(job, holdings.store.memory)
     writer = publish.open_writer(job, table)
 
-    def one(lo: int) -> Measured:
-        chosen = np.flatnonzero(survivors.rows[lo])
-        masks = holdings.store.masks(lo).take(chosen)
-        record = holdings.records[lo]
+    runs = list(own_runs(holdings, survivors))
+    bench = Bench(job.stages, holdings, runs)
+
+    def write(run: Run) -> int:
+        with job.timers.stage("read"):
+            work = bench.lay_out(run)
         rows = compute(
-            job.stages,
-            record.references,
-            masks,
-            holdings.store.pixels(lo),
-            job.timers,
-            scratch,
+            job.stages, work.references, work.masks, work.crops, work.failures, job.timers, scratch
         )
         with job.timers.stage("write"):
             outcome.overflows += publish.put_rows(
-                writer, survivors.start[lo], job.plan, masks, rows, seen
+                writer, run.start, job.plan, work.masks, rows, seen
             )
-        holdings.store.drop(lo)
         outcome.failures += rows.failures
-        return Measured(lo, len(record.found), len(chosen), len(rows.failures), NOTHING)
+        return int(rows.failed.sum())
 
-    ledger = Ledger(job.plan.bounds)
-    total = job.plan.images
-    with managing(job, desk, ledger, State.WRITTEN, "features", total, "images"):
-        reason = second_pass(desk, holdings.chunks(), one)
+    def office(progress: Callable[[int, int], None]) -> RowOffice:
+        ledger = Ledger(survivors.bounds)
+        for lo, entry in zip(job.plan.bounds, survivors.bounds, strict=True):
+            if entry in ledger.entries and int(lo) in job.holders:
+                ledger.entries[int(entry)].rank = job.holders[int(lo)]
+        return RowOffice(ledger, job.world.size, progress)
+
+    with managing(job, desk, office, "features", survivors.total, "cells"):
+        reason = second_pass(desk, runs, write, bench.pack, unpack)
     with job.timers.stage("write"):
         writer.finalize()
     outcome.rows = writer.recorded
@@ -274,23 +286,19 @@ def only_here(world: World) -> Iterator[None]:
 
 @contextmanager
 def managing(
-    job: Job, desk: Desk, ledger: Ledger, target: State, stage: str, total: int, unit: str
+    job: Job,
+    desk: Desk,
+    office: Callable[[Callable[[int, int], None]], Office],
+    stage: str,
+    total: int,
+    unit: str,
 ) -> Iterator[None]:
     """On rank 0, let the manager serve during a pass: in a thread, or between batches."""
     if job.world.rank != 0:
         yield
         return
-    assert job.catalog is not None
     job.progress.start(stage, total, unit)
-    manager = Manager(
-        desk.manager,
-        desk.peers,
-        ledger,
-        job.catalog.references,
-        job.plan.roles,
-        target,
-        lambda images, rows, bad: job.progress.advance(images, bad),
-    )
+    manager = Manager(desk.manager, desk.peers, job.world.size, office(job.progress.advance))
     thread: threading.Thread | None = None
     if job.world.size > 1 and job.world.serves_in_thread:
         thread = GuardedThread(job.world, manager.run, "manager")

@@ -19,7 +19,7 @@ from scip_mpi.correction import Correction
 from scip_mpi.loaders.companions import read_companions
 from scip_mpi.loaders.contract import Failure, References
 from scip_mpi.normalization import pixel_quantiles
-from scip_mpi.pipeline import Stages, compute, masked_pixels, segment
+from scip_mpi.pipeline import Stages, compute, cut_out, masked_pixels, segment
 from scip_mpi.plan import Plan, filter_measurements
 from scip_mpi.results.labels import FOLDER, write_labels
 from scip_mpi.segmentation.chain import MaskSet, PreFilter
@@ -225,11 +225,12 @@ def warm_up(stages: Stages, plan: Plan) -> None:
     segmented, pixels = segment(made_up, references, timers)
     masks = segmented.objects()
     if plan.config.normalization is not None:
-        everything = list(masked_pixels(made_up, references, masks, pixels))
+        everything = list(masked_pixels(made_up, references, masks, cut_out(pixels, masks)))
         shape = (len(plan.sets), 1, channels)
         dtype = everything[0].batch.pixels.dtype
         bounds = pixel_quantiles(lambda: iter(everything), shape, (0, 1), dtype, lambda a: a)
         made_up = replace(made_up, bounds=bounds)
     # All objects, then some: those are cut out of their images.
     for rows in (slice(None), slice(1)):
-        compute(made_up, references, masks.take(rows), pixels, timers, Scratch())
+        some = masks.take(rows)
+        compute(made_up, references, some, cut_out(pixels, some), [], timers, Scratch())

@@ -26,6 +26,13 @@ class Timers:
             self.wall[name] += time.perf_counter() - wall
             self.cpu[name] += time.thread_time() - cpu
 
+    def busy(self) -> dict[str, float]:
+        """Seconds of work on images and rows: all stages but compiling and waiting."""
+        idle = ("wait", "compile")
+        cpu = sum(s for name, s in self.cpu.items() if name not in idle)
+        wall = sum(s for name, s in self.wall.items() if name not in idle)
+        return {"wall_s": round(wall, 4), "cpu_s": round(cpu, 4)}
+
     def summary(self) -> dict[str, dict[str, float]]:
         """Figures for run.json."""
         return {

@@ -21,6 +21,7 @@ LAYERS = [
     {"config", "pipeline"},
     {"parallel"},
     {"holdings", "plan", "results"},
+    {"items"},
     {"stages", "check"},
     {"job"},
     {"publish"},

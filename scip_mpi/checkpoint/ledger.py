@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import pairwise
 
@@ -22,12 +22,18 @@ class State(IntEnum):
 
 @dataclass
 class Entry:
-    """Images ``lo`` to ``hi``, their state, and the rank that has them."""
+    """Images (or rows) ``lo`` to ``hi``, their state, and the rank that has them.
+
+    ``parts`` are the starts of the pieces that were reported by themselves, ``reported`` what they
+    make up together; forgotten when the range is whole.
+    """
 
     lo: int
     hi: int
     state: State = State.TO_DO
     rank: int = -1
+    reported: int = 0
+    parts: set[int] = field(default_factory=set)
 
 
 class Ledger:
@@ -35,12 +41,26 @@ class Ledger:
 
     A report may come twice (a range given to a second rank because the first seemed lost): the
     first one counts, and the caller is told so.
+
+    Parameters
+    ----------
+    bounds : sequence of int
+        Bounds of the ranges.
+    costs : sequence of number, optional
+        Of each range between two bounds: the dearest is handed out first, so that it does not come
+        last. In order by default.
     """
 
-    def __init__(self, bounds: Int64Array | Iterable[int]) -> None:
+    def __init__(
+        self, bounds: Int64Array | Iterable[int], costs: Sequence[float] | Int64Array | None = None
+    ) -> None:
         edges = [int(b) for b in bounds]
         self.entries = {lo: Entry(lo, hi) for lo, hi in pairwise(edges) if hi > lo}
-        self.to_do = deque(sorted(self.entries))
+        order = sorted(self.entries)
+        if costs is not None:
+            dear = dict(zip(edges, (float(c) for c in costs), strict=False))
+            order.sort(key=lambda lo: -dear[lo])
+        self.to_do = deque(order)
         self.counts = {State.MEASURED: 0, State.WRITTEN: 0}
 
     @property
@@ -65,6 +85,21 @@ class Ledger:
         for reached in (State.MEASURED, State.WRITTEN):
             self.counts[reached] += entry.state < reached <= state
         entry.state, entry.rank = state, rank
+        return True
+
+    def advance_part(self, lo: int, start: int, size: int, rank: int, state: State) -> bool:
+        """Record that a piece of the range at ``lo`` has come to a state; False for a duplicate.
+
+        The range is there when all its pieces are. Pieces do not overlap.
+        """
+        entry = self.entries[lo]
+        if entry.state >= state or start in entry.parts:
+            return False
+        entry.parts.add(start)
+        entry.reported += size
+        if entry.reported == entry.hi - entry.lo:
+            entry.parts.clear()
+            self.advance(lo, entry.rank, state)
         return True
 
     def done(self, state: State) -> bool:

@@ -15,9 +15,9 @@ class Tag(IntEnum):
     """What a message says. Every message carries the world's epoch beside it."""
 
     # to the manager
-    ASK = 0  # a segmenter has room for one more chunk
+    ASK = 0  # a rank has room for more work
     MEASURED = 1  # a featurizer holds the masks and measurements of a chunk
-    WRITTEN = 2  # a featurizer's rows of a chunk are in the table
+    WRITTEN = 2  # a run of rows is in the table
     HALT = 3  # a rank was told to stop (signal), or an image failed under `on_error: abort`
     # to the workers
     ASSIGN = 4  # a chunk to segment, with its part of the catalog
@@ -26,6 +26,9 @@ class Tag(IntEnum):
     CREDIT = 7  # a featurizer can take one more chunk from this segmenter
     FINISH = 8  # the pass is over
     STOP = 9  # leave the pass: the run ends early
+    GIVE = 10  # hand a run of rows over to the rank named
+    ITEM = 11  # a run of rows to compute, with all that it takes
+    NOTHING = 12  # to the manager: nothing is left here to hand over to the rank named
 
 
 class Port(IntEnum):

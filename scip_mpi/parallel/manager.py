@@ -1,24 +1,42 @@
-"""The manager: hands out chunks, hears what is done, says when a pass is over."""
+"""The manager: hears what is done, answers who has room for more, says when a pass is over."""
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 
-from scip_mpi.batches import UInt8Array
+from scip_mpi.batches import Int64Array, UInt8Array
 from scip_mpi.checkpoint.ledger import Ledger, State
 from scip_mpi.loaders.contract import References
 from scip_mpi.parallel.link import Backoff, Link, Message, Tag, drain
 from scip_mpi.parallel.roles import Role, Roles
 
-Report = np.dtype([("lo", np.int64), ("images", np.int64), ("rows", np.int64), ("bad", np.int64)])
+Report = np.dtype(
+    [("lo", np.int64), ("start", np.int64), ("count", np.int64), ("rows", np.int64),
+     ("bad", np.int64)]
+)  # fmt: skip
 
 
-def report(lo: int, images: int, rows: int, bad: int) -> UInt8Array:
-    """Body of MEASURED and WRITTEN: a chunk's start, images, rows and failed images."""
-    return np.array([(lo, images, rows, bad)], Report).view(np.uint8)
+def report(lo: int, count: int, rows: int, bad: int, start: int = -1) -> UInt8Array:
+    """Body of MEASURED and WRITTEN.
+
+    A chunk's first image, its images, objects and failed images; or a chunk's first row, the first
+    row and the number of those that were written.
+    """
+    return np.array([(lo, start, count, rows, bad)], Report).view(np.uint8)
+
+
+class Office(Protocol):
+    """What the manager of a pass decides."""
+
+    def answer(self, message: Message, send: Callable[..., None]) -> None:
+        """Take a worker's message in, and answer it through ``send(rank, tag, body)``."""
+
+    def done(self) -> bool:
+        """Whether the pass is over."""
 
 
 class Manager:
@@ -28,36 +46,17 @@ class Manager:
     ----------
     inbox, workers : Link
         The manager's port, and the workers' one.
-    ledger : Ledger
-        What is to do; advanced by the workers' reports.
-    references : callable
-        ``references(lo, hi)``: the part of the catalog that travels with a chunk.
-    roles : sequence of Roles
-        Roles of every rank.
-    target : State
-        What the pass brings every chunk to: MEASURED or WRITTEN.
-    progress : callable
-        ``progress(images, rows, failed)``, called with every report.
+    ranks : int
+        Ranks of the world.
+    office : Office
+        Who gets what.
     """
 
-    def __init__(
-        self,
-        inbox: Link,
-        workers: Link,
-        ledger: Ledger,
-        references: Callable[[int, int], References],
-        roles: Sequence[Roles],
-        target: State,
-        progress: Callable[[int, int, int], None],
-    ) -> None:
+    def __init__(self, inbox: Link, workers: Link, ranks: int, office: Office) -> None:
         self.inbox = inbox
         self.workers = workers
-        self.ledger = ledger
-        self.references = references
-        self.roles = roles
-        self.target = target
-        self.progress = progress
-        self.rows = 0
+        self.ranks = ranks
+        self.office = office
         self.over = False
 
     def serve(self) -> bool:
@@ -66,7 +65,7 @@ class Manager:
         for message in drain(self.inbox):
             busy = True
             self._answer(message)
-        if not self.over and self.ledger.done(self.target):
+        if not self.over and self.office.done():
             busy = True
             self._end(Tag.FINISH)
         return busy
@@ -81,28 +80,105 @@ class Manager:
                 backoff.wait()
 
     def _answer(self, message: Message) -> None:
-        if message.tag is Tag.ASK:
-            entry = None if self.over else self.ledger.take(message.source)
-            if entry is None:
-                self.workers.send(message.source, Tag.EXHAUSTED)
-            else:
-                part = self.references(entry.lo, entry.hi)
-                body = pickle.dumps(part, protocol=5)
-                self.workers.send(message.source, Tag.ASSIGN, body)
-        elif message.tag is Tag.HALT:
-            if not self.over:
-                self._end(Tag.STOP, message.body)
-        else:
-            lo, images, rows, bad = message.body.view(Report)[0].tolist()
-            state = State.MEASURED if message.tag is Tag.MEASURED else State.WRITTEN
-            if self.ledger.advance(lo, message.source, state):
-                self.rows += rows
-                self.progress(images, rows, bad)
+        if message.tag is not Tag.HALT:
+            self.office.answer(message, self.workers.send)
+        elif not self.over:
+            self._end(Tag.STOP, message.body)
 
     def _end(self, tag: Tag, body: UInt8Array | bytes = b"") -> None:
         self.over = True
-        for rank in range(len(self.roles)):
+        for rank in range(self.ranks):
             self.workers.send(rank, tag, body)
+
+
+class ChunkOffice:
+    """The first pass: chunks of images are handed out until all have been measured.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Ranges of images; advanced by the workers' reports.
+    references : callable
+        ``references(lo, hi)``: the part of the catalog that travels with a chunk.
+    progress : callable
+        ``progress(images, failed)``, called with every report.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        references: Callable[[int, int], References],
+        progress: Callable[[int, int], None],
+    ) -> None:
+        self.ledger = ledger
+        self.references = references
+        self.progress = progress
+
+    def answer(self, message: Message, send: Callable[..., None]) -> None:
+        """Assign the next chunk, or note that one was measured."""
+        if message.tag is Tag.ASK:
+            entry = self.ledger.take(message.source)
+            if entry is None:
+                send(message.source, Tag.EXHAUSTED)
+            else:
+                part = self.references(entry.lo, entry.hi)
+                send(message.source, Tag.ASSIGN, pickle.dumps(part, protocol=5))
+        else:
+            lo, _, images, _, bad = message.body.view(Report)[0].tolist()
+            if self.ledger.advance(lo, message.source, State.MEASURED):
+                self.progress(images, bad)
+
+    def done(self) -> bool:
+        """Whether every chunk was measured."""
+        return self.ledger.done(State.MEASURED)
+
+
+class RowOffice:
+    """The second pass: ranks that run out of rows are sent some by the rank that has most left.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Rows of each chunk, assigned to the rank that holds it.
+    ranks : int
+        Ranks of the world.
+    progress : callable
+        ``progress(rows, failed)``, called with every report.
+    """
+
+    def __init__(self, ledger: Ledger, ranks: int, progress: Callable[[int, int], None]) -> None:
+        self.ledger = ledger
+        self.progress = progress
+        self.left: Int64Array = np.zeros(ranks, np.int64)
+        for entry in ledger.entries.values():
+            self.left[entry.rank] += entry.hi - entry.lo
+
+    def answer(self, message: Message, send: Callable[..., None]) -> None:
+        """Find rows for a rank without any, or note that some were written."""
+        if message.tag is Tag.ASK:
+            self._find(message.source, send)
+        elif message.tag is Tag.NOTHING:
+            self.left[message.source] = 0
+            self._find(int(message.body.view(np.int64)[0]), send)
+        else:
+            lo, start, rows, _, bad = message.body.view(Report)[0].tolist()
+            if self.ledger.advance_part(lo, start, rows, message.source, State.WRITTEN):
+                holder = self.ledger.entries[lo].rank
+                self.left[holder] = max(self.left[holder] - rows, 0)
+                self.progress(rows, bad)
+
+    def _find(self, rank: int, send: Callable[..., None]) -> None:
+        left = self.left.copy()
+        left[rank] = 0
+        richest = int(left.argmax())
+        if left[richest] > 0:
+            send(richest, Tag.GIVE, np.array([rank], np.int64).view(np.uint8))
+        else:
+            send(rank, Tag.EXHAUSTED)
+
+    def done(self) -> bool:
+        """Whether every row was written."""
+        return self.ledger.done(State.WRITTEN)
 
 
 def segmenters(roles: Sequence[Roles]) -> list[int]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pickle
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from scip_mpi.batches import UInt8Array
 from scip_mpi.loaders.contract import References
@@ -15,7 +18,7 @@ from scip_mpi.parallel.manager import featurizers, report
 from scip_mpi.parallel.roles import Role, Roles
 from scip_mpi.timers import StopFlag, Timers
 
-# Chunks asked for ahead, so that a rank never waits for its next one.
+# Chunks, or runs of rows, asked for ahead, so that a rank never waits for its next one.
 AHEAD = 2
 # Chunks that a featurizer takes from a segmenter before it has answered.
 CREDITS = 2
@@ -163,25 +166,90 @@ def first_pass(
             desk.timers.wall["wait"] += backoff.wait()
 
 
-def second_pass(desk: Desk, chunks: Sequence[int], write: Callable[[int], Measured]) -> str | None:
-    """Write the rows of the chunks this rank holds; until every rank has done so.
+@dataclass(frozen=True)
+class Run:
+    """A run of rows that is computed at once.
+
+    Attributes
+    ----------
+    chunk : int
+        First row of the chunk that it is of.
+    start, rows : int
+        Its first row in the table, and how many they are.
+    work : Any
+        What it takes to compute it, as its holder or as a message has it.
+    """
+
+    chunk: int
+    start: int
+    rows: int
+    work: Any
+
+
+def second_pass(
+    desk: Desk,
+    own: Iterable[Run],
+    write: Callable[[Run], int],
+    pack: Callable[[Run], UInt8Array],
+    unpack: Callable[[UInt8Array], Run],
+) -> str | None:
+    """Write this rank's rows, then others' that have more; until all rows are written.
+
+    Parameters
+    ----------
+    desk : Desk
+        Links and roles.
+    own : iterable of Run
+        The rows of the chunks that this rank holds, in order. Their last ones are handed over to
+        ranks that have none left.
+    write : callable
+        Computes and writes a run; returns how many of its rows failed.
+    pack, unpack : callable
+        A run of this rank's as a message, and back.
 
     Returns
     -------
     str or None
         Why the run ends early, if it does.
     """
-    to_do = deque(chunks)
+    mine = deque(own)
+    given: deque[Run] = deque()
+    asked = 0
+    # Alone there is nobody to ask.
+    exhausted = len(desk.roles) == 1
     backoff = Backoff()
+
+    def take(message: Message) -> None:
+        nonlocal asked, exhausted
+        if message.tag is Tag.GIVE:
+            # The last run stays: it will be begun before a message could arrive.
+            if len(mine) > 1:
+                rank = int(message.body.view(np.int64)[0])
+                with desk.timers.stage("send"):
+                    desk.peers.send(rank, Tag.ITEM, pack(mine.pop()))
+            else:
+                desk.manager.send(0, Tag.NOTHING, message.body)
+        elif message.tag is Tag.ITEM:
+            given.append(unpack(message.body))
+            asked -= 1
+        elif message.tag is Tag.EXHAUSTED:
+            exhausted = True
+
     while True:
         heard = hear(desk)
         if heard.over:
             return heard.reason
         busy = heard.busy
-        if to_do:
+        for message in heard.messages:
+            take(message)
+        while not exhausted and len(mine) + len(given) + asked < AHEAD:
+            asked += 1
+            desk.manager.send(0, Tag.ASK)
+        if mine or given:
             busy = True
-            done = write(to_do.popleft())
-            body = report(done.lo, done.images, done.objects, done.failed)
+            run = mine.popleft() if mine else given.popleft()
+            bad = write(run)
+            body = report(run.chunk, run.rows, run.rows, bad, run.start)
             desk.manager.send(0, Tag.WRITTEN, body)
         if busy:
             backoff.reset()

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scip_mpi.checkpoint.ledger import Ledger, State
 
@@ -60,3 +65,28 @@ def test_a_range_to_do_can_be_split() -> None:
 
 def test_no_images_are_done_at_once() -> None:
     assert Ledger([0]).done(State.WRITTEN)
+
+
+def test_the_dearest_range_is_handed_out_first() -> None:
+    ledger = Ledger([0, 2, 3, 5, 9], [4, 9, 4, 7])
+    assert [e.lo for e in (ledger.take(0) for _ in range(4)) if e] == [2, 5, 0, 3]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.randoms())
+def test_a_range_is_written_when_its_pieces_are(sizes: list[int], random) -> None:
+    bounds = np.cumsum([0, *sizes]).tolist()
+    ledger = Ledger(bounds)
+    pieces = []
+    for lo, hi in pairwise(bounds):
+        cuts = sorted({lo, hi, *(random.randint(lo, hi) for _ in range(3))})
+        pieces += [(lo, a, b - a) for a, b in pairwise(cuts)]
+    order = pieces + random.sample(pieces, len(pieces) // 2)
+    random.shuffle(order)
+    told: set[tuple[int, int, int]] = set()
+    for piece in order:
+        assert ledger.done(State.WRITTEN) == (len(told) == len(pieces))
+        assert ledger.advance_part(*piece, 3, State.WRITTEN) == (piece not in told)
+        told.add(piece)
+    assert ledger.done(State.WRITTEN)
+    assert all(not e.parts for e in ledger.entries.values())

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 
 import numpy as np
 import pytest
 
 from scip_mpi.batches import UInt8Array
-from scip_mpi.checkpoint.ledger import Ledger, State
+from scip_mpi.checkpoint.ledger import Ledger
 from scip_mpi.loaders.contract import References
 from scip_mpi.memory import MemoryAccount
 from scip_mpi.parallel.guard import GuardedThread
 from scip_mpi.parallel.inprocess import ThreadWorld, run_threads
 from scip_mpi.parallel.link import Port
-from scip_mpi.parallel.manager import Manager
+from scip_mpi.parallel.manager import ChunkOffice, Manager, RowOffice
 from scip_mpi.parallel.roles import Role, Sight, assign_roles
-from scip_mpi.parallel.workers import Desk, Measured, first_pass, second_pass
+from scip_mpi.parallel.workers import Desk, Measured, Run, first_pass, second_pass
 from scip_mpi.parallel.world import Alone
 from scip_mpi.timers import StopFlag, Timers
 
@@ -32,7 +33,13 @@ def references(lo: int, hi: int) -> References:
     )
 
 
-def job(world, segmenters: int, stop_at: int | None = None, in_thread: bool = True):
+def job(
+    world,
+    segmenters: int,
+    stop_at: int | None = None,
+    in_thread: bool = True,
+    slow: int | None = None,
+):
     """Both passes with work that only says who did it."""
     roles, _ = assign_roles([Sight("n")] * world.size, segmenters)
     stop = StopFlag()
@@ -41,6 +48,8 @@ def job(world, segmenters: int, stop_at: int | None = None, in_thread: bool = Tr
         world.rank, roles, world.link(Port.MANAGER), world.link(Port.WORKER), Timers(), stop, memory
     )
     held: dict[int, tuple[int, int]] = {}
+    written: list[int] = []
+    measured = Ledger(BOUNDS)
     segmented: list[int] = []
     seen: list[tuple[int, int, int]] = []
 
@@ -59,14 +68,10 @@ def job(world, segmenters: int, stop_at: int | None = None, in_thread: bool = Tr
         held[lo] = (lo, n)
         return Measured(lo, n, n, 0, b"")
 
-    def run_pass(target: State, worker):
+    def run_pass(office, worker):
         thread = None
         if world.rank == 0:
-            ledger = Ledger(BOUNDS)
-            manager = Manager(
-                desk.manager, desk.peers, ledger, references, roles, target,
-                lambda *report: seen.append(report),
-            )  # fmt: skip
+            manager = Manager(desk.manager, desk.peers, world.size, office())
             if in_thread:
                 thread = GuardedThread(world, manager.run, "manager")
                 thread.start()
@@ -77,14 +82,45 @@ def job(world, segmenters: int, stop_at: int | None = None, in_thread: bool = Tr
             thread.join()
         return reason
 
-    reason = run_pass(State.MEASURED, lambda: first_pass(desk, one, hold))
+    def chunks() -> ChunkOffice:
+        return ChunkOffice(measured, references, lambda *told: seen.append(told))
+
+    def rows() -> RowOffice:
+        # A row per image, so that rows are numbered as images are.
+        ledger = Ledger(BOUNDS)
+        for lo, entry in ledger.entries.items():
+            entry.rank = measured.entries[lo].rank
+        return RowOffice(ledger, world.size, lambda *told: seen.append(told))
+
+    def write(run: Run) -> int:
+        if world.rank == slow:
+            time.sleep(0.005)
+        written.extend(range(run.start, run.start + run.rows))
+        return 0
+
+    def pack(run: Run) -> UInt8Array:
+        return np.array([run.chunk, run.start, run.rows], np.int64).view(np.uint8)
+
+    def unpack(body: UInt8Array) -> Run:
+        return Run(*body.view(np.int64).tolist(), None)
+
+    reason = run_pass(chunks, lambda: first_pass(desk, one, hold))
     if reason is None:
-        reason = run_pass(
-            State.WRITTEN,
-            lambda: second_pass(desk, sorted(held), lambda lo: Measured(*held[lo], 1, 0, b"")),
-        )
+        own = [
+            Run(lo, start, min(2, lo + n - start), None)
+            for lo, n in sorted(held.values())
+            for start in range(lo, lo + n, 2)
+        ]
+        reason = run_pass(rows, lambda: second_pass(desk, own, write, pack, unpack))
     assert memory.total() == 0 or reason is not None
-    return {"held": held, "segmented": segmented, "reason": reason, "seen": seen, "roles": roles}
+    return {
+        "held": held,
+        "segmented": segmented,
+        "written": written,
+        "reason": reason,
+        "seen": seen,
+        "roles": roles,
+    }
 
 
 @pytest.mark.parametrize("segmenters", [0, 1, 2])
@@ -101,7 +137,17 @@ def test_every_image_is_segmented_once_and_held_by_a_featurizer(size: int, segme
             assert Role.FEATURIZER in result["roles"][rank]
         if result["segmented"]:
             assert Role.SEGMENTER in result["roles"][rank]
-    assert sum(images for images, _, _ in results[0]["seen"]) == 2 * IMAGES
+    assert Counter(row for r in results for row in r["written"]) == Counter(range(IMAGES))
+    assert sum(count for count, _ in results[0]["seen"]) == 2 * IMAGES
+
+
+@pytest.mark.parametrize("in_thread", [True, False])
+def test_rows_go_to_ranks_that_have_none_left(in_thread: bool) -> None:
+    # With two ranks set apart to segment, the third holds all rows; they help it.
+    results = run_threads(3, lambda world: job(world, 2, in_thread=in_thread, slow=2))
+    assert [len(r["held"]) for r in results] == [0, 0, len(BOUNDS) - 1]
+    assert Counter(row for r in results for row in r["written"]) == Counter(range(IMAGES))
+    assert all(r["written"] for r in results)
 
 
 def test_rank_0_can_serve_between_batches() -> None:

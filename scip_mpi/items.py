@@ -1,0 +1,168 @@
+"""Runs of rows: what a rank computes at once in the second pass, its own or another rank's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scip_mpi.batches import ImageBatch, Int64Array, MaskBatch, UInt8Array, from_buffer, to_buffer
+from scip_mpi.chunks import cut
+from scip_mpi.holdings import Holdings, Survivors
+from scip_mpi.loaders.contract import Failure, References
+from scip_mpi.parallel.workers import Run
+from scip_mpi.pipeline import ITEM_PIXELS, Stages, cut_out
+
+NO_PIXELS = np.empty(0, np.uint8)
+
+
+@dataclass(frozen=True)
+class OwnRows:
+    """Objects of a chunk that this rank holds: the chunk's first image, and which objects."""
+
+    lo: int
+    objects: Int64Array
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A run of rows as a message: masks, references and, if the sender had them, the crops.
+
+    Attributes
+    ----------
+    run : ndarray of int64, shape (4,)
+        The chunk's first row, the run's first row and number of rows, and whether there are crops.
+    sources, within, index, group
+        The chunk's references, as in `scip_mpi.pipeline.Segmented`.
+    masks : ndarray of uint8
+        The `MaskBatch`.
+    pixels, offsets, shapes, places
+        The crops as they were read: an `ImageBatch` whose index says which objects they are of.
+    """
+
+    run: Int64Array
+    sources: UInt8Array
+    within: Int64Array
+    index: Int64Array
+    group: NDArray[np.int32]
+    masks: UInt8Array
+    pixels: NDArray[np.generic]
+    offsets: Int64Array
+    shapes: Int64Array
+    places: Int64Array
+
+
+def own_runs(holdings: Holdings, survivors: Survivors) -> Iterator[Run]:
+    """The surviving rows of the chunks a rank holds, cut into runs of like cost."""
+    for lo in holdings.chunks():
+        objects = np.flatnonzero(survivors.rows[lo])
+        bounds = cut(holdings.records[lo].pixels[objects], ITEM_PIXELS)
+        for a, b in pairwise(bounds.tolist()):
+            first = survivors.start[lo]
+            yield Run(first, first + a, b - a, OwnRows(lo, objects[a:b]))
+
+
+@dataclass(frozen=True)
+class Work:
+    """All that it takes to compute a run: the objects, and their crops as they were read."""
+
+    references: References
+    masks: MaskBatch
+    crops: ImageBatch
+    failures: list[Failure]
+
+
+class Bench:
+    """Where a rank lays out its runs: what was read for one run is at hand for the next.
+
+    Parameters
+    ----------
+    stages : Stages
+    holdings : Holdings
+    runs : sequence of Run
+        All runs of this rank's own.
+    """
+
+    def __init__(self, stages: Stages, holdings: Holdings, runs: list[Run]) -> None:
+        self.stages = stages
+        self.holdings = holdings
+        self.waiting = Counter(run.work.lo for run in runs)
+        for lo in set(holdings.chunks()) - set(self.waiting):
+            holdings.store.drop(lo)
+        self.read: tuple[Int64Array, ImageBatch, list[Failure]] | None = None
+
+    def lay_out(self, run: Run) -> Work:
+        """The work of a run, this rank's or one that was handed over."""
+        if isinstance(run.work, Parcel):
+            return self._unpacked(run.work)
+        lo, objects = run.work.lo, run.work.objects
+        record, store = self.holdings.records[lo], self.holdings.store
+        everything = store.masks(lo)
+        masks = everything.take(objects)
+        images, failures = store.pixels(lo), list[Failure]()
+        if images is None:
+            images, failures = self._images(record.references, everything)
+        work = Work(record.references, masks, cut_out(images, masks), failures)
+        self._done(lo)
+        return work
+
+    def pack(self, run: Run) -> UInt8Array:
+        """A run of this rank's as a message."""
+        lo, objects = run.work.lo, run.work.objects
+        record, store = self.holdings.records[lo], self.holdings.store
+        masks, images = store.masks(lo).take(objects), store.pixels(lo)
+        crops = ImageBatch.from_images([]) if images is None else cut_out(images, masks)
+        needed = np.unique(masks.image)
+        # A run of few of a chunk's images needs to know of those alone.
+        references = record.references.alone().take(needed - record.references.index[0])
+        files = "\0".join(file for own in references.sources for file in own)
+        parcel = Parcel(
+            run=np.array([run.chunk, run.start, run.rows, images is not None], np.int64),
+            sources=np.frombuffer(files.encode("utf-8", "surrogateescape"), np.uint8),
+            within=references.within,
+            index=references.index,
+            group=references.group,
+            masks=to_buffer(masks),
+            pixels=crops.pixels,
+            offsets=crops.offsets,
+            shapes=crops.shapes,
+            places=crops.index,
+        )
+        self._done(lo)
+        return to_buffer(parcel)
+
+    def _unpacked(self, parcel: Parcel) -> Work:
+        files = bytes(parcel.sources).decode("utf-8", "surrogateescape").split("\0")
+        each = len(files) // len(parcel.within)
+        sources = [tuple(files[i : i + each]) for i in range(0, len(files), each)]
+        references = References(sources, parcel.within, parcel.index, parcel.group)
+        masks = from_buffer(MaskBatch, parcel.masks)
+        if parcel.run[3]:
+            crops = ImageBatch(parcel.pixels, parcel.offsets, parcel.shapes, parcel.places)
+            return Work(references, masks, crops, [])
+        images, failures = self._images(references, masks)
+        return Work(references, masks, cut_out(images, masks), failures)
+
+    def _images(self, references: References, masks: MaskBatch) -> tuple[ImageBatch, list[Failure]]:
+        """The images that objects are in, read unless they are those of the last run."""
+        wanted = np.unique(masks.image)
+        if self.read is None or not np.array_equal(self.read[0], wanted):
+            place = np.searchsorted(references.index, wanted)
+            self.read = wanted, *self.stages.read(references.take(place))
+        return self.read[1], self.read[2]
+
+    def _done(self, lo: int) -> None:
+        self.waiting[lo] -= 1
+        if not self.waiting[lo]:
+            self.holdings.store.drop(lo)
+
+
+def unpack(body: UInt8Array) -> Run:
+    """A run that was handed over, from its message."""
+    parcel = from_buffer(Parcel, body)
+    chunk, start, rows, _ = parcel.run.tolist()
+    return Run(chunk, start, rows, parcel)
