@@ -225,7 +225,7 @@ def backgrounds(
     image that is one object, both are of the pixels outside a mask set's combined mask.
     """
     out = np.full(masks.background.shape, np.nan)
-    for s in range(masks.sets):
+    for s in range(masks.sets if len(masks) else 0):
         if fields is not None:
             row, bbox, number = fields.row, masks.bbox, fields.number
             planes = parent_planes(fields.labels, stages.fields)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scip_mpi.batches import ImageBatch, Int64Array
 from scip_mpi.errors import UserError
 from scip_mpi.segmentation.planes import require_numpy
+from scip_mpi.segmentation.seeds import seeds
 
 # In diameters: the smoothing, the smallest object, and the smoothing of the distance and the least
 # distance of two seeds; found on DNA stains with known nuclei.
@@ -95,7 +96,6 @@ def _field(
     expansion_factor: float,
 ) -> NDArray[Any]:
     from scipy import ndimage
-    from skimage.feature import peak_local_max
     from skimage.segmentation import expand_labels, watershed
 
     sigma = smoothing if smoothing is not None else SMOOTHING * (diameter or 0.0)
@@ -114,10 +114,7 @@ def _field(
     distance = ndimage.distance_transform_edt(mask)
     smooth_distance = ndimage.gaussian_filter(distance, SEED_SMOOTHING * diameter)
     apart = max(1, round(SEED_DISTANCE * diameter))
-    seeds = peak_local_max(smooth_distance, min_distance=apart, labels=parts, exclude_border=False)
-    seeds = seeds[np.lexsort(seeds.T[::-1])]
-    markers = np.zeros(plane.shape, np.int32)
-    markers[tuple(seeds.T)] = np.arange(1, len(seeds) + 1)
+    markers = seeds(smooth_distance, parts, apart)
     found = watershed(-smooth_distance, markers, mask=mask)
     if expansion_factor:
         found = expand_labels(found, diameter * expansion_factor)

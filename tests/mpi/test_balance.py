@@ -1,0 +1,54 @@
+"""One huge field among many small ones: all ranks are busy to the end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from launch import launch
+from tables import digest
+
+CONFIG = """\
+load: {format: multiframe_tiff}
+segment: {method: watershed, settings: {cell_diameter: 9, threshold: 50.0}}
+background: ring
+filter: {name: quantile, statistic: sum, channel: 0, lower: 0.05}
+feature_extraction: [shape, intensity, texture]
+"""
+
+
+def field(rows: int, columns: int, seed: int) -> np.ndarray:
+    """A grid of bright cells, 12 pixels apart, in two channels."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:12, :12] - 5.5
+    cell = np.where(np.hypot(y, x) < 4.5, 150, 0)
+    image = np.tile(cell, (2, rows, columns)) + rng.integers(0, 20, (2, 12 * rows, 12 * columns))
+    return image.astype(np.uint16)
+
+
+@pytest.fixture(scope="module")
+def fields(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fields")
+    tifffile.imwrite(folder / "m_huge.tif", field(200, 100, 0), photometric="minisblack")
+    for k in range(2000):
+        tifffile.imwrite(folder / f"{k:04d}.tif", field(2, 5, k), photometric="minisblack")
+    return folder
+
+
+@pytest.mark.mpi
+def test_a_huge_field_among_small_ones(fields: Path, tmp_path: Path) -> None:
+    config = tmp_path / "scip.yml"
+    config.write_text(CONFIG)
+    done = launch(["-m", "scip_mpi", "run", config, fields, "-o", tmp_path / "out"], 4)
+    assert done.returncode == 0, done.stderr
+    told = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert told["rows"] == 38_000
+    busy = np.array([rank["busy"]["cpu_s"] for rank in told["ranks"]])
+    assert busy.max() / busy.mean() <= 1.1, busy
+    # Runs of rows that other ranks computed are the same rows.
+    done = launch(["-m", "scip_mpi", "run", config, fields, "-o", tmp_path / "alone"], 1)
+    assert done.returncode == 0, done.stderr
+    assert digest(tmp_path / "out") == digest(tmp_path / "alone")
