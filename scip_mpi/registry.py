@@ -28,6 +28,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "li": "scip_mpi.segmentation.li:li",
         "otsu": "scip_mpi.segmentation.otsu:otsu",
         "spot": "scip_mpi.segmentation.spot:spot",
+        "threshold": "scip_mpi.segmentation.threshold:threshold",
     },
     "prefilters": {
         "std": "scip_mpi.segmentation.prefilters:std",

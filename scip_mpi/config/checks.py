@@ -17,6 +17,9 @@ from scip_mpi.config.settings import unfit
 from scip_mpi.config.values import channel_problem
 from scip_mpi.errors import UserError
 
+# Settings of mask methods that may be lists of one number per channel.
+PER_CHANNEL = {"li": ("smooth",), "threshold": ("value", "smooth")}
+
 
 def findings_in(data: Mapping[str, Any]) -> Iterator[Finding]:
     """Everything that can be said without the images."""
@@ -71,9 +74,9 @@ def channel_findings(data: Mapping[str, Any], names: Sequence[str]) -> Iterator[
             if problem and not (_is_int(reference) and reference < 0):
                 yield Finding(path, problem)
     for path, method in _items(("mask", "methods"), mask.get("methods")):
-        if _mapping(method).get("method") == "li":
-            smooth = _mapping(_mapping(method).get("kwargs")).get("smooth")
-            yield from _length((*path, "kwargs", "smooth"), smooth, names)
+        for key in PER_CHANNEL.get(str(_mapping(method).get("method")), ()):
+            given = _mapping(_mapping(method).get("kwargs")).get(key)
+            yield from _length((*path, "kwargs", key), given, names)
 
 
 def _load(load: Mapping[str, Any]) -> Iterator[Finding]:

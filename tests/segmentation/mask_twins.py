@@ -10,9 +10,17 @@ from typing import Any
 
 import numpy as np
 import tifffile
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, minimum_filter
-from skimage.filters import gaussian, sobel, threshold_li, threshold_otsu
+from skimage.filters import (
+    gaussian,
+    sobel,
+    threshold_li,
+    threshold_local,
+    threshold_otsu,
+    threshold_triangle,
+)
 from skimage.filters.rank import median
 from skimage.measure import label, regionprops
 from skimage.morphology import disk, remove_small_holes, remove_small_objects, white_tophat
@@ -58,6 +66,38 @@ def twin_spot(x: Plane, radius: int) -> Plane:
     return tophat > np.quantile(tophat, 0.99)
 
 
+def twin_threshold(
+    x: Plane,
+    method: str,
+    value: float = 0,
+    percentile: float = 90,
+    block_size: int = 35,
+    offset: float = 0,
+    smooth: float = 0,
+    foreground: str = "bright",
+) -> Plane:
+    # In double precision, and where no difference of two integers overflows.
+    x = x.astype(np.float64 if x.dtype.kind == "f" else np.int64)
+    if smooth:
+        x = gaussian(x.astype(np.float64), sigma=smooth)
+    if x.dtype.kind == "i" and np.ptp(x) >= 2**16:
+        x = x.astype(np.float64)  # scikit-image would count 2^32 levels
+    match method:
+        case "fixed":
+            t = value
+        case "otsu":
+            t = threshold_otsu(x)
+        case "li":
+            t = threshold_li(x.copy())
+        case "triangle":
+            t = threshold_triangle(x)
+        case "percentile":
+            t = np.percentile(x, percentile)
+        case "local":
+            t = threshold_local(x, block_size, method="mean", offset=offset)
+    return x < t if foreground == "dark" else x > t
+
+
 def mirrored(x: Plane, radius: int, extreme: Callable[..., Plane]) -> Plane:
     padded = np.pad(x, radius, mode="symmetric")
     return extreme(padded, footprint=disk(radius))[radius:-radius, radius:-radius]
@@ -90,6 +130,41 @@ def twin_box(masks: Plane) -> list[int]:
 def planes_of(batch: ImageBatch, flat: Plane) -> list[Plane]:
     """Masks in a batch's layout as one boolean array (C, H, W) per image."""
     return [a.astype(bool) for a in ImageBatch(flat, batch.offsets, batch.shapes, batch.index)]
+
+
+def everything(batch: ImageBatch) -> Plane:
+    return np.ones((len(batch), batch.channels), bool)
+
+
+def same_as_twin(
+    method: Callable[..., Plane], twin: Callable[[Plane], Plane], images: Sequence[Plane]
+) -> int:
+    """Compare every plane with its twin; the number of pixels in masks."""
+    batch = ImageBatch.from_images(images)
+    flat = method(batch, everything(batch), np)
+    assert flat.dtype == np.uint8
+    assert flat.shape == batch.pixels.shape
+    assert flat.max(initial=0) <= 1
+    for i, (ours, image) in enumerate(zip(planes_of(batch, flat), batch, strict=True)):
+        for c, plane in enumerate(image):
+            differ = int((ours[c] != twin(plane)).sum())
+            assert not differ, f"image {i}, channel {c}: {differ} pixels"
+    return int(flat.sum())
+
+
+@st.composite
+def images_of(draw: st.DrawFn, largest: int = 14) -> list[Plane]:
+    """No image or a few, of odd shapes, few levels (or all equal), 1 to 3 channels, any type."""
+    side = st.integers(1, largest)
+    shapes = draw(st.lists(st.tuples(side, side), max_size=3))
+    channels = draw(st.integers(1, 3))
+    levels = draw(st.sampled_from([1, 2, 5, 100, 255]))
+    dtype = draw(st.sampled_from(["u1", "u2", "i2", "f4", "f8"]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    shift = draw(st.sampled_from([0, 7])) if dtype[0] == "u" else draw(st.integers(-99, 99))
+    scale = 0.37 if dtype[0] == "f" else 1
+    images = [rng.integers(0, levels, (channels, *s)) * scale + shift for s in shapes]
+    return [np.clip(a, 0, 255).astype(dtype) if dtype == "u1" else a.astype(dtype) for a in images]
 
 
 def speckled(shapes: Sequence[tuple[int, int]], channels: int, seed: int = 0) -> list[Plane]:
