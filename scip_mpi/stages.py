@@ -10,10 +10,12 @@ import numpy as np
 
 from scip_mpi import registry
 from scip_mpi.batches import FloatArray, ImageBatch, Scratch
+from scip_mpi.config.schema import MaskMethod
 from scip_mpi.loaders.contract import Failure, References
 from scip_mpi.pipeline import Stages, Statistic, compute, segment
 from scip_mpi.plan import Plan
 from scip_mpi.segmentation.chain import MaskSet, PreFilter
+from scip_mpi.segmentation.cleaning import Cleaning
 from scip_mpi.segmentation.whole import whole
 from scip_mpi.timers import Timers
 
@@ -31,10 +33,7 @@ def build_stages(plan: Plan, xp: Any = np) -> Stages:
         sets = [MaskSet("", whole, {}, border=False)]
         prefilters = []
     else:
-        sets = [
-            MaskSet(m.name, registry.find("masks", m.method), dict(m.kwargs or {}))
-            for m in config.mask.methods
-        ]
+        sets = [mask_set(m) for m in config.mask.methods]
         prefilters = [
             PreFilter(
                 registry.find("prefilters", f.method),
@@ -57,6 +56,25 @@ def build_stages(plan: Plan, xp: Any = np) -> Stages:
         columns=plan.columns,
         families={name: registry.find("features", name) for name in sorted(names)},
         xp=xp,
+    )
+
+
+def mask_set(chosen: MaskMethod) -> MaskSet:
+    """A mask set of the config: its method, looked up, and what follows it."""
+    method = registry.find("masks", chosen.method)
+    return MaskSet(
+        name=chosen.name,
+        method=method,
+        kwargs=dict(chosen.kwargs),
+        border=chosen.border == "remove",
+        cleaning=Cleaning(
+            opening=chosen.opening,
+            fill_holes=chosen.fill_holes,
+            min_size=chosen.min_size,
+            max_size=chosen.max_size,
+            largest_component=chosen.largest_component,
+        ),
+        companions="companions" in registry.parameters(method),
     )
 
 

@@ -115,10 +115,13 @@ def _mask(mask: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding((*path, "method"), problem)
         kwargs = {} if method.get("kwargs") is None else method["kwargs"]
         if function is not None and isinstance(kwargs, dict):
-            wrong = list(unfit(function, kwargs, (*path, "kwargs")))
+            wrong = list(unfit(function, kwargs, (*path, "kwargs"), {"companions"}))
             if not wrong and method["method"] in registry.BUILT_IN["masks"]:
                 wrong = _refused(function, kwargs, (*path, "kwargs"))
             yield from wrong
+        low, high = (_number(method.get(key)) for key in ("min_size", "max_size"))
+        if low is not None and high is not None and low > high:
+            yield Finding((*path, "min_size"), f"min_size ({low}) is above max_size ({high})")
         if method.get("method") == "li":
             smooth = _mapping(method.get("kwargs")).get("smooth")
             for sigma in smooth if isinstance(smooth, list) else [smooth]:
@@ -133,6 +136,8 @@ def _refused(function: Any, kwargs: Mapping[str, Any], path: Path) -> list[Findi
 
     from scip_mpi.batches import ImageBatch
 
+    if "companions" in registry.parameters(function):
+        kwargs = {**kwargs, "companions": {}}
     try:
         function(ImageBatch.from_images([]), np.zeros((0, 0), bool), np, **kwargs)
     except UserError as error:

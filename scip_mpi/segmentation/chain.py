@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
@@ -12,16 +12,31 @@ import numpy as np
 from scip_mpi.batches import BoolArray, ImageBatch, Int64Array, MaskBatch, UInt8Array
 from scip_mpi.segmentation.bits import pack_bits
 from scip_mpi.segmentation.border import bounding_boxes, count_regions, remove_border_regions
+from scip_mpi.segmentation.cleaning import Cleaning, clean, keep_largest
 
 
 @dataclass(frozen=True)
 class MaskSet:
-    """A named mask method and its settings; ``border`` says whether regions on it are removed."""
+    """A named mask method, its settings, and what is done to its masks.
+
+    Attributes
+    ----------
+    name : str
+    method : callable
+    kwargs : mapping
+    border : bool
+        Whether regions on the image's border are removed.
+    cleaning : Cleaning
+    companions : bool
+        Whether the method has a parameter of that name: the images beside the images.
+    """
 
     name: str
     method: Callable[..., UInt8Array]
     kwargs: Mapping[str, Any]
     border: bool = True
+    cleaning: Cleaning = field(default_factory=Cleaning)
+    companions: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +85,7 @@ def mask_sets(
     prefilters: Sequence[PreFilter],
     main_channel: int,
     xp: ModuleType,
+    companions: Mapping[str, ImageBatch] | None = None,
 ) -> MaskBatch:
     """Mask every object by every method.
 
@@ -92,6 +108,8 @@ def mask_sets(
         The channel without which there is no object.
     xp : module
         The array module that the methods work with.
+    companions : mapping of str to ImageBatch, optional
+        The crops' counterparts in the images beside the images, by name, in the crops' order.
     """
     m, channels = len(crops), crops.channels
     enabled = np.ones((m, channels), bool)
@@ -102,9 +120,14 @@ def mask_sets(
     boxes = np.empty((m, len(sets), 4), np.int64)
     dense = []
     for s, mask_set in enumerate(sets):
-        masks = mask_set.method(crops, enabled, xp, **mask_set.kwargs)
-        clean = remove_border_regions if mask_set.border else count_regions
-        regions[:, s] = clean(crops, masks)
+        beside = {"companions": companions or {}} if mask_set.companions else {}
+        masks = mask_set.method(crops, enabled, xp, **mask_set.kwargs, **beside)
+        clean(crops, masks, mask_set.cleaning)
+        settle = remove_border_regions if mask_set.border else count_regions
+        regions[:, s] = settle(crops, masks)
+        if mask_set.cleaning.largest_component:
+            keep_largest(crops, masks)
+            regions[:, s] = np.minimum(regions[:, s], 1)
         boxes[:, s] = bounding_boxes(crops, masks)
         if m:
             kept[:, s] = enabled[:, main_channel] & (regions[:, s, main_channel] > 0)

@@ -12,7 +12,8 @@ import numpy as np
 import tifffile
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter, minimum_filter
+from scipy.ndimage import binary_fill_holes, maximum_filter, minimum_filter
+from skimage.draw import disk as drawn_disk
 from skimage.filters import (
     gaussian,
     sobel,
@@ -64,6 +65,34 @@ def twin_spot(x: Plane, radius: int) -> Plane:
         eroded = mirrored(x, radius, minimum_filter)
         tophat = x - mirrored(eroded, radius, maximum_filter)
     return tophat > np.quantile(tophat, 0.99)
+
+
+def twin_circle(x: Plane) -> Plane:
+    mask = np.zeros(x.shape, bool)
+    h, w = x.shape
+    if min(h, w) >= 3:
+        mask[drawn_disk((h // 2, w // 2), min(h, w) // 3, shape=x.shape)] = True
+    return mask
+
+
+def twin_clean(mask: Plane, radius: int, fill: bool, smallest: int, biggest: int | None) -> Plane:
+    """Opening, holes and sizes; the opening as in `twin_spot`."""
+    mask = mask.astype(np.uint8)
+    if radius:
+        mask = mirrored(mirrored(mask, radius, minimum_filter), radius, maximum_filter)
+    mask = binary_fill_holes(mask) if fill else mask.astype(bool)
+    sizes = np.bincount(label(mask).ravel())
+    gone = sizes < smallest
+    if biggest is not None:
+        gone |= sizes > biggest
+    gone[0] = False
+    return mask & ~gone[label(mask)]
+
+
+def twin_largest(mask: Plane) -> Plane:
+    labels = label(mask)
+    sizes = np.bincount(labels.ravel())[1:]
+    return labels == sizes.argmax() + 1 if sizes.size else mask
 
 
 def twin_threshold(
