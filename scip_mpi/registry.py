@@ -29,6 +29,8 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "otsu": "scip_mpi.segmentation.otsu:otsu",
         "spot": "scip_mpi.segmentation.spot:spot",
         "threshold": "scip_mpi.segmentation.threshold:threshold",
+        "watershed": "scip_mpi.segmentation.watershed:watershed",
+        "sobel": "scip_mpi.segmentation.sobel:sobel",
         "circle": "scip_mpi.segmentation.circle:circle",
         "file": "scip_mpi.segmentation.from_file:file",
     },

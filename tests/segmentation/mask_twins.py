@@ -24,7 +24,9 @@ from skimage.filters import (
 )
 from skimage.filters.rank import median
 from skimage.measure import label, regionprops
-from skimage.morphology import disk, remove_small_holes, remove_small_objects, white_tophat
+from skimage.morphology import closing, disk, remove_small_holes, remove_small_objects, white_tophat
+from skimage.restoration import denoise_nl_means
+from skimage.segmentation import expand_labels, watershed
 
 from scip_mpi.batches import ImageBatch
 
@@ -65,6 +67,29 @@ def twin_spot(x: Plane, radius: int) -> Plane:
         eroded = mirrored(x, radius, minimum_filter)
         tophat = x - mirrored(eroded, radius, maximum_filter)
     return tophat > np.quantile(tophat, 0.99)
+
+
+def twin_sobel(x: Plane) -> Plane:
+    gradient = sobel(x.astype(np.float64) if x.dtype.kind == "f" else x)
+    if np.ptp(gradient) == 0:
+        return np.zeros(x.shape, bool)
+    return cleaned(gradient > threshold_otsu(gradient))
+
+
+def twin_watershed(x: Plane, noisy: bool) -> Plane:
+    x = x.astype(np.float64) if x.dtype.kind == "f" else x
+    if noisy:
+        x = denoise_nl_means(x, patch_size=2, patch_distance=1)
+    gradient = closing(sobel(x), disk(2))
+    markers = np.zeros(x.shape, np.int32)
+    t = threshold_otsu(gradient)
+    markers[gradient < t - t * 0.5] = 1
+    markers[gradient > t + t * 0.5] = 2
+    mask = watershed(x, markers, compactness=1) == 2
+    if not mask.any():
+        return mask  # of which all may be a small hole
+    mask = remove_small_holes(mask, max_size=299)
+    return remove_small_objects(expand_labels(mask.astype(int), 1) > 0, max_size=19)
 
 
 def twin_circle(x: Plane) -> Plane:
