@@ -158,6 +158,8 @@ def test_a_published_config_that_is_not_yaml(shared_dir: Path) -> None:
     assert str(raised.value).startswith(f"{path}:{problem.line}: not valid YAML, column ")
 
 
+OTSU = "method: otsu, name: otsu, kwargs: "
+
 # Each case: what is put in place of what; the problem's key path, how many lines below the
 # change it stands, and its words.
 WRONG = [
@@ -182,6 +184,21 @@ WRONG = [
      "expected a mapping (key: value), found a list"),
     ("method: otsu", "method: otzu", "mask.methods[2].method", 0,
      "unknown mask method 'otzu'; did you mean 'otsu'? Available: li, otsu, spot"),
+    (OTSU, "method: threshold, name: otsu, kwargs: {method: fixed}", "mask.methods[2].kwargs", 0,
+     "threshold: kwargs.value is missing"),
+    (OTSU, "method: threshold, name: otsu, kwargs: {method: sauvola}",
+     "mask.methods[2].kwargs.method", 0, "expected 'fixed', 'otsu'"),
+    (OTSU, "method: threshold, name: otsu, kwargs: {method: fixed, value: [1, 2]}",
+     "mask.methods[2].kwargs.value", 0, "2 values for 3 channels"),
+    (OTSU, "method: file, name: otsu, kwargs: {companions: 3}",
+     "mask.methods[2].kwargs.companions", 0, "unknown key; did you mean 'companion'?"),
+    (OTSU, "method: file, name: otsu, kwargs: {values: []}", "mask.methods[2].kwargs", 0,
+     "no pixel"),
+    ("otsu, kwargs: ", "otsu, opening: -1, kwargs: ", "mask.methods[2].opening", 0, "at least 0"),
+    ("otsu, kwargs: ", "otsu, min_size: 9, max_size: 8", "mask.methods[2].min_size", 0,
+     "min_size (9) is above max_size (8)"),
+    ("otsu, kwargs: ", "otsu, border: both, kwargs: ", "mask.methods[2].border", 0,
+     "expected 'remove' or 'keep'"),
     ("name: dots", "name: li", "mask.methods[1].name", 0, "another mask set is called 'li' too"),
     ("name: otsu", "name: raw", "mask.methods[2].name", 0, "'raw' stands for the image"),
     ("name: otsu", "name: a/b", "mask.methods[2].name", 0, "must hold no /"),

@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 from cells import copy_cells, jurkat_files, write_config
 
+from scip_mpi.config.schema import MaskMethod
+from scip_mpi.segmentation.cleaning import Cleaning
+from scip_mpi.stages import mask_set
+
 PROGRAM = """
 import gc, sys
 from pathlib import Path
@@ -44,3 +48,19 @@ def test_nothing_is_compiled_after_the_warm_up(
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+def test_options_of_a_mask_method_reach_its_mask_set() -> None:
+    options = {"opening": 2, "fill_holes": True, "min_size": 3, "max_size": 9, "border": "keep"}
+    chosen = MaskMethod(
+        method="file", name="f", kwargs={"companion": "m"}, largest_component=True, **options
+    )
+    made = mask_set(chosen)
+    assert made.cleaning == Cleaning(2, True, 3, 9, True)
+    assert not made.border
+    assert made.companions
+    assert made.kwargs == {"companion": "m"}
+    plain = mask_set(MaskMethod(method="otsu", name="o"))
+    assert plain.cleaning == Cleaning()
+    assert plain.border
+    assert not plain.companions

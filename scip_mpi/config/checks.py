@@ -17,6 +17,9 @@ from scip_mpi.config.settings import unfit
 from scip_mpi.config.values import as_reference, channel_problem
 from scip_mpi.errors import UserError
 
+# Settings of mask methods that may be lists of one number per channel.
+PER_CHANNEL = {"li": ("smooth",), "threshold": ("value", "smooth")}
+
 
 def findings_in(data: Mapping[str, Any]) -> Iterator[Finding]:
     """Everything that can be said without the images."""
@@ -78,9 +81,9 @@ def channel_findings(data: Mapping[str, Any], names: Sequence[str]) -> Iterator[
             if problem and not (isinstance(found, int) and found < 0):
                 yield Finding(path, problem)
     for path, method in _items(("mask", "methods"), mask.get("methods")):
-        if _mapping(method).get("method") == "li":
-            smooth = _mapping(_mapping(method).get("kwargs")).get("smooth")
-            yield from _length((*path, "kwargs", "smooth"), smooth, names)
+        for key in PER_CHANNEL.get(str(_mapping(method).get("method")), ()):
+            given = _mapping(_mapping(method).get("kwargs")).get(key)
+            yield from _length((*path, "kwargs", key), given, names)
 
 
 def _load(load: Mapping[str, Any]) -> Iterator[Finding]:
@@ -123,7 +126,7 @@ def _mask(mask: Mapping[str, Any]) -> Iterator[Finding]:
             if not wrong and method["method"] in registry.BUILT_IN["masks"]:
                 wrong = _refused(function, kwargs, (*path, "kwargs"))
             yield from wrong
-        low, high = (_number(method.get(k)) for k in ("min_size", "max_size"))
+        low, high = (_number(method.get(key)) for key in ("min_size", "max_size"))
         if low is not None and high is not None and low > high:
             yield Finding((*path, "min_size"), f"min_size ({low}) is above max_size ({high})")
         if method.get("method") == "li":
@@ -140,9 +143,8 @@ def _refused(function: Any, kwargs: Mapping[str, Any], path: Path) -> list[Findi
 
     from scip_mpi.batches import ImageBatch
 
-    extra: dict[str, Any] = (
-        {"companions": {}} if "companions" in registry.parameters(function) else {}
-    )
+    if "companions" in registry.parameters(function):
+        kwargs = {**kwargs, "companions": {}}
     try:
         function(ImageBatch.from_images([]), np.zeros((0, 0), bool), np, **extra, **kwargs)
     except UserError as error:

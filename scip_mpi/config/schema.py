@@ -119,14 +119,18 @@ class MaskMethod(Section):
     name: SetName
     export: Annotated[bool, AfterValidator(values.off)] = False
     kwargs: Settings = {}
-    opening: Annotated[int, Field(ge=0, description="Radius in pixels.")] = 0
-    fill_holes: bool = False
-    min_size: Annotated[int, Field(ge=0, description="Pixels of a component.")] = 0
-    max_size: Annotated[int, Field(ge=1)] | None = None
-    border: Literal["remove", "keep"] = Field(
-        "remove", description="Whether regions on the image's border are removed."
+    opening: Annotated[int, Field(ge=0)] = Field(
+        0, description="Radius in pixels of the disc that masks are opened by."
     )
-    largest_component: bool = False
+    fill_holes: bool = False
+    min_size: Annotated[int, Field(ge=0)] = Field(0, description="Of a component, in pixels.")
+    max_size: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Of a component, in pixels."
+    )
+    border: Literal["remove", "keep"] = Field(
+        "remove", description="Components of which too much is on the image's border."
+    )
+    largest_component: bool = Field(False, description="Keep no other.")
 
 
 class Mask(Section):

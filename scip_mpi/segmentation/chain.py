@@ -17,16 +17,18 @@ from scip_mpi.segmentation.cleaning import Cleaning, clean, keep_largest
 
 @dataclass(frozen=True)
 class MaskSet:
-    """A named mask method and its settings.
+    """A named mask method, its settings, and what is done to its masks.
 
     Attributes
     ----------
+    name : str
+    method : callable
+    kwargs : mapping
     border : bool
         Whether regions on the image's border are removed.
     cleaning : Cleaning
-        What else is done to the masks.
     companions : bool
-        Whether the method takes the pictures that belong to the images.
+        Whether the method has a parameter of that name: the images beside the images.
     """
 
     name: str
@@ -107,7 +109,7 @@ def mask_sets(
     xp : module
         The array module that the methods work with.
     companions : mapping of str to ImageBatch, optional
-        Planes that belong to the crops, for methods that take them.
+        The crops' counterparts in the images beside the images, by name, in the crops' order.
     """
     m, channels = len(crops), crops.channels
     enabled = np.ones((m, channels), bool)
@@ -118,11 +120,11 @@ def mask_sets(
     boxes = np.empty((m, len(sets), 4), np.int64)
     dense = []
     for s, mask_set in enumerate(sets):
-        extra = {"companions": companions or {}} if mask_set.companions else {}
-        masks = mask_set.method(crops, enabled, xp, **extra, **mask_set.kwargs)
+        beside = {"companions": companions or {}} if mask_set.companions else {}
+        masks = mask_set.method(crops, enabled, xp, **mask_set.kwargs, **beside)
         clean(crops, masks, mask_set.cleaning)
-        counted = remove_border_regions if mask_set.border else count_regions
-        regions[:, s] = counted(crops, masks)
+        settle = remove_border_regions if mask_set.border else count_regions
+        regions[:, s] = settle(crops, masks)
         if mask_set.cleaning.largest_component:
             keep_largest(crops, masks)
             regions[:, s] = np.minimum(regions[:, s], 1)

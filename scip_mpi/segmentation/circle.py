@@ -1,4 +1,4 @@
-"""A disc at the image's centre (mask method ``circle``)."""
+"""A disc in the middle of the image, whatever the pixels (mask method ``circle``)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,35 @@ import numpy as np
 from numba import njit
 
 from scip_mpi.batches import BoolArray, ImageBatch, UInt8Array
+from scip_mpi.segmentation.planes import require_numpy
 
 
 def circle(batch: ImageBatch, enabled: BoolArray, xp: ModuleType) -> UInt8Array:
-    """Masks that are a disc with a third of the image's shorter side as its radius, SCIP's.
+    """Masks that are a disc at the centre, SCIP's ``circle``.
 
-    Pixels nearer to (H // 2, W // 2) than the radius, min(H, W) // 3. Parameters and result as of
-    every mask method; ``xp`` may be any array module, since pixels are not looked at.
+    The disc is skimage.draw.disk's of a third of the image's shorter side, rounded down, about
+    (H // 2, W // 2); where that is 0 the mask is empty.
+
+    Parameters
+    ----------
+    batch : ImageBatch
+        Images; only their shapes are looked at.
+    enabled : ndarray of bool, shape (n, C)
+        Channels to mask; the masks of others are empty.
+    xp : module
+        numpy.
+
+    Returns
+    -------
+    ndarray of uint8
+        Masks in the batch's layout.
+
+    Raises
+    ------
+    UserError
+        ``xp`` is not numpy.
     """
+    require_numpy(xp, "circle")
     masks = np.zeros(batch.pixels.size, np.uint8)
     _circle(batch.offsets, batch.shapes, enabled, masks)
     return masks
@@ -26,11 +47,13 @@ def _circle(offsets, shapes, enabled, masks):
     for i in range(len(shapes)):
         channels, h, w = shapes[i]
         radius = min(h, w) // 3
-        for c in range(channels):
-            if not enabled[i, c]:
-                continue
-            at = offsets[i] + c * h * w
-            for y in range(h):
-                for x in range(w):
-                    dy, dx = y - h // 2, x - w // 2
-                    masks[at + y * w + x] = dy * dy + dx * dx < radius * radius
+        if radius == 0:
+            continue
+        for y in range(h):
+            down = (y - h // 2) / radius
+            for x in range(w):
+                over = (x - w // 2) / radius
+                # By the same roundings as scikit-image's, which decide on the disc's rim.
+                inside = down * down + over * over < 1
+                for c in range(channels):
+                    masks[offsets[i] + (c * h + y) * w + x] = inside and enabled[i, c]

@@ -1,4 +1,4 @@
-"""What any method's masks may go through: opening, filling, limits of size, the largest alone."""
+"""What may follow any mask method: opening, filled holes, limits on size, the largest alone."""
 
 from __future__ import annotations
 
@@ -12,24 +12,22 @@ from scip_mpi.segmentation.components import label_runs, run_scratch
 from scip_mpi.segmentation.morphology import disc_extreme, disc_half_widths
 from scip_mpi.segmentation.planes import largest
 
-ANY_SIZE = np.iinfo(np.int64).max
-
 
 @dataclass(frozen=True)
 class Cleaning:
-    """Options of every mask method, off by default.
+    """Steps after a mask method, in their order; by default none.
 
     Attributes
     ----------
     opening : int
-        Radius in pixels of the disc that the masks are opened with, mirrored at the image's edges.
+        Radius in pixels of the disc that the mask is opened by; 0 for none.
     fill_holes : bool
-        Whether background that is enclosed (4-connected) becomes mask.
-    min_size, max_size : int
-        Limits of a component's area in pixels (8-connected).
+        Fill background that is not connected (by sides) to the image's border.
+    min_size, max_size : int, int or None
+        Remove components (8-connected) of fewer, of more pixels.
     largest_component : bool
-        Whether only the largest component is kept, of equal ones the first in raster order; after
-        regions on the border were removed.
+        Keep only the largest component (8-connected; of several the first in raster order), after
+        those on the border were removed.
     """
 
     opening: int = 0
@@ -40,7 +38,7 @@ class Cleaning:
 
 
 def clean(batch: ImageBatch, masks: UInt8Array, cleaning: Cleaning) -> None:
-    """Open the masks, fill their holes and remove components by size, in that order, in place.
+    """Open masks, fill their holes and remove components by size, in place.
 
     Parameters
     ----------
@@ -49,75 +47,60 @@ def clean(batch: ImageBatch, masks: UInt8Array, cleaning: Cleaning) -> None:
     masks : ndarray of uint8
         Masks in the batch's layout; changed.
     cleaning : Cleaning
+        ``largest_component`` is left to `keep_largest`, since the border comes in between.
     """
-    most = ANY_SIZE if cleaning.max_size is None else cleaning.max_size
-    if not len(batch) or cleaning == Cleaning(largest_component=cleaning.largest_component):
+    if not len(batch):
         return
     height, width = largest(batch)
-    _clean(
-        batch.offsets, batch.shapes, masks, disc_half_widths(cleaning.opening),
-        cleaning.fill_holes, cleaning.min_size, most, height, width,
-    )  # fmt: skip
+    if cleaning.opening:
+        half_widths = disc_half_widths(cleaning.opening)
+        _open(batch.offsets, batch.shapes, masks, half_widths, height, width)
+    smallest = cleaning.min_size
+    biggest = height * width if cleaning.max_size is None else cleaning.max_size
+    sized = smallest > 1 or biggest < height * width
+    if cleaning.fill_holes or sized:
+        _fill_and_size(
+            batch.offsets, batch.shapes, masks, cleaning.fill_holes, sized, smallest, biggest,
+            height, width,
+        )  # fmt: skip
 
 
 def keep_largest(batch: ImageBatch, masks: UInt8Array) -> None:
-    """Keep the largest component (8-connected) of every mask, the first of equal ones, in place."""
+    """Remove all but the largest component of each mask, in place."""
     if len(batch):
-        height, width = largest(batch)
-        _keep_largest(batch.offsets, batch.shapes, masks, height, width)
+        _keep_largest(batch.offsets, batch.shapes, masks, *largest(batch))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _clean(offsets, shapes, masks, disc, fill, least, most, height, width):
-    runs, row_start, parent, size = run_scratch(height, width)
-    radius = disc.size // 2
+def _open(offsets, shapes, masks, half_widths, height, width):
+    radius = half_widths.size // 2
     padded = np.empty((height + 2 * radius, width + 2 * radius), np.uint8)
     spans = np.empty((height + 2 * radius, width), np.uint8)
     eroded = np.empty((height, width), np.uint8)
-    opened = np.empty((height, width), np.uint8)
     for i in range(len(shapes)):
         channels, h, w = shapes[i]
         for c in range(channels):
             at = offsets[i] + c * h * w
             mask = masks[at : at + h * w].reshape(h, w)
-            if radius:
-                disc_extreme(mask, h, w, disc, False, padded, spans, eroded)
-                disc_extreme(eroded, h, w, disc, True, padded, spans, opened)
-                mask[:, :] = opened[:h, :w]
+            disc_extreme(mask, h, w, half_widths, False, padded, spans, eroded)
+            disc_extreme(eroded, h, w, half_widths, True, padded, spans, mask)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fill_and_size(offsets, shapes, masks, fill, sized, smallest, biggest, height, width):
+    runs, row_start, parent, size = run_scratch(height, width)
+    for i in range(len(shapes)):
+        channels, h, w = shapes[i]
+        for c in range(channels):
+            at = offsets[i] + c * h * w
+            mask = masks[at : at + h * w].reshape(h, w)
             if fill:
-                _fill_holes(mask, runs, row_start, parent, size)
-            if least > 1 or most < ANY_SIZE:
-                n = label_runs(mask, 1, 1, runs, row_start, parent)
-                _areas(runs, parent, n, size)
+                fill_holes(mask, runs, row_start, parent, size)
+            if sized:
+                n = component_sizes(mask, runs, row_start, parent, size)
                 for r in range(n):
-                    area = size[parent[r]]
-                    if area < least or area > most:
+                    if not smallest <= size[parent[r]] <= biggest:
                         mask[runs[r, 0], runs[r, 1] : runs[r, 2]] = 0
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _fill_holes(mask, runs, row_start, parent, outside):
-    """Turn background that does not reach the edge of the image over (4-connectivity)."""
-    h, w = mask.shape
-    n = label_runs(mask, 0, 0, runs, row_start, parent)
-    for r in range(n):
-        outside[r] = 0
-    for r in range(n):
-        y, start, stop = runs[r]
-        if y == 0 or y == h - 1 or start == 0 or stop == w:
-            outside[parent[r]] = 1
-    for r in range(n):
-        if not outside[parent[r]]:
-            mask[runs[r, 0], runs[r, 1] : runs[r, 2]] = 1
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _areas(runs, parent, n, size):
-    """Pixels of each component, by its root."""
-    for r in range(n):
-        size[r] = 0
-    for r in range(n):
-        size[parent[r]] += runs[r, 2] - runs[r, 1]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -128,12 +111,44 @@ def _keep_largest(offsets, shapes, masks, height, width):
         for c in range(channels):
             at = offsets[i] + c * h * w
             mask = masks[at : at + h * w].reshape(h, w)
-            n = label_runs(mask, 1, 1, runs, row_start, parent)
-            _areas(runs, parent, n, size)
+            n = component_sizes(mask, runs, row_start, parent, size)
             best = 0
             for r in range(n):
-                if parent[r] == r and size[r] > size[best]:
+                if size[r] > size[best]:
                     best = r
             for r in range(n):
                 if parent[r] != best:
                     mask[runs[r, 0], runs[r, 1] : runs[r, 2]] = 0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def fill_holes(mask, runs, row_start, parent, outside):
+    """Fill background (4-connected) that does not reach the border of a mask, in place.
+
+    All but ``mask`` are scratch, as of `scip_mpi.segmentation.components.run_scratch`.
+    """
+    height, width = mask.shape
+    n = label_runs(mask, 0, 0, runs, row_start, parent)
+    for r in range(n):
+        outside[r] = 0
+    for r in range(n):
+        y, start, stop = runs[r]
+        if y == 0 or y == height - 1 or start == 0 or stop == width:
+            outside[parent[r]] = 1
+    for r in range(n):
+        if not outside[parent[r]]:
+            mask[runs[r, 0], runs[r, 1] : runs[r, 2]] = 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def component_sizes(mask, runs, row_start, parent, size):
+    """Find the components (8-connected) of a mask; ``size`` holds pixels at roots, 0 elsewhere.
+
+    Returns the number of runs; their ``parent`` is the component's first run in raster order.
+    """
+    n = label_runs(mask, 1, 1, runs, row_start, parent)
+    for r in range(n):
+        size[r] = 0
+    for r in range(n):
+        size[parent[r]] += runs[r, 2] - runs[r, 1]
+    return n

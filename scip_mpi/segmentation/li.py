@@ -9,12 +9,11 @@ from types import ModuleType
 import numpy as np
 from numba import njit
 
-from scip_mpi.batches import BoolArray, FloatArray, ImageBatch, Int64Array, UInt8Array, offsets_of
-from scip_mpi.errors import UserError
+from scip_mpi.batches import BoolArray, ImageBatch, UInt8Array
 from scip_mpi.segmentation.components import flip_small, run_scratch
 from scip_mpi.segmentation.pairwise import pairwise_sum
 from scip_mpi.segmentation.planes import largest, require_numpy, scaling
-from scip_mpi.segmentation.smoothing import gaussian, gaussian_weights, sobel
+from scip_mpi.segmentation.smoothing import gaussian, gaussian_kernels, sigmas_of, sobel
 
 SMALLEST_OBJECT = 20
 
@@ -60,9 +59,9 @@ def li(
     masks = np.zeros(batch.pixels.size, np.uint8)
     if not len(batch):
         return masks
-    sigmas = _sigmas(smooth, batch.channels)
-    first, first_at = _kernels(sigmas)
-    second, second_at = _kernels([2 * s for s in sigmas])
+    sigmas = sigmas_of(smooth, batch.channels, "li")
+    first, first_at = gaussian_kernels(sigmas)
+    second, second_at = gaussian_kernels([2 * s for s in sigmas])
     scale, floor = scaling(batch.pixels.dtype)
     height, width = largest(batch)
     _li(
@@ -70,28 +69,6 @@ def li(
         first, first_at, second, second_at, height, width, masks,
     )  # fmt: skip
     return masks
-
-
-def _sigmas(smooth: float | Sequence[float], channels: int) -> list[float]:
-    if isinstance(smooth, Sequence | np.ndarray):
-        sigmas = [float(s) for s in smooth]
-    else:
-        sigmas = [float(smooth)] * channels
-    if len(sigmas) != channels:
-        raise UserError(
-            f"mask.methods: li: kwargs.smooth has {len(sigmas)} values, the images have {channels} "
-            "channels; give one number for all channels, or one for each"
-        )
-    for s in sigmas:
-        if not 0 <= s < math.inf:
-            raise UserError(f"mask.methods: li: kwargs.smooth must be 0 or more, not {s:g}")
-    return sigmas
-
-
-def _kernels(sigmas: Sequence[float]) -> tuple[FloatArray, Int64Array]:
-    """Half kernels of all channels one after another, and where each starts."""
-    halves = [gaussian_weights(s) for s in sigmas]
-    return np.concatenate(halves), offsets_of(np.array([h.size for h in halves]))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -44,3 +45,35 @@ def require_numpy(xp: ModuleType, method: str) -> None:
             f"mask.methods: {method} runs on CPUs only, not with {xp.__name__}; "
             "run it without a GPU, or choose another method"
         )
+
+
+def per_channel(given: float | Sequence[float], channels: int, key: str) -> list[float]:
+    """One number for each channel, where a setting may be one for all.
+
+    Parameters
+    ----------
+    given : float or sequence of float
+    channels : int
+        0 where there are no images, and so nothing to compare a length with.
+    key : str
+        What messages start with, such as ``mask.methods: li: kwargs.smooth``.
+
+    Returns
+    -------
+    list of float
+        One per channel; at least one, so that it can be looked at without images.
+
+    Raises
+    ------
+    UserError
+        There are not as many numbers as channels.
+    """
+    if not isinstance(given, Sequence | np.ndarray):
+        return [float(given)] * max(channels, 1)
+    values = [float(v) for v in given]
+    if channels and len(values) != channels:
+        raise UserError(
+            f"{key} has {len(values)} values, the images have {channels} channels; "
+            "give one number for all channels, or one for each"
+        )
+    return values

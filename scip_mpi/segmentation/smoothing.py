@@ -8,11 +8,36 @@ then from the outside in; the Sobel sums in raster order, zero weights left out.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numba import njit
 
-from scip_mpi.batches import FloatArray
+from scip_mpi.batches import FloatArray, Int64Array, offsets_of
+from scip_mpi.errors import UserError
+from scip_mpi.segmentation.planes import per_channel
+
+
+def sigmas_of(smooth: float | Sequence[float], channels: int, method: str) -> list[float]:
+    """Standard deviations of a method's Gaussian, one per channel.
+
+    Raises
+    ------
+    UserError
+        There is not one value per channel, or one is negative or not finite.
+    """
+    key = f"mask.methods: {method}: kwargs.smooth"
+    sigmas = per_channel(smooth, channels, key)
+    for s in sigmas:
+        if not 0 <= s < math.inf:
+            raise UserError(f"{key} must be 0 or more, not {s:g}")
+    return sigmas
+
+
+def gaussian_kernels(sigmas: Sequence[float]) -> tuple[FloatArray, Int64Array]:
+    """Half kernels of all channels one after another, and where each starts."""
+    halves = [gaussian_weights(s) for s in sigmas]
+    return np.concatenate(halves), offsets_of(np.array([h.size for h in halves]))
 
 
 def gaussian_weights(sigma: float) -> FloatArray:

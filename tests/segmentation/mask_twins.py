@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import tifffile
+from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, maximum_filter, minimum_filter
-from skimage.draw import disk as draw_disk
+from scipy.ndimage import binary_fill_holes, maximum_filter, minimum_filter
+from skimage.draw import disk as drawn_disk
 from skimage.filters import (
     gaussian,
     sobel,
@@ -23,15 +24,9 @@ from skimage.filters import (
 )
 from skimage.filters.rank import median
 from skimage.measure import label, regionprops
-from skimage.morphology import (
-    closing,
-    disk,
-    remove_small_holes,
-    remove_small_objects,
-    white_tophat,
-)
+from skimage.morphology import closing, disk, remove_small_holes, remove_small_objects, white_tophat
 from skimage.restoration import denoise_nl_means
-from skimage.segmentation import watershed
+from skimage.segmentation import expand_labels, watershed
 
 from scip_mpi.batches import ImageBatch
 
@@ -74,6 +69,89 @@ def twin_spot(x: Plane, radius: int) -> Plane:
     return tophat > np.quantile(tophat, 0.99)
 
 
+def twin_sobel(x: Plane) -> Plane:
+    gradient = sobel(x.astype(np.float64) if x.dtype.kind == "f" else x)
+    if np.ptp(gradient) == 0:
+        return np.zeros(x.shape, bool)
+    return cleaned(gradient > threshold_otsu(gradient))
+
+
+def twin_watershed(x: Plane, noisy: bool) -> Plane:
+    x = x.astype(np.float64) if x.dtype.kind == "f" else x
+    if noisy:
+        x = denoise_nl_means(x, patch_size=2, patch_distance=1)
+    gradient = closing(sobel(x), disk(2))
+    markers = np.zeros(x.shape, np.int32)
+    t = threshold_otsu(gradient)
+    markers[gradient < t - t * 0.5] = 1
+    markers[gradient > t + t * 0.5] = 2
+    mask = watershed(x, markers, compactness=1) == 2
+    if not mask.any():
+        return mask  # of which all may be a small hole
+    mask = remove_small_holes(mask, max_size=299)
+    return remove_small_objects(expand_labels(mask.astype(int), 1) > 0, max_size=19)
+
+
+def twin_circle(x: Plane) -> Plane:
+    mask = np.zeros(x.shape, bool)
+    h, w = x.shape
+    if min(h, w) >= 3:
+        mask[drawn_disk((h // 2, w // 2), min(h, w) // 3, shape=x.shape)] = True
+    return mask
+
+
+def twin_clean(mask: Plane, radius: int, fill: bool, smallest: int, biggest: int | None) -> Plane:
+    """Opening, holes and sizes; the opening as in `twin_spot`."""
+    mask = mask.astype(np.uint8)
+    if radius:
+        mask = mirrored(mirrored(mask, radius, minimum_filter), radius, maximum_filter)
+    mask = binary_fill_holes(mask) if fill else mask.astype(bool)
+    sizes = np.bincount(label(mask).ravel())
+    gone = sizes < smallest
+    if biggest is not None:
+        gone |= sizes > biggest
+    gone[0] = False
+    return mask & ~gone[label(mask)]
+
+
+def twin_largest(mask: Plane) -> Plane:
+    labels = label(mask)
+    sizes = np.bincount(labels.ravel())[1:]
+    return labels == sizes.argmax() + 1 if sizes.size else mask
+
+
+def twin_threshold(
+    x: Plane,
+    method: str,
+    value: float = 0,
+    percentile: float = 90,
+    block_size: int = 35,
+    offset: float = 0,
+    smooth: float = 0,
+    foreground: str = "bright",
+) -> Plane:
+    # In double precision, and where no difference of two integers overflows.
+    x = x.astype(np.float64 if x.dtype.kind == "f" else np.int64)
+    if smooth:
+        x = gaussian(x.astype(np.float64), sigma=smooth)
+    if x.dtype.kind == "i" and np.ptp(x) >= 2**16:
+        x = x.astype(np.float64)  # scikit-image would count 2^32 levels
+    match method:
+        case "fixed":
+            t = value
+        case "otsu":
+            t = threshold_otsu(x)
+        case "li":
+            t = threshold_li(x.copy())
+        case "triangle":
+            t = threshold_triangle(x)
+        case "percentile":
+            t = np.percentile(x, percentile)
+        case "local":
+            t = threshold_local(x, block_size, method="mean", offset=offset)
+    return x < t if foreground == "dark" else x > t
+
+
 def mirrored(x: Plane, radius: int, extreme: Callable[..., Plane]) -> Plane:
     padded = np.pad(x, radius, mode="symmetric")
     return extreme(padded, footprint=disk(radius))[radius:-radius, radius:-radius]
@@ -106,6 +184,41 @@ def twin_box(masks: Plane) -> list[int]:
 def planes_of(batch: ImageBatch, flat: Plane) -> list[Plane]:
     """Masks in a batch's layout as one boolean array (C, H, W) per image."""
     return [a.astype(bool) for a in ImageBatch(flat, batch.offsets, batch.shapes, batch.index)]
+
+
+def everything(batch: ImageBatch) -> Plane:
+    return np.ones((len(batch), batch.channels), bool)
+
+
+def same_as_twin(
+    method: Callable[..., Plane], twin: Callable[[Plane], Plane], images: Sequence[Plane]
+) -> int:
+    """Compare every plane with its twin; the number of pixels in masks."""
+    batch = ImageBatch.from_images(images)
+    flat = method(batch, everything(batch), np)
+    assert flat.dtype == np.uint8
+    assert flat.shape == batch.pixels.shape
+    assert flat.max(initial=0) <= 1
+    for i, (ours, image) in enumerate(zip(planes_of(batch, flat), batch, strict=True)):
+        for c, plane in enumerate(image):
+            differ = int((ours[c] != twin(plane)).sum())
+            assert not differ, f"image {i}, channel {c}: {differ} pixels"
+    return int(flat.sum())
+
+
+@st.composite
+def images_of(draw: st.DrawFn, largest: int = 14) -> list[Plane]:
+    """No image or a few, of odd shapes, few levels (or all equal), 1 to 3 channels, any type."""
+    side = st.integers(1, largest)
+    shapes = draw(st.lists(st.tuples(side, side), max_size=3))
+    channels = draw(st.integers(1, 3))
+    levels = draw(st.sampled_from([1, 2, 5, 100, 255]))
+    dtype = draw(st.sampled_from(["u1", "u2", "i2", "f4", "f8"]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    shift = draw(st.sampled_from([0, 7])) if dtype[0] == "u" else draw(st.integers(-99, 99))
+    scale = 0.37 if dtype[0] == "f" else 1
+    images = [rng.integers(0, levels, (channels, *s)) * scale + shift for s in shapes]
+    return [np.clip(a, 0, 255).astype(dtype) if dtype == "u1" else a.astype(dtype) for a in images]
 
 
 def speckled(shapes: Sequence[tuple[int, int]], channels: int, seed: int = 0) -> list[Plane]:

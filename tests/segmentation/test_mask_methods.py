@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from mask_twins import (
     DTYPES,
     as_type,
+    everything,
     planes_of,
+    same_as_twin,
     speckled,
     twelve_channel_images,
     twin_li,
@@ -49,23 +51,8 @@ SHAPES = [(40, 40), (31, 52), (64, 20), (9, 70), (26, 26), (5, 7)]
 methods = pytest.mark.parametrize("name", METHODS)
 
 
-def everything(batch: ImageBatch) -> np.ndarray:
-    return np.ones((len(batch), batch.channels), bool)
-
-
 def check(name: str, images: list[np.ndarray]) -> int:
-    """Compare every plane with its twin; the number of pixels in masks."""
-    method, twin = METHODS[name]
-    batch = ImageBatch.from_images(images)
-    flat = method(batch, everything(batch), np)
-    assert flat.dtype == np.uint8
-    assert flat.shape == batch.pixels.shape
-    assert flat.max(initial=0) <= 1
-    for i, (ours, image) in enumerate(zip(planes_of(batch, flat), batch, strict=True)):
-        for c, plane in enumerate(image):
-            differ = int((ours[c] != twin(plane)).sum())
-            assert not differ, f"image {i}, channel {c}: {differ} pixels"
-    return int(flat.sum())
+    return same_as_twin(*METHODS[name], images)
 
 
 @methods

@@ -1,0 +1,99 @@
+"""Masks that another program made, read from an image beside each image (mask method ``file``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+
+import numpy as np
+from numba import njit
+
+from scip_mpi.batches import BoolArray, ImageBatch, UInt8Array
+from scip_mpi.errors import UserError
+from scip_mpi.segmentation.planes import require_numpy
+
+
+def file(
+    batch: ImageBatch,
+    enabled: BoolArray,
+    xp: ModuleType,
+    *,
+    companions: Mapping[str, ImageBatch],
+    companion: str = "mask",
+    values: list[float] | None = None,
+) -> UInt8Array:
+    """Masks from the images that accompany a batch, the same for all channels.
+
+    Parameters
+    ----------
+    batch : ImageBatch
+        Images; only their shapes are looked at.
+    enabled : ndarray of bool, shape (n, C)
+        Channels to mask; the masks of others are empty.
+    xp : module
+        numpy.
+    companions : mapping of str to ImageBatch
+        Images of one channel, int64, that belong to those of the batch, of the same height and
+        width, by name; filled in by the program. May lack all where the batch is empty.
+    companion : str
+        Which of them.
+    values : list of float, optional
+        The pixels in the mask are those of one of these values; by default all that are not 0.
+
+    Returns
+    -------
+    ndarray of uint8
+        Masks in the batch's layout.
+
+    Raises
+    ------
+    UserError
+        There is no such companion, one differs from its image in size, or ``values`` is empty;
+        ``xp`` is not numpy.
+    """
+    require_numpy(xp, "file")
+    if values is not None and not len(values):
+        raise UserError("mask.methods: file: kwargs.values is empty: no pixel would be in a mask")
+    masks = np.zeros(batch.pixels.size, np.uint8)
+    if not len(batch):
+        return masks
+    if companion not in companions:
+        known = ", ".join(companions) or "none"
+        raise UserError(
+            f"mask.methods: file: kwargs.companion: no image beside the images is called "
+            f"{companion!r}; there are: {known}"
+        )
+    given = companions[companion]
+    _same_size(batch, given, companion)
+    chosen = np.sort(np.asarray([] if values is None else values, np.float64))
+    _file(given.pixels, given.offsets, batch.offsets, batch.shapes, enabled, chosen, masks)
+    return masks
+
+
+def _same_size(batch: ImageBatch, given: ImageBatch, companion: str) -> None:
+    if len(given) != len(batch):
+        raise UserError(
+            f"mask.methods: file: {len(given)} images {companion!r} for {len(batch)} images"
+        )
+    differ = np.flatnonzero((given.shapes[:, 1:] != batch.shapes[:, 1:]).any(axis=1))
+    if differ.size:
+        first = differ[0]
+        (_, h, w), (_, height, width) = given.shapes[first], batch.shapes[first]
+        raise UserError(
+            f"mask.methods: file: image {batch.index[first]} is {height} x {width} pixels, its "
+            f"{companion!r} {h} x {w}"
+        )
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _file(pixels, starts, offsets, shapes, enabled, chosen, masks):
+    for i in range(len(shapes)):
+        channels, h, w = shapes[i]
+        for k in range(h * w):
+            pixel = pixels[starts[i] + k]
+            inside = pixel != 0
+            if chosen.size:
+                at = np.searchsorted(chosen, np.float64(pixel))
+                inside = at < chosen.size and chosen[at] == pixel
+            for c in range(channels):
+                masks[offsets[i] + c * h * w + k] = inside and enabled[i, c]
