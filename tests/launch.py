@@ -10,6 +10,11 @@ from pathlib import Path
 
 # The environment whose h5py was built against parallel HDF5, by `bash .ci/parallel_h5py`.
 H5PY = Path(__file__).resolve().parents[1] / ".venv-h5py" / "bin" / "python"
+# The MPI of the system: Debian's Open MPI, by `bash .ci/system_mpi`. The mpi4py wheel works with it
+# when told where it is.
+SYSTEM_MPI = Path("/usr/bin/mpiexec.openmpi")
+SYSTEM_OPTIONS = ("--allow-run-as-root", "--oversubscribe", "--mca", "osc", "^ucx")
+SYSTEM_LIBRARY = {"MPI4PY_LIBMPI": "/usr/lib/x86_64-linux-gnu/libmpi.so.40"}
 # A hang guard, an order of magnitude above the usual time.
 PATIENCE = 600
 
@@ -20,10 +25,17 @@ def launch(
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     python: Path = Path(sys.executable),
+    system: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``PYTHON ARGUMENTS``, under its own ``mpiexec -n RANKS`` if ranks are given."""
+    """Run ``PYTHON ARGUMENTS``, under ``mpiexec -n RANKS`` if ranks are given.
+
+    The mpiexec is Python's own, or the system's with the system's MPI.
+    """
     command = [str(python), *map(str, arguments)]
-    if ranks is not None:
+    if ranks is not None and system:
+        environ = {**SYSTEM_LIBRARY, **(environ or {})}
+        command = [str(SYSTEM_MPI), *SYSTEM_OPTIONS, "-n", str(ranks), *command]
+    elif ranks is not None:
         command = [str(python.with_name("mpiexec")), "-n", str(ranks), *command]
     shim = python.parent.parent / "shim"
     if shim.is_dir():

@@ -26,7 +26,7 @@ def cells(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("scip_mpi.parallel.manager:Manager._answer", 0),
         ("scip_mpi.loaders.multiframe_tiff:read", 1),
         ("scip_mpi.run:segment", 3),
-        ("scip_mpi.pipeline:measure_statistic", 1),
+        ("scip_mpi.pipeline:statistics_of", 1),
         ("scip_mpi.run:number_rows", 2),
         ("scip_mpi.publish:create_table", 0),
         ("scip_mpi.publish:open_writer", 1),
