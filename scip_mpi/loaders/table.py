@@ -2,13 +2,14 @@
 
 Columns: ``path``, or ``path_<CHANNEL>`` per channel; optionally ``page``, ``id``, ``group`` and
 ``companion_<NAME>``. CellProfiler's ``FileName_<CHANNEL>`` and ``PathName_<CHANNEL>`` are
-understood, and ``Metadata_`` is taken off. Every other column is metadata.
+understood, and ``Metadata_`` is taken off. Every other column that has a name is metadata.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,12 @@ from scip_mpi.batches import Int64Array
 from scip_mpi.errors import UserError
 from scip_mpi.loaders import picture
 from scip_mpi.loaders.contract import Catalog
-from scip_mpi.loaders.listing import factorize, list_images, shown
+from scip_mpi.loaders.gather import MESSAGE
+from scip_mpi.loaders.listing import factorize, list_images, refuse_columns, shown
 
+_WHOLE_NUMBER = re.compile("-?(0|[1-9][0-9]*)")
+# A number that does not start with a needless zero, as codes such as 01 do; nan is a missing one.
+_NUMBER = re.compile(r"[+-]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?|nan", re.I)
 PATH, FILE, FOLDER, COMPANION = "path_", "FileName_", "PathName_", "companion_"
 
 probe = picture.probe
@@ -61,7 +66,8 @@ def discover(paths: Sequence[str], *, root: str | None = None) -> Catalog:
         k: [v for table in tables for v in table.metadata[k]] for k in tables[0].metadata
     }
     # The folder stands for a group that is not given, as in the other formats.
-    folders = [os.path.basename(os.path.dirname(next(f for f in row if f))) for row in named]
+    own = len(channels) or 1
+    folders = [_folder(next(f for f in row[:own] if f)) for row in named]
     given = values.pop("group", [None] * len(named))
     group, groups = factorize([f if g is None else g for g, f in zip(given, folders, strict=True)])
     metadata, numbers = columns_of(values)
@@ -92,7 +98,8 @@ class _Table:
         self.path = path
         columns = read_columns(path)
         base = os.path.dirname(path) if root is None else root
-        self.channels = _prefixed(columns, PATH) or _prefixed(columns, FILE)
+        self.channels = _prefixed(columns, PATH)
+        self.channels += [c for c in _prefixed(columns, FILE) if c not in self.channels]
         self.companions = _prefixed(columns, COMPANION)
         self.layout = list(columns)
         n = len(next(iter(columns.values()), []))
@@ -110,18 +117,19 @@ class _Table:
             own = [self._paths(columns, c, used) for c in self.channels]
         else:
             own = [columns["path"]]
+        first = [next((f for f in row if f), None) for row in zip(*own, strict=True)]
+        if None in first:
+            raise UserError(f"{shown(path)}, row {first.index(None) + 1}: the image has no file")
         own += [columns[COMPANION + c] for c in self.companions]
         used |= {COMPANION + c for c in self.companions}
         self.files = [
             tuple("" if f is None else os.path.join(base, f) for f in row)
             for row in zip(*own, strict=True)
         ]
-        self.pages = _pages(columns.get("page"), n, path)
-        first = [next((f for f in row if f), None) for row in zip(*own, strict=True)]
+        whole = picture.PLANE if self.channels else picture.WHOLE
+        self.pages = _pages(columns.get("page"), n, path, whole)
         self.ids = _ids(columns.get("id", first), path)
-        self.metadata = {
-            k.removeprefix("Metadata_"): v for k, v in columns.items() if k not in used
-        }
+        self.metadata = metadata_of(columns, used, path)
 
     def _paths(
         self, columns: dict[str, list[str | None]], channel: str, used: set[str]
@@ -141,26 +149,79 @@ class _Table:
 def read_columns(path: str) -> dict[str, list[str | None]]:
     """Columns of a CSV or Parquet file as text; empty cells are None.
 
+    A column without a name, such as the row numbers that programs write, is left out.
+
     Raises
     ------
     UserError
         It cannot be read, or a column occurs twice.
     """
+    try:
+        names, columns = _parquet(path) if path.lower().endswith(".parquet") else _csv(path)
+    except UnicodeDecodeError:
+        raise UserError(f"{shown(path)} is not in UTF-8: save it as CSV UTF-8") from None
+    except Exception as error:  # whatever a broken file makes the readers raise
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:MESSAGE]
+        raise UserError(f"{shown(path)} cannot be read as a table: {reason}") from None
+    for i, name in enumerate(names):
+        if name and name in names[:i]:
+            raise UserError(f"{shown(path)} has two columns called {name!r}: rename one")
+    return {n: c for n, c in zip(names, columns, strict=True) if n}
+
+
+def _csv(path: str) -> tuple[list[str], list[list[str | None]]]:
     import pandas as pd
 
-    try:
-        if path.lower().endswith(".parquet"):
-            frame = pd.read_parquet(path)
-        else:
-            frame = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise UserError(f"{shown(path)} cannot be read as a table: {reason}") from None
-    empty = frame.isna() | (frame == "")
-    return {
-        str(name): [None if e else str(v) for v, e in zip(frame[name], empty[name], strict=True)]
-        for name in frame.columns
-    }
+    # The header is read as a row: pandas would rename a repeated name, and take the first column
+    # of rows longer than the header for their labels.
+    frame = pd.read_csv(
+        path,
+        header=None,
+        dtype=str,
+        keep_default_na=False,
+        skipinitialspace=True,
+        encoding="utf-8-sig",
+    )
+    columns = [[None if pd.isna(v) or not v else v for v in frame[k]] for k in frame]
+    return [str(c[0] or "").strip() for c in columns], [c[1:] for c in columns]
+
+
+def _parquet(path: str) -> tuple[list[str], list[list[str | None]]]:
+    import pyarrow.parquet as pq
+
+    with open(path, "rb") as stream:
+        table = pq.read_table(stream)
+    names = ["" if n.startswith("__index_level_") else n for n in table.column_names]
+    columns = [c.to_pylist() for c in table.columns]
+    return names, [[_text(v) for v in c] for c in columns]
+
+
+def _text(value: Any) -> str | None:
+    """A cell as text; None if there is nothing in it."""
+    nothing = value is None or value == "" or value != value
+    return None if nothing else str(value)
+
+
+def metadata_of(
+    columns: Mapping[str, list[str | None]], used: Collection[str], path: str
+) -> dict[str, list[str | None]]:
+    """The columns that are not ``used``, without CellProfiler's prefix.
+
+    Raises
+    ------
+    UserError
+        Two have one name, or a name cannot stand in the results.
+    """
+    found: dict[str, list[str | None]] = {}
+    for name, column in columns.items():
+        if name in used:
+            continue
+        short = name.removeprefix("Metadata_")
+        if short in found:
+            raise UserError(f"{shown(path)} has columns {short} and Metadata_{short}: rename one")
+        found[short] = column
+    refuse_columns(found, f"{shown(path)}: a column")
+    return found
 
 
 def columns_of(
@@ -181,17 +242,14 @@ def columns_of(
 def _numbers(column: list[str | None]) -> NDArray[Any] | None:
     """A column's numbers; None if it holds text, such as 01, that a number would not keep."""
     given = [v for v in column if v is not None]
-    try:
-        if given and all(str(int(v)) == v for v in given) and len(given) == len(column):
-            return np.array([int(v) for v in given], np.int64)
-    except (ValueError, OverflowError):
-        pass
-    if not given or any(v.lstrip("+-").startswith("0") and v.isdigit() and v != "0" for v in given):
+    if not given or not all(map(_NUMBER.fullmatch, given)):
         return None
-    try:
-        return np.array([np.nan if v is None else float(v) for v in column], np.float64)
-    except ValueError:
+    whole = [int(v) for v in given if _WHOLE_NUMBER.fullmatch(v)]
+    if len(whole) == len(column) and all(abs(v) < 2**63 for v in whole):
+        return np.array(whole, np.int64)
+    if any(abs(v) > 2**53 for v in whole):
         return None
+    return np.array([np.nan if v is None else float(v) for v in column], np.float64)
 
 
 def file_facts(files: Sequence[str]) -> tuple[Int64Array, Int64Array]:
@@ -200,7 +258,7 @@ def file_facts(files: Sequence[str]) -> tuple[Int64Array, Int64Array]:
     for i, path in enumerate(files):
         try:
             status = os.stat(path)
-        except OSError:
+        except (OSError, ValueError):
             # Kept, so that the image stands among the failures and not silently nowhere.
             continue
         facts[i] = status.st_size, status.st_mtime_ns
@@ -215,21 +273,25 @@ def _prefixed(columns: dict[str, list[str | None]], prefix: str) -> list[str]:
     return [name.removeprefix(prefix) for name in columns if name.startswith(prefix)]
 
 
-def _pages(column: list[str | None] | None, n: int, path: str) -> Int64Array:
+def _folder(path: str) -> str:
+    return os.path.basename(os.path.dirname(path))
+
+
+def _pages(column: list[str | None] | None, n: int, path: str, whole: int) -> Int64Array:
     if column is None:
-        return np.full(n, picture.WHOLE, np.int64)
+        return np.full(n, whole, np.int64)
     for row, value in enumerate(column):
-        if value is None or not value.isdecimal():
+        if value is None or not _WHOLE_NUMBER.fullmatch(value) or not 0 <= int(value) < 2**31:
             raise UserError(
                 f"{shown(path)}, row {row + 1}: page must be a number from 0, found {value!r}"
             )
-    return np.array(column, np.int64)
+    return np.array([int(v) for v in column if v is not None], np.int64)
 
 
 def _ids(column: list[str | None], path: str) -> list[str]:
     if None in column:
         row = column.index(None) + 1
-        raise UserError(f"{shown(path)}, row {row}: the image has no id and no file")
+        raise UserError(f"{shown(path)}, row {row}: the image has no id")
     return [str(v) for v in column]
 
 

@@ -27,7 +27,9 @@ BOUNDS = [0, 5, 6, 16, 30, 37]
 
 def references(lo: int, hi: int) -> References:
     index = np.arange(lo, hi, dtype=np.int64)
-    return References([(f"{i}.tiff",) for i in index], index * 0, index, np.zeros(hi - lo, np.int32))
+    return References(
+        [(f"{i}.tiff",) for i in index], index * 0, index, np.zeros(hi - lo, np.int32)
+    )
 
 
 def job(world, segmenters: int, stop_at: int | None = None, in_thread: bool = True):
