@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 
 from scip_mpi.batches import Int64Array
 from scip_mpi.errors import UserError
+from scip_mpi.loaders.naming import refuse_columns
 
 Categorical = tuple[NDArray[np.int32], list[str]]
 IsImage = Callable[[str, bool], bool]
-# Columns of obs that are there in every run or with some settings.
-TAKEN = frozenset(["image", "object", "failed", "discarded", "_index"])
 
 
 @dataclass(frozen=True)
@@ -241,22 +240,6 @@ def select(
     groups = factorize([p if g is None else g for g, p in zip(named, kept.parents, strict=True)])
     skipped = len(matches) - len(rows)
     return kept, {name: factorize(v) for name, v in values.items()}, groups, skipped
-
-
-def refuse_columns(names: Iterable[str], what: str) -> None:
-    """Raise for a name of metadata that cannot be a column of the table's obs.
-
-    Parameters
-    ----------
-    names : iterable of str
-    what : str
-        What bears the name, for the message: "load.kwargs.regex: a group".
-    """
-    for name in names:
-        if name in TAKEN or name.startswith("filter_"):
-            raise UserError(f"{what} cannot be called {name!r}, as a column of the results is")
-        if not name.strip(". ") or "/" in name or "\0" in name:
-            raise UserError(f"{what} cannot be called {name!r}: use letters, digits and _")
 
 
 def factorize(values: Sequence[str | None]) -> Categorical:

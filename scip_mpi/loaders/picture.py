@@ -17,7 +17,7 @@ from scip_mpi.batches import ImageBatch
 from scip_mpi.errors import UserError
 from scip_mpi.loaders import tiff_file
 from scip_mpi.loaders.contract import Failure, ImageInfo, References, Window
-from scip_mpi.loaders.gather import ImageError, Pick, gather, located, pixel_type
+from scip_mpi.loaders.gather import ImageError, Pick, describe, gather, located, pixel_type
 
 SUFFIXES = (*tiff_file.SUFFIXES, ".png", ".jpg", ".jpeg", ".bmp")
 # First bytes, and imagecodecs' decoder.
@@ -106,8 +106,8 @@ def decode_sources(sources: tuple[str, ...], index: int, pick: Pick) -> NDArray[
             raise ImageError(f"there is no file for its channel at place {c}, counted from 0")
         try:
             (plane,) = decode(path, index, _only)
-        except ImageError as error:
-            raise ImageError(str(error), path) from None
+        except Exception as error:  # whatever a broken file makes the reader raise
+            raise ImageError(describe(error, path), path) from None
         if planes and plane.shape != planes[0].shape:
             raise ImageError(
                 f"is {plane.shape[0]} x {plane.shape[1]} pixels, the image's other channels are "

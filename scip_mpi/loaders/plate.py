@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from scip_mpi.errors import UserError
+from scip_mpi.loaders.columns import columns_of, metadata_of, read_columns
 from scip_mpi.loaders.contract import Catalog
 from scip_mpi.loaders.listing import shown
-from scip_mpi.loaders.table import columns_of, metadata_of, read_columns
 
 Key = tuple[str | None, str | None]
 
