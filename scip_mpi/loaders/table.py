@@ -41,13 +41,19 @@ def discover(paths: Sequence[str], *, root: str | None = None) -> Catalog:
         A table cannot be read, names no files, or lists an id twice.
     """
     listing = list_images(paths, _is_table, "*.csv or *.parquet tables")
-    tables = [_Table(path, root) for path in listing.files]
-    for other in tables[1:]:
-        if other.layout != tables[0].layout:
+    contents = [read_columns(path) for path in listing.files]
+    order = list(contents[0])
+    for path, columns in zip(listing.files, contents, strict=True):
+        differing = sorted(columns.keys() ^ set(order))
+        if differing:
             raise UserError(
-                f"{shown(other.path)} has other columns than {shown(tables[0].path)}: "
-                f"{', '.join(sorted(set(other.layout) ^ set(tables[0].layout)))}"
+                f"{shown(path)} has other columns than {shown(listing.files[0])}: "
+                f"{', '.join(differing)}"
             )
+    tables = [
+        _Table(path, {name: columns[name] for name in order}, root)
+        for path, columns in zip(listing.files, contents, strict=True)
+    ]
     channels, companions = tables[0].channels, tables[0].companions
     named = [row for table in tables for row in table.files]
     files = sorted({f for row in named for f in row if f})
@@ -88,14 +94,11 @@ def discover(paths: Sequence[str], *, root: str | None = None) -> Catalog:
 class _Table:
     """One table's columns, checked."""
 
-    def __init__(self, path: str, root: str | None) -> None:
-        self.path = path
-        columns = read_columns(path)
+    def __init__(self, path: str, columns: dict[str, list[str | None]], root: str | None) -> None:
         base = os.path.dirname(path) if root is None else root
         self.channels = _prefixed(columns, PATH)
         self.channels += [c for c in _prefixed(columns, FILE) if c not in self.channels]
         self.companions = _prefixed(columns, COMPANION)
-        self.layout = list(columns)
         n = len(next(iter(columns.values()), []))
         if not n:
             raise UserError(f"{shown(path)} lists no images")
