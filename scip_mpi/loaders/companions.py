@@ -35,9 +35,13 @@ def attach(catalog: Catalog, rules: Mapping[str, tuple[str, str]]) -> Catalog:
     files, columns = list(catalog.files), [catalog.sources]
     place = {f: i for i, f in enumerate(files)}
     notes = list(catalog.notes)
+    # An image may lack the file of its first channel.
+    own = catalog.sources[:, : catalog.sources.shape[1] - len(catalog.companions)]
+    firsts = [files[f] for f in own[np.arange(len(own)), (own >= 0).argmax(axis=1)]]
     for name, (match, replacement) in rules.items():
         where = f"load.companions.{name}"
-        firsts = [files[f] for f in catalog.sources[:, 0]]
+        if name in catalog.companions:
+            raise UserError(f"{where}: the table has a column companion_{name} already")
         try:
             pairs = [re.subn(match, replacement, path.replace(os.sep, "/")) for path in firsts]
         except (re.error, IndexError) as error:
@@ -45,17 +49,23 @@ def attach(catalog: Catalog, rules: Mapping[str, tuple[str, str]]) -> Catalog:
         missing = sum(not count for _, count in pairs)
         if missing == len(pairs):
             raise UserError(f"{where}.match is in none of the paths, such as {shown(firsts[0])}")
-        if any(count and new == old for (new, count), old in zip(pairs, firsts, strict=True)):
-            raise UserError(f"{where} leads from {shown(firsts[0])} to the image itself")
         if missing:
             notes.append(f"{missing:,} images have no companion {name}: their paths do not match")
-        found = []
-        for path, count in pairs:
-            if count and path not in place:
+        found = np.full(len(pairs), -1, np.int64)
+        for i, (path, count) in enumerate(pairs):
+            if not count:
+                continue
+            if "\0" in path:
+                raise UserError(f"{where}.replace: for the whole match write \\g<0>, not \\0")
+            if path not in place:
                 place[path] = len(files)
                 files.append(path)
-            found.append(place[path] if count else -1)
-        columns.append(np.array(found, np.int64)[:, np.newaxis])
+            found[i] = place[path]
+        itself = ((own == found[:, np.newaxis]) & (own >= 0)).any(axis=1)
+        if itself.any():
+            first = int(itself.argmax())
+            raise UserError(f"{where} leads from {shown(firsts[first])} to the image itself")
+        columns.append(found[:, np.newaxis])
     sizes, mtimes = file_facts(files[len(catalog.files) :])
     return replace(
         catalog,
@@ -122,7 +132,8 @@ def _plane(path: str, name: str, shape: tuple[int, int]) -> np.ndarray:
         raise ImageError(f"has no companion {name}")
     try:
         planes = picture.decode(path, picture.WHOLE, lambda n: list(range(n)))
-    except (ImageError, OSError) as error:
+        kind = pixel_type(planes.dtype).kind
+    except Exception as error:  # whatever a broken file makes the reader raise
         raise ImageError(f"(companion {name}) {describe(error, path)}", path) from None
     if len(planes) > 1 and (planes != planes[0]).any():
         raise ImageError(f"(companion {name}) has {len(planes)} planes, not one", path)
@@ -133,6 +144,8 @@ def _plane(path: str, name: str, shape: tuple[int, int]) -> np.ndarray:
             f"{shape[0]} x {shape[1]}",
             path,
         )
-    if pixel_type(plane.dtype).kind == "f" and not (np.isfinite(plane) & (plane % 1 == 0)).all():
+    if kind == "f" and not (np.isfinite(plane) & (np.floor(plane) == plane)).all():
         raise ImageError(f"(companion {name}) has values that are no whole numbers", path)
+    if plane.size and not -(2.0**63) <= plane.min() <= plane.max() < 2.0**63:
+        raise ImageError(f"(companion {name}) has values that do not fit 64 bits", path)
     return plane.astype(np.int64)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from scip_mpi.batches import Int64Array
 from scip_mpi.errors import UserError
+from scip_mpi.loaders.naming import refuse_columns
 
 Categorical = tuple[NDArray[np.int32], list[str]]
 IsImage = Callable[[str, bool], bool]
@@ -231,6 +232,7 @@ def select(
             f"{shown(listing.files[0])}"
         )
     kept = listing.take(rows)
+    refuse_columns(pattern.groupindex, "load.kwargs.regex: a group")
     values: dict[str, list[str | None]] = {
         name: [m[name] for m in hits] for name in pattern.groupindex
     }

@@ -6,6 +6,7 @@ first bytes say, not its name.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,14 +17,19 @@ from scip_mpi.batches import ImageBatch
 from scip_mpi.errors import UserError
 from scip_mpi.loaders import tiff_file
 from scip_mpi.loaders.contract import Failure, ImageInfo, References, Window
-from scip_mpi.loaders.gather import ImageError, Pick, gather, located, pixel_type
+from scip_mpi.loaders.gather import ImageError, Pick, describe, gather, located, pixel_type
 
 SUFFIXES = (*tiff_file.SUFFIXES, ".png", ".jpg", ".jpeg", ".bmp")
 # First bytes, and imagecodecs' decoder.
 DECODERS = {b"\x89PNG": "png_decode", b"\xff\xd8\xff": "jpeg8_decode", b"BM": "bmp_decode"}
+# Markers (ITU-T T.81, table B.1): frames of all kinds but differential, a scan, and the end.
+_JPEG_FRAMES = (0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA, 0xCB)
+_JPEG_SCAN, _JPEG_END = 0xDA, b"\xff\xd9"
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-# Index of a picture that is the whole file, not one of its pages.
+# Index of a picture that is the whole file, not one of its pages; of one whose files hold a
+# channel each.
 WHOLE = -1
+PLANE = -2
 
 
 def decode(path: str, page: int, pick: Pick) -> NDArray[Any]:
@@ -39,7 +45,7 @@ def decode(path: str, page: int, pick: Pick) -> NDArray[Any]:
         if not head:
             raise ImageError("is empty (0 bytes)")
         if head in TIFF:
-            return tiff_file.decode(path, pick, None if page == WHOLE else page)
+            return tiff_file.decode(path, pick, None if page < 0 else page)
         data = head + stream.read()
     planes = _decode(data)
     if page > 0:
@@ -52,6 +58,8 @@ def _decode(data: bytes) -> NDArray[Any]:
 
     for head, name in DECODERS.items():
         if data.startswith(head):
+            if name == "jpeg8_decode":
+                _refuse_broken_jpeg(data)
             pixels = getattr(imagecodecs, name)(data)
             break
     else:
@@ -62,9 +70,34 @@ def _decode(data: bytes) -> NDArray[Any]:
     return np.moveaxis(pixels, 2, 0)[:colours]
 
 
+def _refuse_broken_jpeg(data: bytes) -> None:
+    """Raise for a JPEG that breaks off, which its decoder would fill with grey, or is too large."""
+    place = 2
+    while place + 4 <= len(data):
+        if data[place] != 0xFF:
+            break
+        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4])
+        if marker == 0xFF:
+            place += 1
+            continue
+        if marker in _JPEG_FRAMES:
+            height, width = struct.unpack_from(">HH", data.ljust(place + 9), place + 5)
+            if not tiff_file.believable(3 * height * width, len(data), True):
+                raise ImageError(
+                    f"is truncated or broken: {height} x {width} pixels cannot be in the file's "
+                    f"{len(data):,} bytes"
+                )
+        if marker == _JPEG_SCAN:
+            # Within a scan each byte of ones is followed by zero: this can only be the end.
+            if data.find(_JPEG_END, place) < 0:
+                raise ImageError("is truncated: the JPEG's end is not in the file")
+            break
+        place += 2 + length
+
+
 def decode_sources(sources: tuple[str, ...], index: int, pick: Pick) -> NDArray[Any]:
     """Chosen channels of an image with a file for each, or of one whose only file holds all."""
-    if len(sources) == 1:
+    if len(sources) == 1 and index != PLANE:
         return decode(sources[0], index, pick)
     planes: list[NDArray[Any]] = []
     for c in pick(len(sources)):
@@ -73,8 +106,8 @@ def decode_sources(sources: tuple[str, ...], index: int, pick: Pick) -> NDArray[
             raise ImageError(f"there is no file for its channel at place {c}, counted from 0")
         try:
             (plane,) = decode(path, index, _only)
-        except ImageError as error:
-            raise ImageError(str(error), path) from None
+        except Exception as error:  # whatever a broken file makes the reader raise
+            raise ImageError(describe(error, path), path) from None
         if planes and plane.shape != planes[0].shape:
             raise ImageError(
                 f"is {plane.shape[0]} x {plane.shape[1]} pixels, the image's other channels are "
@@ -99,11 +132,16 @@ def probe(sources: tuple[str, ...], index: int) -> ImageInfo:
     UserError
         A file cannot be read.
     """
-    try:
-        infos = [_probe(path, index) for path in sources if path]
-    except Exception as error:  # whatever a broken file makes the reader raise
-        raise UserError(located(error, sources)) from None
-    if len(sources) == 1:
+    infos = []
+    with tiff_file.quiet():
+        for path in filter(None, sources):
+            try:
+                infos.append(_probe(path, index))
+            except Exception as error:  # whatever a broken file makes the reader raise
+                raise UserError(located(error, [path])) from None
+    if not infos:
+        raise UserError("an image without any file")
+    if len(sources) == 1 and index != PLANE:
         return infos[0]
     shape = (len(sources), *infos[0].shape[1:])
     return ImageInfo(shape, np.result_type(*(i.dtype for i in infos)))
@@ -112,7 +150,7 @@ def probe(sources: tuple[str, ...], index: int) -> ImageInfo:
 def _probe(path: str, index: int) -> ImageInfo:
     with open(path, "rb") as stream:
         head = stream.read(4)
-    if head in TIFF and index == WHOLE:
+    if head in TIFF and index < 0:
         return tiff_file.probe(path)
     pixels = decode(path, index, lambda n: list(range(n)))
     return ImageInfo(pixels.shape, pixel_type(pixels.dtype))

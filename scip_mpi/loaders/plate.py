@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from scip_mpi.errors import UserError
+from scip_mpi.loaders.columns import columns_of, metadata_of, read_columns
 from scip_mpi.loaders.contract import Catalog
 from scip_mpi.loaders.listing import shown
-from scip_mpi.loaders.table import columns_of, read_columns
 
 Key = tuple[str | None, str | None]
 
@@ -56,21 +56,21 @@ def join_plate(catalog: Catalog, path: str) -> Catalog:
                  "group (?P<well>...) to the regex, or a column well to the table")  # fmt: skip
     row_of: dict[Key, int] = {}
     for i, key in enumerate(theirs):
-        if row_of.setdefault(key, i) != i:
-            plate = f" of plate {key[0]}" if key[0] else ""
-            raise UserError(f"load.plate_map: {shown(path)} has well {key[1]}{plate} twice")
+        if key[1] is not None and row_of.setdefault(key, i) != i:
+            why = "" if both or "plate" not in table else ": nothing says an image's plate"
+            raise UserError(f"load.plate_map: {shown(path)} has {_said(key)} twice{why}")
     rows = [row_of.get(key, -1) for key in ours]
     missing = rows.count(-1)
     if missing == len(rows):
         raise UserError(
-            f"load.plate_map: none of the images' wells (such as {ours[0][1]}) is in {shown(path)} "
-            f"(which has {theirs[0][1]} first)"
+            f"load.plate_map: none of the images' wells (the first is {_said(ours[0])}) is in "
+            f"{shown(path)}, whose first is {_said(theirs[0]) if theirs else 'none'}"
         )
     used = ("well", "row", "column", "plate")
+    wells = [name for name in columns if name.lower().removeprefix("metadata_") in used]
     added = {
-        name.removeprefix("Metadata_"): [None if r < 0 else values[r] for r in rows]
-        for name, values in columns.items()
-        if name.lower().removeprefix("metadata_") not in used
+        name: [None if r < 0 else values[r] for r in rows]
+        for name, values in metadata_of(columns, wells, path).items()
     }
     clash = sorted(set(added) & {*catalog.metadata, *catalog.numbers, "group"})
     if clash:
@@ -96,8 +96,8 @@ def _texts(catalog: Catalog) -> dict[str, list[str | None]]:
             known = [*values, None]
             texts[name.lower()] = [known[c] for c in codes.tolist()]
     for name, numbers in catalog.numbers.items():
-        if name.lower() in ("row", "column", "plate"):
-            texts[name.lower()] = [str(int(v)) for v in numbers.tolist()]
+        if name.lower() in ("well", "row", "column", "plate"):
+            texts[name.lower()] = [None if v != v else f"{v:.15g}" for v in numbers.tolist()]
     return texts
 
 
@@ -112,6 +112,12 @@ def _keys(columns: Mapping[str, Sequence[str | None]], plates: bool, complaint: 
         raise UserError(complaint)
     plate = columns["plate"] if plates else [None] * len(wells)
     return list(zip(plate, wells, strict=True))
+
+
+def _said(key: Key) -> str:
+    """A well in words."""
+    plate, well = key
+    return f"well {well or '(none)'}" + (f" of plate {plate}" if plate else "")
 
 
 def _well(row: str, column: str) -> str | None:

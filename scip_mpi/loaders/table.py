@@ -2,21 +2,20 @@
 
 Columns: ``path``, or ``path_<CHANNEL>`` per channel; optionally ``page``, ``id``, ``group`` and
 ``companion_<NAME>``. CellProfiler's ``FileName_<CHANNEL>`` and ``PathName_<CHANNEL>`` are
-understood, and ``Metadata_`` is taken off. Every other column is metadata.
+understood, and ``Metadata_`` is taken off. Every other column that has a name is metadata.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scip_mpi.batches import Int64Array
 from scip_mpi.errors import UserError
 from scip_mpi.loaders import picture
+from scip_mpi.loaders.columns import WHOLE_NUMBER, columns_of, metadata_of, read_columns
 from scip_mpi.loaders.contract import Catalog
 from scip_mpi.loaders.listing import factorize, list_images, shown
 
@@ -42,13 +41,19 @@ def discover(paths: Sequence[str], *, root: str | None = None) -> Catalog:
         A table cannot be read, names no files, or lists an id twice.
     """
     listing = list_images(paths, _is_table, "*.csv or *.parquet tables")
-    tables = [_Table(path, root) for path in listing.files]
-    for other in tables[1:]:
-        if other.layout != tables[0].layout:
+    contents = [read_columns(path) for path in listing.files]
+    order = list(contents[0])
+    for path, columns in zip(listing.files, contents, strict=True):
+        differing = sorted(columns.keys() ^ set(order))
+        if differing:
             raise UserError(
-                f"{shown(other.path)} has other columns than {shown(tables[0].path)}: "
-                f"{', '.join(sorted(set(other.layout) ^ set(tables[0].layout)))}"
+                f"{shown(path)} has other columns than {shown(listing.files[0])}: "
+                f"{', '.join(differing)}"
             )
+    tables = [
+        _Table(path, {name: columns[name] for name in order}, root)
+        for path, columns in zip(listing.files, contents, strict=True)
+    ]
     channels, companions = tables[0].channels, tables[0].companions
     named = [row for table in tables for row in table.files]
     files = sorted({f for row in named for f in row if f})
@@ -61,7 +66,8 @@ def discover(paths: Sequence[str], *, root: str | None = None) -> Catalog:
         k: [v for table in tables for v in table.metadata[k]] for k in tables[0].metadata
     }
     # The folder stands for a group that is not given, as in the other formats.
-    folders = [os.path.basename(os.path.dirname(next(f for f in row if f))) for row in named]
+    own = len(channels) or 1
+    folders = [_folder(next(f for f in row[:own] if f)) for row in named]
     given = values.pop("group", [None] * len(named))
     group, groups = factorize([f if g is None else g for g, f in zip(given, folders, strict=True)])
     metadata, numbers = columns_of(values)
@@ -88,13 +94,11 @@ def discover(paths: Sequence[str], *, root: str | None = None) -> Catalog:
 class _Table:
     """One table's columns, checked."""
 
-    def __init__(self, path: str, root: str | None) -> None:
-        self.path = path
-        columns = read_columns(path)
+    def __init__(self, path: str, columns: dict[str, list[str | None]], root: str | None) -> None:
         base = os.path.dirname(path) if root is None else root
-        self.channels = _prefixed(columns, PATH) or _prefixed(columns, FILE)
+        self.channels = _prefixed(columns, PATH)
+        self.channels += [c for c in _prefixed(columns, FILE) if c not in self.channels]
         self.companions = _prefixed(columns, COMPANION)
-        self.layout = list(columns)
         n = len(next(iter(columns.values()), []))
         if not n:
             raise UserError(f"{shown(path)} lists no images")
@@ -110,18 +114,22 @@ class _Table:
             own = [self._paths(columns, c, used) for c in self.channels]
         else:
             own = [columns["path"]]
+        first = [next((f for f in row if f), None) for row in zip(*own, strict=True)]
+        if None in first:
+            raise UserError(f"{shown(path)}, row {first.index(None) + 1}: the image has no file")
         own += [columns[COMPANION + c] for c in self.companions]
         used |= {COMPANION + c for c in self.companions}
         self.files = [
             tuple("" if f is None else os.path.join(base, f) for f in row)
             for row in zip(*own, strict=True)
         ]
-        self.pages = _pages(columns.get("page"), n, path)
-        first = [next((f for f in row if f), None) for row in zip(*own, strict=True)]
+        for row, given in enumerate(self.files):
+            if any("\0" in f for f in given):
+                raise UserError(f"{shown(path)}, row {row + 1}: a file's name holds a NUL")
+        whole = picture.PLANE if self.channels else picture.WHOLE
+        self.pages = _pages(columns.get("page"), n, path, whole)
         self.ids = _ids(columns.get("id", first), path)
-        self.metadata = {
-            k.removeprefix("Metadata_"): v for k, v in columns.items() if k not in used
-        }
+        self.metadata = metadata_of(columns, used, path)
 
     def _paths(
         self, columns: dict[str, list[str | None]], channel: str, used: set[str]
@@ -138,69 +146,13 @@ class _Table:
         ]
 
 
-def read_columns(path: str) -> dict[str, list[str | None]]:
-    """Columns of a CSV or Parquet file as text; empty cells are None.
-
-    Raises
-    ------
-    UserError
-        It cannot be read, or a column occurs twice.
-    """
-    import pandas as pd
-
-    try:
-        if path.lower().endswith(".parquet"):
-            frame = pd.read_parquet(path)
-        else:
-            frame = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise UserError(f"{shown(path)} cannot be read as a table: {reason}") from None
-    empty = frame.isna() | (frame == "")
-    return {
-        str(name): [None if e else str(v) for v, e in zip(frame[name], empty[name], strict=True)]
-        for name in frame.columns
-    }
-
-
-def columns_of(
-    values: dict[str, list[str | None]],
-) -> tuple[dict[str, tuple[NDArray[np.int32], list[str]]], dict[str, NDArray[Any]]]:
-    """Columns of text as categoricals, columns of numbers as numbers."""
-    texts: dict[str, tuple[NDArray[np.int32], list[str]]] = {}
-    numbers: dict[str, NDArray[Any]] = {}
-    for name, column in values.items():
-        as_numbers = _numbers(column)
-        if as_numbers is None:
-            texts[name] = factorize(column)
-        else:
-            numbers[name] = as_numbers
-    return texts, numbers
-
-
-def _numbers(column: list[str | None]) -> NDArray[Any] | None:
-    """A column's numbers; None if it holds text, such as 01, that a number would not keep."""
-    given = [v for v in column if v is not None]
-    try:
-        if given and all(str(int(v)) == v for v in given) and len(given) == len(column):
-            return np.array([int(v) for v in given], np.int64)
-    except (ValueError, OverflowError):
-        pass
-    if not given or any(v.lstrip("+-").startswith("0") and v.isdigit() and v != "0" for v in given):
-        return None
-    try:
-        return np.array([np.nan if v is None else float(v) for v in column], np.float64)
-    except ValueError:
-        return None
-
-
 def file_facts(files: Sequence[str]) -> tuple[Int64Array, Int64Array]:
     """Bytes and modification time (ns) of files; zeros for one that is not there."""
     facts = np.zeros((len(files), 2), np.int64)
     for i, path in enumerate(files):
         try:
             status = os.stat(path)
-        except OSError:
+        except (OSError, ValueError):
             # Kept, so that the image stands among the failures and not silently nowhere.
             continue
         facts[i] = status.st_size, status.st_mtime_ns
@@ -215,21 +167,25 @@ def _prefixed(columns: dict[str, list[str | None]], prefix: str) -> list[str]:
     return [name.removeprefix(prefix) for name in columns if name.startswith(prefix)]
 
 
-def _pages(column: list[str | None] | None, n: int, path: str) -> Int64Array:
+def _folder(path: str) -> str:
+    return os.path.basename(os.path.dirname(path))
+
+
+def _pages(column: list[str | None] | None, n: int, path: str, whole: int) -> Int64Array:
     if column is None:
-        return np.full(n, picture.WHOLE, np.int64)
+        return np.full(n, whole, np.int64)
     for row, value in enumerate(column):
-        if value is None or not value.isdecimal():
+        if value is None or not WHOLE_NUMBER.fullmatch(value) or not 0 <= int(value) < 2**31:
             raise UserError(
                 f"{shown(path)}, row {row + 1}: page must be a number from 0, found {value!r}"
             )
-    return np.array(column, np.int64)
+    return np.array([int(v) for v in column if v is not None], np.int64)
 
 
 def _ids(column: list[str | None], path: str) -> list[str]:
     if None in column:
         row = column.index(None) + 1
-        raise UserError(f"{shown(path)}, row {row}: the image has no id and no file")
+        raise UserError(f"{shown(path)}, row {row}: the image has no id")
     return [str(v) for v in column]
 
 

@@ -100,7 +100,7 @@ def _decode_plain(data: bytes, pick: Pick, page: int | None) -> NDArray[Any] | N
     same = all(
         (p.height, p.width, p.dtype) == (first.height, first.width, first.dtype) for p in chosen
     )
-    if not same or not _believable(first.nbytes, len(data), first.deflated):
+    if not same or not believable(first.nbytes, len(data), first.deflated):
         return None
     image = np.empty((len(chosen), first.height, first.width), first.dtype.newbyteorder("="))
     decoded = all(p.decode(data, out) for p, out in zip(chosen, image, strict=True))
@@ -141,7 +141,7 @@ def _decode_any(path: str, pick: Pick, only: int | None) -> NDArray[Any]:
             page = tif.pages[plane.page]
             if plane.page not in decoded:
                 _check_like_first(page, plane.page, shape, dtype, first)
-                if not _believable(page.nbytes, size, page.compression != 1):
+                if not believable(page.nbytes, size, page.compression != 1):
                     raise ImageError(
                         f"is truncated or broken: page {plane.page} of {page.imagelength} x "
                         f"{page.imagewidth} pixels takes {page.nbytes:,} bytes, the file has "
@@ -175,7 +175,7 @@ def _check_like_first(
         )
 
 
-def _believable(nbytes: int, size: int, compressed: bool) -> bool:
+def believable(nbytes: int, size: int, compressed: bool) -> bool:
     """Whether a page of so many bytes can be in a file of ``size`` bytes."""
     if compressed:
         return nbytes <= max(BELIEVED_BYTES, BELIEVED_RATIO * size)
