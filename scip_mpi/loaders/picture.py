@@ -20,8 +20,9 @@ from scip_mpi.loaders.contract import Failure, ImageInfo, References, Window
 from scip_mpi.loaders.gather import ImageError, Pick, describe, gather, located, pixel_type
 
 SUFFIXES = (*tiff_file.SUFFIXES, ".png", ".jpg", ".jpeg", ".bmp")
-# First bytes, and imagecodecs' decoder.
-DECODERS = {b"\x89PNG": "png_decode", b"\xff\xd8\xff": "jpeg8_decode", b"BM": "bmp_decode"}
+# First bytes, and imagecodecs' decoder. BMP is not among them: a damaged one can crash it.
+DECODERS = {b"\x89PNG": "png_decode", b"\xff\xd8\xff": "jpeg8_decode"}
+BMP = b"BM"
 # Markers (ITU-T T.81, table B.1): frames of all kinds but differential, a scan, and the end.
 _JPEG_FRAMES = (0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA, 0xCB)
 _JPEG_SCAN, _JPEG_END = 0xDA, b"\xff\xd9"
@@ -56,6 +57,8 @@ def decode(path: str, page: int, pick: Pick) -> NDArray[Any]:
 def _decode(data: bytes) -> NDArray[Any]:
     import imagecodecs
 
+    if data.startswith(BMP):
+        return _decode_bmp(data)
     for head, name in DECODERS.items():
         if data.startswith(head):
             if name == "jpeg8_decode":
@@ -68,6 +71,28 @@ def _decode(data: bytes) -> NDArray[Any]:
         return pixels[np.newaxis]
     colours = pixels.shape[2] - (pixels.shape[2] in (2, 4) and name == "png_decode")
     return np.moveaxis(pixels, 2, 0)[:colours]
+
+
+def _decode_bmp(data: bytes) -> NDArray[Any]:
+    """Planes of a BMP; a palette is applied, and of a grey one there is one plane."""
+    import io
+
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=["BMP"]) as picture:
+            size = (picture.height, picture.width)
+            if not tiff_file.believable(3 * size[0] * size[1], len(data), True):
+                raise ImageError(
+                    f"is truncated or broken: {size[0]} x {size[1]} pixels cannot be in it"
+                )
+            colours = np.array(picture.getpalette("RGB") or (), np.uint8).reshape(-1, 3)
+            coloured = picture.mode == "RGB" or bool((colours != colours[:, :1]).any())
+            pixels = np.asarray(picture.convert("RGB" if coloured else "L"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        # Its own words name an object in memory, which differs from run to run.
+        raise ImageError("is truncated or broken: it cannot be decoded as BMP") from error
+    return pixels[np.newaxis] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
 
 
 def _refuse_broken_jpeg(data: bytes) -> None:

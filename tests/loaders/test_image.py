@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 
 import imagecodecs
@@ -62,6 +63,7 @@ PICTURES = {
     "rgb.bmp": (RGB, "BMP", {}, "RGB"),
     "rgba.bmp": (Image.fromarray(NOISE), "BMP", {}, "RGB"),
     "palette.bmp": (PALETTE, "BMP", {}, "RGB"),
+    "bits.bmp": (Image.fromarray(NOISE[..., 0] > 99), "BMP", {}, "L"),
     "grey.jpg": (Image.fromarray(RAMP), "JPEG", {}, "L"),
     "rgb.JPEG": (RGB, "JPEG", {"quality": 95}, "RGB"),
     "progressive.jpg": (RGB, "JPEG", {"progressive": True}, "RGB"),
@@ -149,7 +151,13 @@ def test_files_that_are_no_pictures(tmp_path):
     assert beside_good(tmp_path, b"some text\n") == no
     assert beside_good(tmp_path, b"\x89") == no
     assert beside_good(tmp_path, b"GIF89a") == no
-    assert beside_good(tmp_path, b"BMore text\n").startswith("cannot be decoded (")
+    assert (
+        beside_good(tmp_path, b"BMore text\n")
+        == "is truncated or broken: it cannot be decoded as BMP"
+    )
+    assert "is a BMP of a kind not supported (8293 bits" in beside_good(
+        tmp_path, b"BM" + b"ore " * 30
+    )
     assert beside_good(tmp_path, b"\xff\xd8\xff").startswith("cannot be decoded (")
 
 
@@ -186,6 +194,46 @@ def test_a_jpeg_that_promises_more_than_it_can_hold(tmp_path):
     assert beside_good(tmp_path, bytes(data)) == (
         f"is truncated or broken: 65534 x 65534 pixels cannot be in the file's {len(data):,} bytes"
     )
+
+
+BITMAP = "<2sIHHIIiiHHIIiiII"
+
+
+def bitmap(**changes: int) -> bytes:
+    """A BMP of 8 bits, with another value in its header."""
+    names = "kind size a b offset head width height planes bits compression c d e colours f"
+    values = dict(zip(names.split(), struct.unpack_from(BITMAP, DATA["BMP"]), strict=True))
+    return struct.pack(BITMAP, *(values | changes).values()) + DATA["BMP"][54:]
+
+
+def test_headers_of_bitmaps_are_not_trusted(tmp_path):
+    # imagecodecs' decoder reads beyond the data of these.
+    for changes in ({"height": 29736}, {"width": 2**31 - 1}, {"bits": 32}, {"offset": 2**32 - 1}):
+        assert "is truncated or broken: " in beside_good(tmp_path, bitmap(**changes))
+
+
+def test_bitmaps_that_stand_on_their_head_or_have_sixteen_colours(tmp_path):
+    (tmp_path / "down.bmp").write_bytes(bitmap(height=-len(RAMP)))
+    one(tmp_path / "down.bmp", RAMP[np.newaxis, ::-1])
+    places = NOISE[..., 0] % 16
+    palette = NOISE.reshape(-1, 4)[:16] * np.uint8([1, 1, 1, 0])
+    rows = np.pad(places, ((0, 0), (0, 24 - 17)))
+    packed = (rows[::-1, ::2] << 4) | rows[::-1, 1::2]
+    head = struct.pack(BITMAP, b"BM", 0, 0, 0, 118, 40, 17, 13, 1, 4, 0, 0, 0, 0, 16, 0)
+    data = head + palette.tobytes() + packed.tobytes()
+    (tmp_path / "four.bmp").write_bytes(data)
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    np.testing.assert_array_equal(expected, palette[places][..., 2::-1])
+    one(tmp_path / "four.bmp", planes(expected))
+
+
+def test_a_flipped_bit_in_a_pngs_pixels_is_noticed(tmp_path):
+    start = DATA["PNG"].index(b"IDAT") + 4
+    stop = DATA["PNG"].index(b"IEND") - 8
+    for place in range(start + 2, stop, 7):
+        hit = bytearray(DATA["PNG"])
+        hit[place] ^= 1
+        assert beside_good(tmp_path, bytes(hit)).startswith("cannot be decoded (")
 
 
 def test_colours_among_greys(tmp_path):
