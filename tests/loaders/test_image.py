@@ -155,9 +155,6 @@ def test_files_that_are_no_pictures(tmp_path):
         beside_good(tmp_path, b"BMore text\n")
         == "is truncated or broken: it cannot be decoded as BMP"
     )
-    assert "is a BMP of a kind not supported (8293 bits" in beside_good(
-        tmp_path, b"BM" + b"ore " * 30
-    )
     assert beside_good(tmp_path, b"\xff\xd8\xff").startswith("cannot be decoded (")
 
 
