@@ -7,6 +7,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import median_abs_deviation, norm
 
 from scip_mpi import filters, registry
@@ -142,3 +144,33 @@ def test_values_just_on_the_bounds_are_kept() -> None:
         x = np.round(rng.standard_normal(21), 1)
         found = RULES["mad"](x, np.zeros(21, np.int32), 1, identity, n_mads=2)
         assert np.array_equal(found.keep, expected("mad", x))
+
+
+ANY = st.one_of(
+    st.floats(width=64),
+    st.sampled_from([0.0, -0.0, 1e308, -1e308, 5e-324, np.nan, np.inf, -np.inf]),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from(sorted(RULES)),
+    st.lists(st.tuples(ANY, ANY, st.integers(0, 2)), max_size=12),
+)
+def test_any_values_are_decided(name: str, objects: list[tuple[float, float, int]]) -> None:
+    table = np.array([o[:2] for o in objects], np.float64).reshape(-1, 2)
+    groups = np.array([o[2] for o in objects], np.int32)
+    with np.errstate(all="ignore"):
+        if name == "polygon":
+            corners = [(-1.0, -1.0), (1.0, -1.0), (0.0, 1e9)]
+            found = RULES[name](table, groups, 3, identity, points=corners)
+            finite = np.isfinite(table).all(axis=1)
+        else:
+            found = RULES[name](table[:, 0], groups, 3, identity, **ALL[name])
+            finite = np.isfinite(table[:, 0])
+    assert found.keep.shape == (len(objects),)
+    assert found.keep.dtype == bool
+    assert not found.keep[~finite].any()
+    assert found.description["kept"] == found.keep.sum()
+    assert found.excluded == (~finite).sum()
+    json.dumps(found.description, allow_nan=False)

@@ -6,11 +6,16 @@ import csv
 import logging
 import os
 import struct
+import tempfile
+from pathlib import Path
 
 import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from scip_mpi.errors import UserError
 from scip_mpi.loaders import multiframe_tiff, plain_tiff, tiff_file
@@ -362,3 +367,32 @@ def test_a_count_of_channels_that_differs_is_a_failure(tmp_path):
     batch, failures = multiframe_tiff.read(part, [0, 1], np.dtype("u2"), of=5)
     assert not failures
     assert batch.shapes.tolist() == [[2, 8, 8]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=9),
+    dtype=st.sampled_from(["u1", "u2", "i2", "u4", "f4", "f8"]),
+    compression=st.sampled_from([None, "zlib", "lzw"]),
+    damage=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=3),
+    cut=st.one_of(st.none(), st.integers(0, 10**6)),
+)
+def test_any_file_is_an_image_or_a_failure(shape, dtype, compression, damage, cut):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 100, shape).astype(dtype)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.tif"
+        with tifffile.TiffWriter(path) as writer:
+            for plane in image:
+                writer.write(plane, photometric="minisblack", compression=compression)
+        if not damage and cut is None:
+            batch, failures = read(path, dtype=dtype)
+            assert not failures
+            np.testing.assert_array_equal(batch.image(0), image)
+            return
+        data = bytearray(path.read_bytes())
+        for place, value in damage:
+            data[place % len(data)] = value
+        path.write_bytes(data if cut is None else data[: cut % len(data)])
+        batch, failures = read(path, dtype=dtype)
+        assert len(batch) + len(failures) == 1

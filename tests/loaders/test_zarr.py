@@ -7,11 +7,15 @@ import json
 import os
 import shutil
 import sys
+import tempfile
+from pathlib import Path
 
 import numcodecs
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scip_mpi.errors import UserError
 from scip_mpi.loaders import zarr
@@ -306,3 +310,33 @@ def test_without_numcodecs(tmp_path, monkeypatch):
         zarr.discover([str(path)])
     with pytest.raises(UserError, match=r"pip install scip_mpi\[zarr\]"):
         zarr.read(catalog.references(0, 2), None, U2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shapes=st.lists(
+        st.tuples(st.just(2), st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=6
+    ),
+    dtype=st.sampled_from(["<u1", "<u2", "<f4"]),
+    compressor=st.sampled_from([None, {"id": "zlib", "level": 1}, {"id": "blosc", "cname": "lz4"}]),
+    chunk=st.integers(1, 4),
+    damage=st.lists(
+        st.tuples(st.integers(0, 5), st.integers(0, 10**6), st.integers(0, 255)), max_size=3
+    ),
+)
+def test_any_array_is_images_and_failures(shapes, dtype, compressor, chunk, damage):
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 100, s).astype(dtype) for s in shapes]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.zarr"
+        write_array(path, images, chunk, compressor, dtype)
+        for number, place, value in damage:
+            file = path / str(number % -(-len(images) // chunk))
+            data = bytearray(file.read_bytes())
+            data[place % len(data)] = value
+            file.write_bytes(data)
+        batch, failures = everything(path, dtype=np.dtype(dtype))
+        assert len(batch) + len(failures) == len(images)
+        if not damage:
+            for found, image in zip(batch, images, strict=True):
+                np.testing.assert_array_equal(found, image)
