@@ -12,6 +12,8 @@ import pytest
 import tifffile
 from scipy.stats import spearmanr
 from skimage.measure import label
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.model_selection import StratifiedKFold, cross_val_score
 
 from scip_mpi.job import Request
 from scip_mpi.parallel.world import Alone
@@ -161,6 +163,35 @@ def test_gfp_moves_to_the_nucleus_with_the_dose(
     dose = table.obs.groupby("image", observed=True).SBS_Doses.first()
     assert len(ratio) == 12
     assert spearmanr(ratio, dose.loc[ratio.index]).statistic >= 0.9
+
+
+def test_blood_cells_are_told_apart(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = read(runs("pbc_blood", "pbc_blood", monkeypatch))
+    labels = pd.read_csv(runs.data / "pbc_blood" / "labels.csv", index_col="file").label
+    kinds = labels.loc[table.obs.image.astype(str)].to_numpy()
+    model = HistGradientBoostingClassifier(
+        max_iter=60, learning_rate=0.15, max_leaf_nodes=15, max_features=0.1, max_bins=63,
+        early_stopping=False, random_state=0,
+    )  # fmt: skip
+    folds = StratifiedKFold(n_splits=3, shuffle=True, random_state=0)
+    columns = ~table.var.constant.to_numpy()
+    scores = cross_val_score(model, np.asarray(table.X[:, columns]), kinds, cv=folds)
+    assert scores.mean() >= 0.90
+
+
+def test_the_second_jurkat_experiment(shared_dir: Path, tmp_path: Path) -> None:
+    images = np.load(shared_dir / "data" / "jurkat_ifc" / "experiment2_G1.npz")["images"]
+    folder = tmp_path / "cells"
+    folder.mkdir()
+    for i, image in enumerate(images):
+        tifffile.imwrite(folder / f"{i:03d}.tif", image, photometric="minisblack")
+    request = Request(CONFIGS / "jurkat.yml", [str(folder)], tmp_path / "out", quiet=True)
+    assert run(Alone(), request) == 0
+    table = read(tmp_path / "out")
+    assert table.n_obs == len(images) == 900
+    np.testing.assert_allclose(
+        table[:, "feat_raw_sum_DNA"].X[:, 0], images[:, 1].sum(axis=(1, 2), dtype=float), rtol=1e-6
+    )
 
 
 def test_stained_cells_are_where_people_drew_them(
