@@ -90,6 +90,8 @@ def claim(out: Path, overwrite: bool, names: Names = FEATURES) -> Claim:
     try:
         # Only now: another run may have ended here while the lock was waited for.
         held = [name for name in ours if os.path.lexists(out / name)]
+        if begun and not held and not overwrite:
+            raise UserError(_refusal(out, [names.partial], names))
         if held:
             if not (begun or written_by_us(out, names)):
                 raise UserError(

@@ -13,14 +13,14 @@ import pytest
 
 from scip_mpi.errors import UserError
 from scip_mpi.results import folder
-from scip_mpi.results.folder import claim
+from scip_mpi.results.folder import PRIVATE, claim
 from scip_mpi.results.h5ad import TableSpec, create_table
 from scip_mpi.results.tables import write_failures
 
 HOLD = """\
 import sys, time
 from pathlib import Path
-from scip_mpi.results.folder import claim
+from scip_mpi.results.folder import PRIVATE, claim
 held = claim(Path(sys.argv[1]), False)
 print("held", flush=True)
 sys.stdin.readline()
@@ -191,3 +191,13 @@ def test_a_run_that_came_and_went_since_we_looked(
     with pytest.raises(UserError, match=r"failures.csv"):
         claim(tmp_path, False)
     assert set(contents(tmp_path)) == {"failures.csv"}
+
+
+def test_an_unfinished_run_is_refused_though_it_wrote_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / PRIVATE).mkdir(parents=True)
+    (out / PRIVATE / "lock").touch()
+    with pytest.raises(UserError, match="holds an unfinished run; --overwrite"):
+        claim(out, overwrite=False)
+    assert (out / PRIVATE / "lock").exists()
+    claim(out, overwrite=True).release()
