@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from scip_mpi.loaders import picture
 from scip_mpi.loaders.contract import Catalog
-from scip_mpi.loaders.listing import list_images, select
+from scip_mpi.loaders.single import discover_files
 
 RESERVED = {
     "channel": "each file of image holds all channels of its image; use load.format: tiff for one "
@@ -35,24 +33,6 @@ def discover(paths: Sequence[str], *, regex: str | None = None) -> Catalog:
     UserError
         Nothing was found, a path cannot be read, ids repeat, or the pattern is wrong.
     """
-    listing = list_images(paths, _is_image, "PNG, JPEG, BMP or TIFF files")
-    kept, metadata, (group, groups), skipped = select(listing, regex, RESERVED)
-    n = len(kept.files)
-    return Catalog(
-        files=kept.files,
-        sources=np.arange(n, dtype=np.int64)[:, np.newaxis],
-        names=kept.names,
-        named=np.arange(n, dtype=np.int64),
-        within=np.full(n, picture.WHOLE, np.int64),
-        unit=np.arange(n, dtype=np.int64),
-        group=group,
-        groups=groups,
-        metadata=metadata,
-        sizes=kept.sizes,
-        mtimes=kept.mtimes,
-        skipped=skipped,
+    return discover_files(
+        paths, picture.SUFFIXES, "PNG, JPEG, BMP or TIFF files", regex, RESERVED, picture.WHOLE
     )
-
-
-def _is_image(path: str, folder: bool) -> bool:
-    return not folder and path.lower().endswith(picture.SUFFIXES)

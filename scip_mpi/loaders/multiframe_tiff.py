@@ -16,7 +16,7 @@ from scip_mpi.errors import UserError
 from scip_mpi.loaders import tiff_file
 from scip_mpi.loaders.contract import Catalog, Failure, ImageInfo, References, Window
 from scip_mpi.loaders.gather import Pick, gather, located
-from scip_mpi.loaders.listing import list_images, select
+from scip_mpi.loaders.single import discover_files
 
 RESERVED = {
     "channel": "each file of multiframe_tiff holds all channels of its image; use load.format: "
@@ -40,27 +40,7 @@ def discover(paths: Sequence[str], *, regex: str | None = None) -> Catalog:
     UserError
         Nothing was found, a path cannot be read, ids repeat, or the pattern is wrong.
     """
-    listing = list_images(paths, _is_image, "*.tif or *.tiff files")
-    kept, metadata, (group, groups), skipped = select(listing, regex, RESERVED)
-    n = len(kept.files)
-    return Catalog(
-        files=kept.files,
-        sources=np.arange(n, dtype=np.int64)[:, np.newaxis],
-        names=kept.names,
-        named=np.arange(n, dtype=np.int64),
-        within=np.zeros(n, np.int64),
-        unit=np.arange(n, dtype=np.int64),
-        group=group,
-        groups=groups,
-        metadata=metadata,
-        sizes=kept.sizes,
-        mtimes=kept.mtimes,
-        skipped=skipped,
-    )
-
-
-def _is_image(path: str, folder: bool) -> bool:
-    return not folder and path.lower().endswith(tiff_file.SUFFIXES)
+    return discover_files(paths, tiff_file.SUFFIXES, "*.tif or *.tiff files", regex, RESERVED, 0)
 
 
 def probe(sources: tuple[str, ...], index: int) -> ImageInfo:
