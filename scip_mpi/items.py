@@ -17,7 +17,9 @@ from scip_mpi.loaders.contract import Failure, References
 from scip_mpi.parallel.workers import Run
 from scip_mpi.pipeline import ITEM_PIXELS, Stages, cut_out
 
-NO_PIXELS = np.empty(0, np.uint8)
+# Runs of a rank, and the least pixels (all channels) of one.
+RUNS = 64
+LEAST_PIXELS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,17 @@ class Parcel:
 
 
 def own_runs(holdings: Holdings, survivors: Survivors) -> Iterator[Run]:
-    """The surviving rows of the chunks a rank holds, cut into runs of like cost."""
-    for lo in holdings.chunks():
-        objects = np.flatnonzero(survivors.rows[lo])
-        bounds = cut(holdings.records[lo].pixels[objects], ITEM_PIXELS)
+    """The surviving rows of the chunks a rank holds, cut into runs of like cost.
+
+    So many runs a rank that what is left at the end can be shared out, none longer than what is
+    computed in one call, none too short for the work that comes with each.
+    """
+    kept = {lo: np.flatnonzero(survivors.rows[lo]) for lo in holdings.chunks()}
+    costs = {lo: holdings.records[lo].pixels[objects] for lo, objects in kept.items()}
+    total = sum(int(c.sum()) for c in costs.values())
+    size = min(max(total // RUNS, LEAST_PIXELS), ITEM_PIXELS)
+    for lo, objects in kept.items():
+        bounds = cut(costs[lo], size)
         for a, b in pairwise(bounds.tolist()):
             first = survivors.start[lo]
             yield Run(first, first + a, b - a, OwnRows(lo, objects[a:b]))

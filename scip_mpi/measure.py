@@ -195,52 +195,64 @@ def _measure(pixels, raw, offsets, shapes, mask, channel, saturation, height, wi
 
 
 def image_summary(
-    batch: ImageBatch, raw: ImageBatch, saturation: FloatArray
+    batch: ImageBatch, raw: ImageBatch, foreground: UInt8Array, saturation: FloatArray
 ) -> dict[str, FloatArray]:
-    """Per image and channel: fraction of saturated pixels, and focus.
+    """Per image and channel: fraction of saturated pixels, background and focus.
 
     Parameters
     ----------
     batch, raw : ImageBatch
         Images, corrected and as they were read.
+    foreground : ndarray of uint8
+        Where there are objects, in the batch's layout.
     saturation : ndarray of float64, shape (C,)
         Value from which a pixel counts as saturated.
 
     Returns
     -------
     dict of str to ndarray, shape (n, C)
-        ``saturated``, and ``focus``: the root mean square of the differences of neighbouring
-        pixels, which blur lowers.
+        ``saturated``; ``background``, the mean outside the foreground, NaN where there is nothing
+        outside; ``focus``, the root mean square of the differences of neighbouring pixels, which
+        blur lowers.
     """
-    out = np.empty((len(batch), len(saturation), 2))
+    out = np.empty((len(batch), len(saturation), 3))
     if len(batch):
-        _summarise(batch.pixels, raw.pixels, batch.offsets, batch.shapes, saturation, out)
-    return {"saturated": out[:, :, 0].copy(), "focus": out[:, :, 1].copy()}
+        _summarise(
+            batch.pixels, raw.pixels, foreground, batch.offsets, batch.shapes, saturation, out
+        )
+    return {
+        name: out[:, :, k].copy() for k, name in enumerate(("saturated", "background", "focus"))
+    }
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _summarise(pixels, raw, offsets, shapes, saturation, out):
+def _summarise(pixels, raw, foreground, offsets, shapes, saturation, out):
     for i in range(len(shapes)):
         channels, h, w = shapes[i]
         for c in range(channels):
             at = offsets[i] + c * h * w
             plane = pixels[at : at + h * w].reshape(h, w)
-            before = raw[at : at + h * w].reshape(h, w)
             full = 0
             squares = 0.0
-            pairs = h * (w - 1) + (h - 1) * w
+            outside = 0
+            total = 0.0
             for y in range(h):
                 for x in range(w):
                     value = np.float64(plane[y, x])
-                    full += before[y, x] >= saturation[c]
+                    full += raw[at + y * w + x] >= saturation[c]
+                    if not foreground[at + y * w + x]:
+                        outside += 1
+                        total += value
                     if x + 1 < w:
                         d = np.float64(plane[y, x + 1]) - value
                         squares += d * d
                     if y + 1 < h:
                         d = np.float64(plane[y + 1, x]) - value
                         squares += d * d
+            pairs = h * (w - 1) + (h - 1) * w
             out[i, c, 0] = full / (h * w)
-            out[i, c, 1] = math.sqrt(squares / pairs) if pairs else 0.0
+            out[i, c, 1] = total / outside
+            out[i, c, 2] = math.sqrt(squares / pairs) if pairs else 0.0
 
 
 def centroids(batch: ImageBatch, combined: UInt8Array, bbox: Int64Array) -> FloatArray:

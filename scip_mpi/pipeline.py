@@ -274,16 +274,10 @@ def statistics_of(
 def _image_summary(
     stages: Stages, batch: ImageBatch, raw: ImageBatch, foreground: UInt8Array, lo: int, hi: int
 ) -> dict[str, FloatArray]:
-    channels = len(stages.saturation)
-    summary = measure.image_summary(batch, raw, stages.saturation)
-    outside = np.subtract(1, foreground, dtype=np.uint8)
-    level = np.empty((len(batch), channels))
-    for c in range(channels):
-        level[:, c] = measure.measure("mean", batch, outside, c)
-    rows = {"saturated": summary["saturated"], "background": level, "focus": summary["focus"]}
+    rows = measure.image_summary(batch, raw, foreground, stages.saturation)
     placed = {}
     for name, values in rows.items():
-        placed[name] = np.full((hi - lo, channels), np.nan)
+        placed[name] = np.full((hi - lo, len(stages.saturation)), np.nan)
         placed[name][batch.index - lo] = values
     return placed
 

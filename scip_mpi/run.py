@@ -245,7 +245,7 @@ def compute_and_write(
 
     with managing(job, desk, office, "features", survivors.total, "cells"):
         reason = second_pass(desk, runs, write, bench.pack, unpack)
-    with job.timers.stage("write"):
+    with job.timers.stage("sync"):
         writer.finalize()
     outcome.rows = writer.recorded
     holdings.store.close()

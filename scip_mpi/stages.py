@@ -13,7 +13,10 @@ import numpy as np
 
 from scip_mpi import registry, verdict
 from scip_mpi.batches import FloatArray, ImageBatch, Scratch
-from scip_mpi.config.schema import MaskMethod
+from scip_mpi.config.schema import MaskMethod, Rule
+from scip_mpi.config.values import places
+from scip_mpi.correction import Correction
+from scip_mpi.loaders.companions import read_companions
 from scip_mpi.loaders.contract import Failure, References
 from scip_mpi.normalization import pixel_quantiles
 from scip_mpi.pipeline import Stages, compute, cut_out, masked_pixels, segment
@@ -21,6 +24,7 @@ from scip_mpi.plan import Plan, filter_measurements
 from scip_mpi.results.labels import FOLDER, write_labels
 from scip_mpi.segmentation.chain import MaskSet, PreFilter
 from scip_mpi.segmentation.cleaning import Cleaning
+from scip_mpi.segmentation.fields import FieldPlan, Fields, Segmenter
 from scip_mpi.segmentation.whole import whole
 from scip_mpi.timers import Timers
 
@@ -49,7 +53,7 @@ def build_stages(plan: Plan, out: Path | None = None, xp: Any = np) -> Stages:
         if config.segment is None:
             sets = [MaskSet("", whole, {}, border=False)]
     else:
-        sets = [mask_set(m) for m in config.mask.methods]
+        sets = [mask_set(method) for method in config.mask.methods]
         prefilters = [
             PreFilter(
                 registry.find("prefilters", f.method),
@@ -82,28 +86,28 @@ def build_stages(plan: Plan, out: Path | None = None, xp: Any = np) -> Stages:
 
 
 def mask_set(chosen: MaskMethod) -> MaskSet:
-    """A mask set of the config: its method, looked up, and what follows it."""
+    """A mask set with the function that makes it."""
     method = registry.find("masks", chosen.method)
+    cleaning = Cleaning(
+        opening=chosen.opening,
+        fill_holes=chosen.fill_holes,
+        min_size=chosen.min_size,
+        max_size=chosen.max_size,
+        largest_component=chosen.largest_component,
+    )
     return MaskSet(
-        name=chosen.name,
-        method=method,
-        kwargs=dict(chosen.kwargs),
+        chosen.name,
+        method,
+        chosen.kwargs,
         border=chosen.border == "remove",
-        cleaning=Cleaning(
-            opening=chosen.opening,
-            fill_holes=chosen.fill_holes,
-            min_size=chosen.min_size,
-            max_size=chosen.max_size,
-            largest_component=chosen.largest_component,
-        ),
+        cleaning=cleaning,
         companions="companions" in registry.parameters(method),
     )
 
 
-def statistic(plan: Plan) -> Statistic | None:
-    """What the top-level filter measures."""
-    chosen = plan.config.filter
-    if chosen is None:
+def label_export(plan: Plan, out: Path | None) -> Callable[[References, Fields], None] | None:
+    """What writes the label images of a batch, if they are wanted."""
+    if out is None or plan.config.segment is None or not plan.config.segment.export:
         return None
     return partial(write_labels, out / FOLDER)
 

@@ -8,6 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# Stages in which no rank waits for another.
+WORK = ("read", "segment", "export", "measure", "send", "normalize", "features", "write")
+
 
 class Timers:
     """Seconds of wall time and of CPU time spent in each stage."""
@@ -27,10 +30,9 @@ class Timers:
             self.cpu[name] += time.thread_time() - cpu
 
     def busy(self) -> dict[str, float]:
-        """Seconds of work on images and rows: all stages but compiling and waiting."""
-        idle = ("wait", "compile")
-        cpu = sum(s for name, s in self.cpu.items() if name not in idle)
-        wall = sum(s for name, s in self.wall.items() if name not in idle)
+        """Seconds of work on images and rows, without compiling and waiting for others."""
+        cpu = sum(self.cpu[name] for name in WORK)
+        wall = sum(self.wall[name] for name in WORK)
         return {"wall_s": round(wall, 4), "cpu_s": round(cpu, 4)}
 
     def summary(self) -> dict[str, dict[str, float]]:

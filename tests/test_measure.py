@@ -157,7 +157,7 @@ def test_sums_of_integers_are_exact_where_floats_are_not() -> None:
 def test_an_empty_batch() -> None:
     batch = ImageBatch.from_images([])
     assert measure("sum", batch, None, 1).shape == (0,)
-    assert image_summary(batch, batch, np.full(3, 255.0))["focus"].shape == (0, 3)
+    assert image_summary(batch, batch, batch.pixels, np.full(3, 255.0))["focus"].shape == (0, 3)
 
 
 def difference_rms(image: np.ndarray) -> float:
@@ -171,12 +171,18 @@ def difference_rms(image: np.ndarray) -> float:
 def test_summary_of_images(dtype: str) -> None:
     batch = ImageBatch.from_images(images(dtype))
     levels = np.array([100.0, np.inf])
-    found = image_summary(batch, batch, levels)
+    mask = np.random.default_rng(6).integers(0, 2, batch.pixels.size).astype(np.uint8)
+    found = image_summary(batch, batch, mask, levels)
+    masks = ImageBatch(mask, batch.offsets, batch.shapes, batch.index)
     for i, image in enumerate(batch):
         for c in (0, 1):
             x = image[c].astype(np.float64)
             assert found["saturated"][i, c] == (x >= levels[c]).mean()
             assert found["focus"][i, c] == pytest.approx(difference_rms(x), rel=1e-12)
+            outside = x[masks.image(i)[c] == 0]
+            want = mean_of(outside) if len(outside) else np.nan
+            scale = np.abs(x).max()
+            assert found["background"][i, c] == pytest.approx(want, abs=1e-13 * scale, nan_ok=True)
     assert (found["saturated"][:, 0] > 0).any()
     assert (found["saturated"][:, 1] == 0).all()
 
@@ -185,13 +191,13 @@ def test_real_cells_in_any_batch(shared_dir) -> None:
     cells = [tifffile.imread(f) for f in jurkat_files(shared_dir, 14)]
     whole = ImageBatch.from_images(cells)
     levels = np.full(whole.channels, np.percentile(whole.pixels, 99))
-    summary = image_summary(whole, whole, levels)
+    summary = image_summary(whole, whole, whole.pixels > 500, levels)
     for i, cell in enumerate(cells):
         one = ImageBatch.from_images([cell])
         for statistic in STATISTICS:
             alone = measure(statistic, one, None, 1)
             assert alone.tobytes() == measure(statistic, whole, None, 1)[i : i + 1].tobytes()
-        for name, values in image_summary(one, one, levels).items():
+        for name, values in image_summary(one, one, one.pixels > 500, levels).items():
             assert values.tobytes() == summary[name][i : i + 1].tobytes()
         assert measure("std", one, None, 0)[0] == pytest.approx(cell[0].std(dtype=float))
         assert summary["focus"][i, 1] == pytest.approx(difference_rms(cell[1].astype(float)))

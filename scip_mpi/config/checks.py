@@ -146,7 +146,7 @@ def _refused(function: Any, kwargs: Mapping[str, Any], path: Path) -> list[Findi
     if "companions" in registry.parameters(function):
         kwargs = {**kwargs, "companions": {}}
     try:
-        function(ImageBatch.from_images([]), np.zeros((0, 0), bool), np, **extra, **kwargs)
+        function(ImageBatch.from_images([]), np.zeros((0, 0), bool), np, **kwargs)
     except UserError as error:
         return [Finding(path, str(error))]
     return []

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from scip_mpi.batches import ImageBatch, Int64Array
 from scip_mpi.errors import UserError
+from scip_mpi.segmentation.distance import distance
+from scip_mpi.segmentation.flooding import flood_plane
 from scip_mpi.segmentation.planes import require_numpy
 from scip_mpi.segmentation.seeds import seeds
 
@@ -96,29 +98,51 @@ def _field(
     expansion_factor: float,
 ) -> NDArray[Any]:
     from scipy import ndimage
-    from skimage.segmentation import expand_labels, watershed
+    from skimage.segmentation import expand_labels
 
     sigma = smoothing if smoothing is not None else SMOOTHING * (diameter or 0.0)
     smooth = ndimage.gaussian_filter(plane, sigma) if sigma else plane
     mask = ndimage.binary_fill_holes(smooth > _threshold(smooth, threshold))
     if diameter is None:
         diameter = _typical_diameter(mask)
-    parts, count = ndimage.label(mask, np.ones((3, 3)))
+    parts, count = ndimage.label(mask)
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
-    small = sizes < math.pi / 4 * (SMALLEST * diameter) ** 2
-    small[0] = True
-    parts[small[parts]] = 0
-    mask = parts > 0
-    if not mask.any():
-        return np.zeros(plane.shape, np.int64)
-    distance = ndimage.distance_transform_edt(mask)
-    smooth_distance = ndimage.gaussian_filter(distance, SEED_SMOOTHING * diameter)
-    apart = max(1, round(SEED_DISTANCE * diameter))
-    markers = seeds(smooth_distance, parts, apart)
-    found = watershed(-smooth_distance, markers, mask=mask)
+    large = sizes >= math.pi / 4 * (SMALLEST * diameter) ** 2
+    large[0] = False
+    parts = np.where(large[parts], parts, 0).astype(np.int32)
+    depth = ndimage.gaussian_filter(bounded_distance(parts > 0), SEED_SMOOTHING * diameter)
+    found = seeds(depth, parts, max(1, round(SEED_DISTANCE * diameter)))
+    _fill(found, parts, depth, count)
     if expansion_factor:
         found = expand_labels(found, diameter * expansion_factor)
     return found
+
+
+def _fill(
+    found: NDArray[np.int32], parts: NDArray[np.int32], depth: NDArray[np.float64], count: int
+) -> None:
+    """Grow the seeds over their components: all of one that has no other, else by flooding."""
+    chosen = found > 0
+    of = parts[chosen]
+    several = np.bincount(of, minlength=count + 1) > 1
+    number = np.zeros(count + 1, np.int32)
+    number[of] = found[chosen]
+    number[several] = 0
+    shared = several[parts]
+    if shared.any():
+        # Flooding keeps to one component, so only the rows and columns that hold shared ones count.
+        rows, columns = np.flatnonzero(shared.any(axis=1)), np.flatnonzero(shared.any(axis=0))
+        box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        part = found[box].copy()
+        flood_plane(-depth[box], part, shared[box].view(np.uint8))
+        found[box][shared[box]] = part[shared[box]]
+    alone = (parts > 0) & ~shared
+    found[alone] = number[parts[alone]]
+
+
+def bounded_distance(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Distance to the background; where there is none at all, the same everywhere."""
+    return np.minimum(distance(mask), sum(mask.shape))
 
 
 def _threshold(plane: NDArray[np.float64], threshold: str | float) -> float:
@@ -136,9 +160,8 @@ def _typical_diameter(mask: NDArray[np.bool_]) -> float:
     """Twice the median over components of the largest distance to the background; 1 at least."""
     from scipy import ndimage
 
-    parts, count = ndimage.label(mask, np.ones((3, 3)))
+    parts, count = ndimage.label(mask)
     if not count:
         return 1.0
-    distance = ndimage.distance_transform_edt(mask)
-    thickness = ndimage.maximum(distance, parts, np.arange(1, count + 1))
+    thickness = ndimage.maximum(bounded_distance(mask), parts, np.arange(1, count + 1))
     return max(1.0, 2 * float(np.median(thickness)))

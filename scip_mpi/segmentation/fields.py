@@ -185,9 +185,17 @@ def parent_planes(labels: ImageBatch, plan: FieldPlan | None) -> ImageBatch:
 
 def numbered(labels: NDArray[np.int64]) -> tuple[Int64Array, NDArray[np.int32]]:
     """Labels in ascending order, and the plane with 1, 2, ... in their place."""
+    top = int(labels.max(initial=0))
+    if top < labels.size:
+        # Counted rather than sorted.
+        there = np.zeros(top + 1, bool)
+        there[labels] = True
+        there[0] = False
+        number = np.where(there, np.cumsum(there, dtype=np.int32), 0).astype(np.int32)
+        return np.flatnonzero(there), number[labels]
     ids, places = np.unique(labels, return_inverse=True)
     dense = places.reshape(labels.shape).astype(np.int32)
-    if len(ids) and ids[0] == 0:
+    if ids[0] == 0:
         return ids[1:], dense
     return ids, dense + np.int32(1)
 

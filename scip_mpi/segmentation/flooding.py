@@ -6,6 +6,16 @@ import math
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
+
+from scip_mpi.batches import FloatArray
+
+
+def flood_plane(plane: FloatArray, labels: NDArray[np.int32], inside: NDArray[np.uint8]) -> None:
+    """Grow the markers of one whole plane, by sides, in place; see `flood`."""
+    height, width = plane.shape
+    scratch = flood_scratch(height, width, False, False)
+    flood(plane, labels, inside, height, width, False, 0.0, *scratch)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -73,7 +73,9 @@ def threshold(
         Standard deviation in pixels of a Gaussian before all else, for all channels or one for
         each; 0 for none.
     foreground : {'bright', 'dark'}
-        Whether the mask is what is above the threshold, or below it.
+        Whether objects are bright or dark. For dark ones all is done with the negative pixels,
+        since Li's threshold, the triangle's and a percentile mean the bright side; only a ``fixed``
+        value stays in the pixels' own units.
 
     Returns
     -------
@@ -161,7 +163,7 @@ def _threshold(
             mask = masks[at : at + h * w].reshape(h, w)
             for y in range(h):
                 for x in range(w):
-                    a[y, x] = plane[y, x]
+                    a[y, x] = -np.float64(plane[y, x]) if dark else np.float64(plane[y, x])
             half = weights[starts[c] : starts[c + 1]]
             smoothed = half.size > 1
             if smoothed:
@@ -172,9 +174,9 @@ def _threshold(
                 for y in range(h):
                     for x in range(w):
                         t = b[y, x] - offset
-                        mask[y, x] = a[y, x] < t if dark else a[y, x] > t
+                        mask[y, x] = a[y, x] > t
                 continue
-            t = fixed[c] if method == FIXED else 0.0
+            t = -fixed[c] if dark else fixed[c]
             if method != FIXED:
                 t = _found(
                     a, h, w, method, percent, integers and not smoothed, values, counts, centres,
@@ -182,12 +184,12 @@ def _threshold(
                 )  # fmt: skip
             for y in range(h):
                 for x in range(w):
-                    mask[y, x] = a[y, x] < t if dark else a[y, x] > t
+                    mask[y, x] = a[y, x] > t
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _found(plane, h, w, method, percent, whole, values, counts, centres, means, edges):
-    """A plane's threshold; NaN, which nothing is above or below, where there is none."""
+    """A plane's threshold; NaN, which nothing is above, where there is none."""
     n, low, high = finite_pixels(plane, h, w, values[0])
     if method == PERCENTILE:
         return percentile(values[0], n, percent)

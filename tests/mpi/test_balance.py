@@ -21,11 +21,11 @@ feature_extraction: [shape, intensity, texture]
 
 
 def field(rows: int, columns: int, seed: int) -> np.ndarray:
-    """A grid of bright cells, 12 pixels apart, in two channels."""
+    """A grid of bright cells, 12 pixels apart, in four channels."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:12, :12] - 5.5
     cell = np.where(np.hypot(y, x) < 4.5, 150, 0)
-    image = np.tile(cell, (2, rows, columns)) + rng.integers(0, 20, (2, 12 * rows, 12 * columns))
+    image = np.tile(cell, (4, rows, columns)) + rng.integers(0, 20, (4, 12 * rows, 12 * columns))
     return image.astype(np.uint16)
 
 
@@ -45,8 +45,10 @@ def test_a_huge_field_among_small_ones(fields: Path, tmp_path: Path) -> None:
     done = launch(["-m", "scip_mpi", "run", config, fields, "-o", tmp_path / "out"], 4)
     assert done.returncode == 0, done.stderr
     told = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert told["rows"] == 38_000
-    busy = np.array([rank["busy"]["cpu_s"] for rank in told["ranks"]])
+    # The lowest 5 % are gone, but those as bright as the last of them.
+    assert 38_000 <= told["rows"] < 38_100
+    # By the clock: on fewer cores than ranks, a rank that gets less of a core is no less busy.
+    busy = np.array([rank["busy"]["wall_s"] for rank in told["ranks"]])
     assert busy.max() / busy.mean() <= 1.1, busy
     # Runs of rows that other ranks computed are the same rows.
     done = launch(["-m", "scip_mpi", "run", config, fields, "-o", tmp_path / "alone"], 1)

@@ -132,6 +132,8 @@ def twin_threshold(
 ) -> Plane:
     # In double precision, and where no difference of two integers overflows.
     x = x.astype(np.float64 if x.dtype.kind == "f" else np.int64)
+    if foreground == "dark":
+        x, value = -x, -value
     if smooth:
         x = gaussian(x.astype(np.float64), sigma=smooth)
     if x.dtype.kind == "i" and np.ptp(x) >= 2**16:
@@ -149,7 +151,7 @@ def twin_threshold(
             t = np.percentile(x, percentile)
         case "local":
             t = threshold_local(x, block_size, method="mean", offset=offset)
-    return x < t if foreground == "dark" else x > t
+    return x > t
 
 
 def mirrored(x: Plane, radius: int, extreme: Callable[..., Plane]) -> Plane:
@@ -254,55 +256,3 @@ def as_type(image: Plane, dtype: str) -> Plane:
 def twelve_channel_images(shared_dir: Path) -> list[Plane]:
     folder = shared_dir / "reference" / "twelve_channel_scip" / "images"
     return [tifffile.imread(f) for f in sorted(folder.glob("*.tif"))]
-
-
-def twin_threshold(x: Plane, method: str, foreground: str, sigma: float) -> Plane:
-    """The defaults of ``threshold``; a ``fixed`` value of 820."""
-    if x.dtype.kind != "f":
-        # scikit-image subtracts within the type, and has a bin for each of any number of values.
-        x = x.astype(np.int64 if np.ptp(x.astype(np.int64)) < 1 << 16 else np.float64)
-    if foreground == "dark":
-        x = -x
-    fixed = -820 if foreground == "dark" else 820
-    if sigma:
-        x = gaussian(x.astype(np.float64), sigma=sigma)
-    if method == "fixed":
-        return x > fixed
-    if x.min() == x.max() and method in ("otsu", "li", "triangle"):
-        return np.zeros(x.shape, bool)
-    if method == "percentile":
-        return x > np.percentile(x, 90)
-    if method == "local":
-        # A pixel that is the mean is not above it, whatever rounding makes of it.
-        mean = threshold_local(x.astype(np.float64), 35, method="mean")
-        return x - mean > 1e-12 * np.abs(x).max()
-    levels = {"otsu": threshold_otsu, "li": threshold_li, "triangle": threshold_triangle}
-    return x > levels[method](x)
-
-
-def twin_sobel(x: Plane) -> Plane:
-    gradient = sobel(x.astype(np.float64))
-    if gradient.min() == gradient.max():
-        return np.zeros(x.shape, bool)
-    return cleaned(gradient > threshold_otsu(gradient))
-
-
-def twin_circle(x: Plane) -> Plane:
-    mask = np.zeros(x.shape, bool)
-    h, w = x.shape
-    mask[draw_disk((h // 2, w // 2), min(h, w) // 3, shape=x.shape)] = True
-    return mask
-
-
-def twin_watershed(x: Plane, noisy: bool = False) -> Plane:
-    x = x.astype(np.float64)
-    if noisy:
-        x = denoise_nl_means(x, patch_size=2, patch_distance=1)
-    gradient = closing(sobel(x), disk(2))
-    if gradient.min() == gradient.max():
-        return np.zeros(x.shape, bool)
-    level = threshold_otsu(gradient)
-    markers = np.select([gradient < 0.5 * level, gradient > 1.5 * level], [1, 2], 0)
-    mask = watershed(gradient, markers, compactness=1) == 2
-    mask = binary_dilation(remove_small_holes(mask, max_size=299))
-    return remove_small_objects(mask, max_size=19)

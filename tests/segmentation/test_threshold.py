@@ -39,7 +39,7 @@ SETTINGS: dict[str, dict] = {
     "percentile": {"method": "percentile"},
     "percentile-12": {"method": "percentile", "percentile": 12.3, "foreground": "dark"},
     "percentile-0": {"method": "percentile", "percentile": 0},
-    "percentile-100": {"method": "percentile", "percentile": 100, "foreground": "dark"},
+    "percentile-0-dark": {"method": "percentile", "percentile": 0, "foreground": "dark"},
     "local": {"method": "local"},
     "local-5": {"method": "local", "block_size": 5, "offset": -10.5},
     "local-dark": {"method": "local", "block_size": 9, "smooth": 0.8, "foreground": "dark"},
