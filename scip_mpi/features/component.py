@@ -120,9 +120,10 @@ def _add_moments(runs, members, top, start, area, sum_y, sum_x, out):
     near_y = (2 * sum_y + area) // (2 * area)
     near_x = (2 * sum_x + area) // (2 * area)
     near = np.zeros((4, 4))
+    powers = np.empty(4)
     for r in members:
         y = np.float64(runs[r, 0] - top - near_y)
-        powers = np.zeros(4)
+        powers[:] = 0.0
         for x in range(runs[r, 1] - start - near_x, runs[r, 2] - start - near_x):
             powers[0] += 1.0
             powers[1] += x

@@ -140,17 +140,17 @@ def properties(counts, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def bounds(plane, mask):
+def bounds(plane, mask, window):
     """Bounding box of a mask (top, left, bottom, right), and the least and largest pixel in it.
 
-    The box of an empty mask has no rows.
+    The mask is known to lie in the ``window``, likewise. The box of an empty mask has no rows.
     """
     height, width = mask.shape
     top, left, bottom, right = height, width, 0, 0
     low = plane[0, 0]
     high = plane[0, 0]
-    for y in range(height):
-        for x in range(width):
+    for y in range(window[0], window[2]):
+        for x in range(window[1], window[3]):
             if mask[y, x]:
                 if bottom == 0:
                     top = y

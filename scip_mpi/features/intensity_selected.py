@@ -32,6 +32,7 @@ from scip_mpi.features.selection import (
     pick,
     places,
     wanted,
+    windows,
 )
 from scip_mpi.features.shared import Shared
 
@@ -112,7 +113,7 @@ def _compute(
     chosen = _chosen(parts, batch.channels)
     # Channel; own or combined mask; all of it or its rim; as it is or less the background.
     grid = chosen.reshape(-1, 2, 2, 2, N_STATISTICS)
-    pairs = grid.any(axis=3)
+    pairs = np.asarray(grid.any(axis=3))
     work = np.stack(
         [any_of(pairs, s) for s in (range(N_STATISTICS), ORDERED, BY_MOMENTS, BY_DEVIATIONS)],
         axis=-1,
@@ -120,7 +121,8 @@ def _compute(
     size = int((batch.shapes[:, 1] * batch.shapes[:, 2]).max())
     _intensity(
         batch.pixels, batch.offsets, batch.planes, batch.shapes, shared.order,
-        exact_sums(batch.pixels.dtype), masks.own, masks.combined, masks.kept, masks.background,
+        exact_sums(batch.pixels.dtype), masks.own, masks.combined, masks.kept, windows(masks.bbox),
+        masks.background,
         places(chosen).reshape(grid.shape), work, grid[:, :, :, 1].any(axis=(2, 3)),
         scratch.array("values", size, np.float64),
         scratch.array("edge_values", size, np.float64),
@@ -145,6 +147,7 @@ def _intensity(
     own,
     combined,
     kept,
+    boxes,
     given,
     place,
     work,
@@ -198,7 +201,8 @@ def _intensity(
                     known_rim = True
                 if exact:
                     inside, at_edge, outside = _gather_whole(
-                        plane, mask, edge, work[c, which], less[c, which],
+                        plane.reshape(h, w), mask.reshape(h, w), edge[:n].reshape(h, w), boxes[i],
+                        work[c, which], less[c, which],
                         values, edge_values, found, edge_found, spare, counts,
                     )  # fmt: skip
                 else:
@@ -255,23 +259,27 @@ def _gather(plane, order, mask, edge, with_edge, values, edge_values):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _gather_whole(
-    plane, mask, edge, work, less, values, edge_values, found, edge_found, spare, counts
+    plane, mask, edge, box, work, less, values, edge_values, found, edge_found, spare, counts
 ):
     """`_gather` for whole numbers of 16 bits; in order only where that is asked for."""
+    top, left, bottom, right = box
     inside = 0
-    for k in range(plane.size):
-        # Without a branch: masks come in runs, but their ends are hard to foresee.
-        found[inside] = plane[k]
-        inside += mask[k]
+    for y in range(top, bottom):
+        for x in range(left, right):
+            # Without a branch, which would be hard to foresee at the ends of the runs.
+            found[inside] = plane[y, x]
+            inside += mask[y, x]
     at_edge = 0
     if work[1, 0]:
-        for k in range(plane.size):
-            edge_found[at_edge] = plane[k]
-            at_edge += edge[k]
+        for y in range(top, bottom):
+            for x in range(left, right):
+                edge_found[at_edge] = plane[y, x]
+                at_edge += edge[y, x]
     outside = 0
     if less:
-        for k in range(plane.size):
-            outside += np.int64(plane[k])
+        for y in range(plane.shape[0]):
+            for x in range(plane.shape[1]):
+                outside += np.int64(plane[y, x])
         for k in range(inside):
             outside -= found[k]
     if work[0, 0] and inside:

@@ -100,6 +100,11 @@ def channel_places(channels: Sequence[int | str] | None) -> tuple[int, ...] | No
     return tuple(found)
 
 
+def windows(boxes: Int64Array) -> Int64Array:
+    """Bounding boxes of masks, shape (m, 4), with no rows and columns where there is no mask."""
+    return np.ascontiguousarray(np.maximum(boxes, 0))
+
+
 def exact_sums(dtype: np.dtype[np.generic]) -> bool:
     """Whether sums of pixels of a type are exact in any order: whole numbers of 8 or 16 bits."""
     return dtype.kind in "iu" and dtype.itemsize <= 2
@@ -107,4 +112,4 @@ def exact_sums(dtype: np.dtype[np.generic]) -> bool:
 
 def any_of(chosen: BoolArray, columns: Sequence[int]) -> NDArray[np.uint8]:
     """Whether any of some columns is asked for, along the last axis, as kernels take it."""
-    return chosen[..., list(columns)].any(axis=-1).astype(np.uint8)
+    return np.asarray(chosen[..., list(columns)].any(axis=-1), np.uint8)

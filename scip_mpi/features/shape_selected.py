@@ -13,7 +13,7 @@ from scip_mpi.batches import BoolArray, FloatArray, ImageBatch, Scratch, SetMask
 from scip_mpi.features.component import N_SHAPE, WORK, ZERO_IF_EMPTY, add_component, group_runs
 from scip_mpi.features.family import Family, Feature
 from scip_mpi.features.hull import hull_scratch
-from scip_mpi.features.selection import Part, any_of, channel_places, pick, places, wanted
+from scip_mpi.features.selection import Part, any_of, channel_places, pick, places, wanted, windows
 from scip_mpi.features.shape_columns import one_mask
 from scip_mpi.features.shared import Shared
 from scip_mpi.segmentation.components import label_runs, run_scratch
@@ -116,12 +116,14 @@ def _compute(
     height, width = (int(n) for n in batch.shapes[:, 1:].max(axis=0))
     _shape(
         batch.offsets, batch.planes, batch.shapes, masks.own, masks.combined, masks.kept,
-        height, width, chosen.any(axis=-1), places(chosen), work, out,
+        windows(masks.bbox), height, width, chosen.any(axis=-1), places(chosen), work, out,
     )  # fmt: skip
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _shape(offsets, planes, shapes, own, combined, kept, height, width, asked, place, work, out):
+def _shape(
+    offsets, planes, shapes, own, combined, kept, boxes, height, width, asked, place, work, out
+):
     """Fill the columns asked for.
 
     Parameters
@@ -153,6 +155,8 @@ def _shape(offsets, planes, shapes, own, combined, kept, height, width, asked, p
             else:
                 at = offsets[i] + (k - 1) * h * w
                 mask = own[at : at + h * w].reshape(h, w)
+            top, left, bottom, right = boxes[i]
+            mask = mask[top:bottom, left:right]
             n = label_runs(mask, 1, 1, runs, row_start, parent)
             count = group_runs(parent, n, order, first)
             for which in range(2):

@@ -22,7 +22,7 @@ from scip_mpi.features.cooccurrence import (
 )
 from scip_mpi.features.family import Family, Feature
 from scip_mpi.features.gradient import SOBEL, gradient_within
-from scip_mpi.features.selection import Part, any_of, channel_places, pick, places, wanted
+from scip_mpi.features.selection import Part, any_of, channel_places, pick, places, wanted, windows
 from scip_mpi.features.shared import Shared
 from scip_mpi.features.texture_columns import PER_MASK, features
 
@@ -128,7 +128,7 @@ def _compute(
     size = int((batch.shapes[:, 1] * batch.shapes[:, 2]).max())
     _texture(
         batch.pixels, batch.offsets, batch.planes, batch.shapes,
-        masks.own, masks.combined, masks.kept, places(chosen), work,
+        masks.own, masks.combined, masks.kept, windows(masks.bbox), places(chosen), work,
         scratch.array("levels", size, np.uint8),
         scratch.array("gradient", size, np.float64),
         out,
@@ -137,7 +137,7 @@ def _compute(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _texture(
-    pixels, offsets, planes, shapes, own, combined, kept, place, work, levels, gradient, out
+    pixels, offsets, planes, shapes, own, combined, kept, boxes, place, work, levels, gradient, out
 ):
     """Fill the columns asked for: ``place`` (C, 2, 28) says where, -1 for none."""
     counts = np.empty((LEVELS + 1, LEVELS + 1), np.int64)
@@ -157,7 +157,7 @@ def _texture(
                     continue
                 mask = combined[planes[i] : planes[i] + n] if which else own[at : at + n]
                 mask = mask.reshape(h, w)
-                box, low, high = bounds(plane, mask)
+                box, low, high = bounds(plane, mask, boxes[i])
                 rows, columns = box[2] - box[0], box[3] - box[1]
                 if rows <= 0:
                     values[:] = np.nan
