@@ -87,7 +87,7 @@ class Stages:
     gates: Sequence[Statistic]
     saturation: FloatArray
     columns: ColumnPlan
-    families: Mapping[str, Family]
+    families: Sequence[Family]
     xp: Any
     export: Callable[[References, Fields], None] | None = None
     bounds: FloatArray | None = None
@@ -359,7 +359,7 @@ def features_of(
     """All columns for a batch of crops, their masks and their groups."""
     plan = stages.columns
     out = np.full((len(batch), len(plan)), np.nan)
-    needs = frozenset().union(*(f.needs for f in stages.families.values()))
+    needs = frozenset().union(*(f.needs for f in stages.families))
     shared = prepare(needs, batch)
     views = {}
     for s in sorted({b.mask_set for b in plan.blocks}):
@@ -371,10 +371,10 @@ def features_of(
             part = scaled(batch, low, high)
             level = (own.background - low) / width_of(low, high)
             views[s] = part, replace(own, background=level), prepare(needs, part)
-    for block in plan.blocks:
+    for block, family in zip(plan.blocks, stages.families, strict=True):
         columns = np.full((len(batch), block.stop - block.start), np.nan)
         part, own, sorted_pixels = views[block.mask_set]
-        stages.families[block.family].compute(part, own, sorted_pixels, columns, scratch)
+        family.compute(part, own, sorted_pixels, columns, scratch)
         out[:, block.start : block.stop] = columns
     return out
 

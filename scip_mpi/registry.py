@@ -65,6 +65,8 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
 
 # Words of `feature_extraction` that name no family: they become columns of obs.
 OBS_WORDS = ("bbox", "regions")
+# Words that stand for selections of several families: functions that list them.
+PRESETS: Mapping[str, str] = {"compact": "scip_mpi.features.compact:selections"}
 
 # What each kind is called in messages, and what an object of it must have.
 WORDS = {
@@ -156,10 +158,16 @@ def locate(kind: str, name: str) -> str:
     if offers:
         return offers.pop()
     known = names(kind)
-    listed = [*known, *OBS_WORDS] if kind == "features" else known
+    listed = [*known, *PRESETS, *OBS_WORDS] if kind == "features" else known
     close = suggestion(name, listed)
     available = f"{' Available' if close else '; available'}: {', '.join(listed)}"
     raise UserError(f"unknown {WORDS[kind]} {name!r}{close}{available}")
+
+
+def preset(name: str) -> Callable[..., list[tuple[str, dict[str, Any]]]]:
+    """The function that lists the families of a preset, with their settings."""
+    found: Callable[..., list[tuple[str, dict[str, Any]]]] = _load(PRESETS[name])
+    return found
 
 
 def names(kind: str) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from scip_mpi import registry, verdict
 from scip_mpi.batches import FloatArray, ImageBatch, Scratch
+from scip_mpi.columns import selected
 from scip_mpi.config.schema import MaskMethod, Rule
 from scip_mpi.config.values import places
 from scip_mpi.correction import Correction
@@ -64,7 +65,6 @@ def build_stages(plan: Plan, out: Path | None = None, xp: Any = np) -> Stages:
             )
             for f in config.mask.filters or ()
         ]
-    names = {block.family for block in plan.columns.blocks}
     return Stages(
         read=read,
         beside=partial(read_companions, names=plan.companions) if plan.companions else None,
@@ -79,7 +79,10 @@ def build_stages(plan: Plan, out: Path | None = None, xp: Any = np) -> Stages:
         gates=[m.statistic for m in plan.gates],
         saturation=saturation(plan),
         columns=plan.columns,
-        families={name: registry.find("features", name) for name in sorted(names)},
+        families=[
+            selected(registry.find("features", block.family), block.settings)
+            for block in plan.columns.blocks
+        ],
         xp=xp,
         export=label_export(plan, out),
     )

@@ -69,6 +69,7 @@ def channel_findings(data: Mapping[str, Any], names: Sequence[str]) -> Iterator[
         *_filter_channels(("filter",), _mapping(data.get("filter"))),
         *_items(("gating", "channels"), _mapping(data.get("gating")).get("channels")),
         *_segment_channels(_mapping(_mapping(data.get("segment")).get("settings"))),
+        *_feature_channels(data.get("feature_extraction")),
         *((("background", key), key) for key in _mapping(data.get("background"))),
     ]
     for path, chosen in _items(("mask", "filters"), mask.get("filters")):
@@ -251,14 +252,61 @@ def _features(data: Mapping[str, Any], sets: Sequence[str]) -> Iterator[Finding]
 
 def _words(path: Path, words: Any) -> Iterator[Finding]:
     yield from _repeated(path, words)
-    for place, word in _items(path, words):
-        if isinstance(word, str) and word and word not in registry.OBS_WORDS:
+    plain = {*registry.OBS_WORDS, *registry.PRESETS}
+    for place, item in _items(path, words):
+        if isinstance(item, str) and item and item not in plain:
             try:
-                target = registry.locate("features", word)
-                if target != registry.BUILT_IN["features"].get(word):
-                    registry.find("features", word)
+                target = registry.locate("features", item)
+                if target != registry.BUILT_IN["features"].get(item):
+                    registry.find("features", item)
             except UserError as error:
                 yield Finding(place, str(error))
+        for name, settings in _mapping(item).items():
+            yield from _selection((*place, name), name, settings)
+
+
+def _selection(path: Path, name: str, settings: Any) -> Iterator[Finding]:
+    """What keeps settings from selecting columns of a family, or of a preset's families."""
+    if name in registry.OBS_WORDS:
+        yield Finding(path, f"takes no settings: list {name!r} as a word")
+    elif name in registry.PRESETS:
+        yield from _unselectable(registry.preset(name), settings, path)
+    else:
+        family, problem = _found("features", name)
+        if problem:
+            yield Finding(path, problem)
+        elif family is not None and getattr(family, "select", None) is None:
+            yield Finding(path, f"takes no settings: list {name!r} as a word")
+        elif family is not None:
+            yield from _unselectable(family.select, settings, path)
+
+
+def _unselectable(function: Any, settings: Any, path: Path) -> list[Finding]:
+    wrong = list(unfit(function, settings, path))
+    if wrong or not isinstance(settings, dict):
+        return wrong
+    given = dict(settings)
+    if given.get("channels"):
+        # Names of channels are checked where the channels are known.
+        given["channels"] = [0 if isinstance(c, str) else c for c in given["channels"]]
+    try:
+        function(**given)
+    except UserError as error:
+        return [Finding(path, str(error))]
+    return []
+
+
+def _feature_channels(asked: Any) -> list[tuple[Path, Any]]:
+    """Channels that selections name, and where."""
+    top: Path = ("feature_extraction",)
+    lists = [((*top, name), words) for name, words in _mapping(asked).items()] or [(top, asked)]
+    return [
+        reference
+        for path, words in lists
+        for place, item in _items(path, words)
+        for name, settings in _mapping(item).items()
+        for reference in _items((*place, name, "channels"), _mapping(settings).get("channels"))
+    ]
 
 
 def _no_set(name: str, sets: Sequence[str]) -> str:

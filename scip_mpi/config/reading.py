@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError, create_model
 
+from scip_mpi import registry
 from scip_mpi.config.checks import channel_findings, default_names, findings_in
 from scip_mpi.config.problems import (
     ConfigError,
@@ -143,11 +144,40 @@ def resolve_channels(
 def json_schema() -> dict[str, Any]:
     """JSON Schema of the config, for editors; any section but ``load`` may be empty."""
     schema = Config.model_json_schema()
+    _fill_in(schema, _selections_schema())
     for name, section in schema["properties"].items():
         if name != "load" and section.get("type") != "null" and not _takes_null(section):
             description = {k: section.pop(k) for k in ("title", "default") if k in section}
             schema["properties"][name] = {"anyOf": [section, {"type": "null"}], **description}
     return schema
+
+
+def _selections_schema() -> dict[str, Any]:
+    """The settings of each family and preset that knows any; what else is installed takes its own.
+
+    Loads the families' kernels, as reading a config does not.
+    """
+    functions = {name: registry.preset(name) for name in registry.PRESETS}
+    for name in registry.BUILT_IN["features"]:
+        functions[name] = registry.find("features", name).select
+    known = {}
+    for name, function in functions.items():
+        fields: dict[str, Any] = {
+            p.name: (p.annotation, p.default) for p in registry.parameters(function).values()
+        }
+        model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+        known[name] = {"anyOf": [model.model_json_schema(), {"type": "null"}]}
+    return {"properties": known, "additionalProperties": {"type": ["object", "null"]}}
+
+
+def _fill_in(schema: Any, selections: Mapping[str, Any]) -> None:
+    """Say what selections may hold, wherever the schema has some."""
+    inside = list(schema.values()) if isinstance(schema, dict) else schema
+    if isinstance(schema, dict) and schema.get("title") == "Selections":
+        schema.update(selections)
+    elif isinstance(inside, list):
+        for part in inside:
+            _fill_in(part, selections)
 
 
 def _takes_null(section: Mapping[str, Any]) -> bool:

@@ -37,6 +37,13 @@ Bytes = Annotated[
 ]
 NonNegative = Annotated[float, Field(ge=0)]
 Background = Literal["outside", "ring", "field_median"] | float
+# `{intensity: {views: [own]}}`; `json_schema` fills in what each family knows.
+Selections = Annotated[
+    dict[Text, Settings],
+    Field(min_length=1),
+    WithJsonSchema({"title": "Selections", "type": "object", "minProperties": 1}),
+]
+FeatureItem = Text | Selections
 BitDepth = Annotated[int, Field(ge=1, le=64)]
 PixelType = Literal[
     "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64"
@@ -321,7 +328,7 @@ class Config(Section):
     filter: Filter | None = None
     gating: Gating = Gating()
     normalization: Normalization | None = None
-    feature_extraction: dict[str, tuple[Text, ...]] | tuple[Text, ...] | None = None
+    feature_extraction: dict[str, tuple[FeatureItem, ...]] | tuple[FeatureItem, ...] | None = None
     export: Export = Export()
     resources: Resources = Resources()
     on_error: Literal["skip", "abort"] = "skip"
@@ -330,8 +337,8 @@ class Config(Section):
         """Names of the mask sets; one empty name where there are no masks."""
         return [m.name for m in self.mask.methods] if self.mask else [""]
 
-    def words(self) -> dict[str, list[str]]:
-        """The words of ``feature_extraction`` for each mask set."""
+    def words(self) -> dict[str, list[str | dict[str, dict[str, Any]]]]:
+        """The items of ``feature_extraction`` for each mask set: words, or families' settings."""
         asked = self.feature_extraction or ()
         if isinstance(asked, Mapping):
             return {name: list(asked.get(name, ())) for name in self.sets()}

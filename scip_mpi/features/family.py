@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scip_mpi.batches import FloatArray, ImageBatch, Scratch, SetMasks
+from scip_mpi.features.selection import Part
 from scip_mpi.features.shared import Shared, prepare
 
 
@@ -68,9 +69,18 @@ class Family:
         The kernel.
     needs : frozenset of str
         What it shares with other families, made once per batch (`scip_mpi.features.shared`):
-        ``sorted``, the pixels of every channel in ascending order.
+        ``sorted``, the pixels of every channel in ascending order; ``sorted_unless_exact``, the
+        same, but for pixel types whose sums are exact in any order not at all.
     masked : bool
         False for families of the bare image (``raw``), computed once and not per mask set.
+    select : callable, optional
+        ``select(**settings)``, keyword-only settings with defaults, gives a family of the same name
+        with fewer columns, of the same names and values and in the same order, that does only the
+        work which these need.
+    parts : tuple of Part
+        What a selected family was selected by.
+    joined : callable, optional
+        ``joined(parts)`` gives the family with the columns of several selections, each once.
     """
 
     name: str
@@ -78,6 +88,9 @@ class Family:
     compute: Compute
     needs: frozenset[str] = frozenset()
     masked: bool = True
+    select: Callable[..., Family] | None = None
+    parts: tuple[Part, ...] = ()
+    joined: Callable[[tuple[Part, ...]], Family] | None = None
 
     def measure(
         self,

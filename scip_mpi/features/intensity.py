@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numba import njit
 
 from scip_mpi.batches import FloatArray, ImageBatch, Scratch, SetMasks
 from scip_mpi.features.edge import rim
-from scip_mpi.features.family import Family, Feature
-from scip_mpi.features.order_statistics import N_STATISTICS, STATISTICS, shifted, statistics
+from scip_mpi.features.family import Family
+from scip_mpi.features.intensity_columns import PER_CHANNEL, features
+from scip_mpi.features.intensity_selected import joined, select
+from scip_mpi.features.order_statistics import N_STATISTICS, shifted, statistics
 from scip_mpi.features.shared import Shared
-
-# Prefix of the columns of a view, and the pixels it is taken over, in SCIP's order.
-VIEWS = (
-    ("", "In the channel's mask."),
-    ("bgcorr_", "In the channel's mask, less the background."),
-    ("edge_", "In the inner rim, 6 pixels wide, of the channel's mask."),
-    ("bgcorr_edge_", "In the rim of the channel's mask, less the background."),
-    ("combined_", "In the combined mask."),
-    ("combined_bgcorr_", "In the combined mask, less the background."),
-    ("combined_edge_", "In the inner rim, 6 pixels wide, of the combined mask."),
-    ("combined_bgcorr_edge_", "In the rim of the combined mask, less the background."),
-)
-PER_CHANNEL = len(VIEWS) * N_STATISTICS
-
-
-def features(channel_names: Sequence[str]) -> list[Feature]:
-    """Eight views of eleven columns per channel."""
-    return [
-        Feature(f"{view}{name}_{channel}", channel, unit, f"{text} {where}")
-        for channel in channel_names
-        for view, where in VIEWS
-        for name, unit, text in STATISTICS
-    ]
 
 
 def compute(
@@ -132,5 +109,5 @@ def _views(pixels, order, mask, edge, given, values, edge_values, out):
         shifted(out[2 * s : 3 * s], at_edge, background, out[3 * s :])
 
 
-FAMILY = Family("intensity", features, compute, frozenset({"sorted"}))
+FAMILY = Family("intensity", features, compute, frozenset({"sorted"}), select=select, joined=joined)
 measure = FAMILY.measure

@@ -70,46 +70,93 @@ def statistics(values, n, out):
     Skewness and kurtosis of values that are equal, or differ by rounding alone, are NaN: there is
     nothing to standardise by.
     """
+    some_statistics(values, n, True, True, out)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def some_statistics(values, n, moments, deviations, out):
+    """`statistics`, but those by moments (std, skewness, kurtosis) and mad only where asked for."""
     total = 0.0
     for i in range(n):
         total += values[i]
     mean = total / n
-    m2 = 0.0
-    m3 = 0.0
-    m4 = 0.0
-    for i in range(n):
-        d = values[i] - mean
-        square = d * d
-        m2 += square
-        m3 += square * d
-        m4 += square * square
-    variance = m2 / n
-    median = quantile(values, n, 0.5)
-    lo, hi = 0, n
-    while lo < hi:
-        middle = (lo + hi) // 2
-        if values[middle] < median:
-            lo = middle + 1
-        else:
-            hi = middle
-    mad = nth_deviation(values, n, lo, median, n // 2)
-    if n % 2 == 0:
-        mad = 0.5 * (mad + nth_deviation(values, n, lo, median, n // 2 - 1))
-    equal = values[0] == values[n - 1]
-    smallest = RESOLUTION * mean
-    shapeless = equal or variance <= smallest * smallest
-    deviation = math.sqrt(variance)
     out[MEAN] = mean
-    out[MEDIAN] = median
+    out[SUM] = total
     out[MAX] = values[n - 1]
     out[MIN] = values[0]
-    out[STD] = 0.0 if equal else deviation
-    out[MAD] = mad
+    median = quantile(values, n, 0.5)
+    out[MEDIAN] = median
     out[LOWER] = quantile(values, n, 0.25)
     out[UPPER] = quantile(values, n, 0.75)
-    out[SUM] = total
-    out[SKEWNESS] = np.nan if shapeless else m3 / n / (variance * deviation)
-    out[KURTOSIS] = np.nan if shapeless else m4 / n / (variance * variance) - 3.0
+    if moments:
+        m2 = 0.0
+        m3 = 0.0
+        m4 = 0.0
+        for i in range(n):
+            d = values[i] - mean
+            square = d * d
+            m2 += square
+            m3 += square * d
+            m4 += square * square
+        variance = m2 / n
+        deviation = math.sqrt(variance)
+        equal = values[0] == values[n - 1]
+        smallest = RESOLUTION * mean
+        shapeless = equal or variance <= smallest * smallest
+        out[STD] = 0.0 if equal else deviation
+        out[SKEWNESS] = np.nan if shapeless else m3 / n / (variance * deviation)
+        out[KURTOSIS] = np.nan if shapeless else m4 / n / (variance * variance) - 3.0
+    if deviations:
+        lo, hi = 0, n
+        while lo < hi:
+            middle = (lo + hi) // 2
+            if values[middle] < median:
+                lo = middle + 1
+            else:
+                hi = middle
+        mad = nth_deviation(values, n, lo, median, n // 2)
+        if n % 2 == 0:
+            mad = 0.5 * (mad + nth_deviation(values, n, lo, median, n // 2 - 1))
+        out[MAD] = mad
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def sort_whole(found, n, low, high, spare, counts, out):
+    """Ascending order of whole numbers of 16 bits, by counting.
+
+    Parameters
+    ----------
+    found : int32
+        The first ``n`` are sorted; ``low`` and ``high`` are the least and the largest of them.
+    spare : int32, scratch
+    counts : (257,) int64, scratch
+    out : float64
+    """
+    counts[:] = 0
+    for k in range(n):
+        counts[((found[k] - low) & 255) + 1] += 1
+    for j in range(256):
+        counts[j + 1] += counts[j]
+    if high - low < 256:
+        for k in range(n):
+            byte = found[k] - low
+            out[counts[byte]] = found[k]
+            counts[byte] += 1
+        return
+    for k in range(n):
+        byte = (found[k] - low) & 255
+        spare[counts[byte]] = found[k]
+        counts[byte] += 1
+    counts[:] = 0
+    top = ((high - low) >> 8) + 1
+    for k in range(n):
+        counts[((found[k] - low) >> 8) + 1] += 1
+    for j in range(top):
+        counts[j + 1] += counts[j]
+    for k in range(n):
+        byte = (spare[k] - low) >> 8
+        out[counts[byte]] = spare[k]
+        counts[byte] += 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

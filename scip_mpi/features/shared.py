@@ -10,6 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from scip_mpi.batches import ImageBatch
+from scip_mpi.features.selection import exact_sums
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Shared:
     order : ndarray of int32, shape (batch.pixels.size,)
         In the layout of ``batch.pixels``: for each object and channel, the positions (row * W +
         column) of its pixels in ascending order of value, ties in raster order. Empty unless a
-        family needs ``sorted``.
+        family needs it.
     """
 
     order: NDArray[np.int32]
@@ -37,7 +38,10 @@ def prepare(needs: Iterable[str], batch: ImageBatch) -> Shared:
     batch : ImageBatch
         Crops of objects.
     """
-    if "sorted" not in needs or not len(batch):
+    needs = frozenset(needs)
+    if not len(batch) or not (
+        "sorted" in needs or ("sorted_unless_exact" in needs and not exact_sums(batch.pixels.dtype))
+    ):
         return Shared(np.empty(0, np.int32))
     order = np.empty(batch.pixels.size, np.int32)
     if batch.pixels.dtype.kind in "iu" and batch.pixels.dtype.itemsize <= 2:

@@ -1,0 +1,29 @@
+"""Names of the texture columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scip_mpi.features.cooccurrence import DISTANCES, PROPERTIES
+from scip_mpi.features.family import Feature
+from scip_mpi.features.gradient import SOBEL
+
+PER_MASK = len(PROPERTIES) * 2 * len(DISTANCES) + len(SOBEL)
+
+
+def features(channel_names: Sequence[str]) -> list[Feature]:
+    """28 columns per channel for its own mask, then 28 for the combined mask."""
+    found = []
+    for channel in channel_names:
+        for prefix, mask in (("", "the channel's mask"), ("combined_", "the combined mask")):
+            for name, text in PROPERTIES:
+                for over in ("mean", "std"):
+                    for distance in DISTANCES:
+                        where = f"{over.capitalize()} over angles, distance {distance}, in {mask}."
+                        column = f"{prefix}glcm_{over}_{name}_{distance}_{channel}"
+                        found.append(Feature(column, channel, "1", f"{text} {where}"))
+            for over in SOBEL:
+                text = f"{over.capitalize()} of the Sobel gradient magnitude in {mask}."
+                column = f"{prefix}sobel_{over}_{channel}"
+                found.append(Feature(column, channel, "intensity", text))
+    return found
