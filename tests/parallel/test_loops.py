@@ -150,6 +150,29 @@ def test_rows_go_to_ranks_that_have_none_left(in_thread: bool) -> None:
     assert all(r["written"] for r in results)
 
 
+@pytest.mark.parametrize("in_thread", [True, False])
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_table_without_rows_is_over_at_once(size: int, in_thread: bool) -> None:
+    def empty(world):
+        roles, _ = assign_roles([Sight("n")] * size, 0)
+        links = world.link(Port.MANAGER), world.link(Port.WORKER)
+        desk = Desk(world.rank, roles, *links, Timers(), StopFlag(), MemoryAccount(0))
+        thread = None
+        if world.rank == 0:
+            manager = Manager(*links, size, RowOffice(Ledger([0, 0]), size, pytest.fail))
+            if in_thread:
+                thread = GuardedThread(world, manager.run, "manager")
+                thread.start()
+            else:
+                desk.serve = manager.serve
+        reason = second_pass(desk, [], pytest.fail, pytest.fail, pytest.fail)
+        if thread is not None:
+            thread.join()
+        return reason
+
+    assert run_threads(size, empty) == [None] * size
+
+
 def test_rank_0_can_serve_between_batches() -> None:
     results = run_threads(3, lambda world: job(world, 1, in_thread=False))
     assert Counter(i for r in results for i in r["segmented"]) == Counter(range(IMAGES))

@@ -1,0 +1,99 @@
+"""Who is asked for rows in the second pass, message by message."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scip_mpi.checkpoint.ledger import Ledger
+from scip_mpi.parallel.link import Message, Tag
+from scip_mpi.parallel.manager import RowOffice, report
+
+# Rows of three chunks, which ranks 1, 2 and 1 hold: 14 rows on rank 1, 6 on rank 2.
+BOUNDS = [0, 10, 16, 20]
+HOLDERS = {0: 1, 10: 2, 16: 1}
+
+
+class Counter:
+    """The office's side of the counter: what it is told, and what it sends and counts."""
+
+    def __init__(self, bounds: list[int] = BOUNDS) -> None:
+        ledger = Ledger(bounds)
+        for lo, entry in ledger.entries.items():
+            entry.rank = HOLDERS[lo]
+        self.progress: list[tuple[int, int]] = []
+        self.sent: list[tuple[int, Tag, list[int]]] = []
+        self.office = RowOffice(ledger, 4, lambda *told: self.progress.append(told))
+
+    def _send(self, rank: int, tag: Tag, body: np.ndarray | bytes = b"") -> None:
+        self.sent.append((rank, tag, np.frombuffer(body, np.int64).tolist()))
+
+    def _tell(self, source: int, tag: Tag, body: np.ndarray) -> None:
+        self.office.answer(Message(source, tag, body), self._send)
+
+    def ask(self, rank: int) -> tuple[int, Tag, list[int]]:
+        self._tell(rank, Tag.ASK, np.empty(0, np.uint8))
+        return self.sent[-1]
+
+    def nothing(self, rank: int, thief: int) -> tuple[int, Tag, list[int]]:
+        self._tell(rank, Tag.NOTHING, np.array([thief], np.int64).view(np.uint8))
+        return self.sent[-1]
+
+    def written(self, source: int, lo: int, start: int, rows: int, bad: int = 0) -> None:
+        self._tell(source, Tag.WRITTEN, report(lo, rows, rows, bad, start))
+
+
+def test_the_rank_with_most_rows_left_is_asked() -> None:
+    counter = Counter()
+    assert counter.ask(3) == (1, Tag.GIVE, [3])
+    counter.written(1, 0, 0, 9)
+    # 5 rows are left of rank 1's, 6 of rank 2's.
+    assert counter.ask(3) == (2, Tag.GIVE, [3])
+
+
+def test_rows_that_another_rank_wrote_count_for_their_holder() -> None:
+    counter = Counter()
+    counter.written(3, 0, 0, 9)
+    assert counter.ask(3) == (2, Tag.GIVE, [3])
+
+
+def test_no_rank_is_asked_for_rows_of_its_own() -> None:
+    counter = Counter()
+    assert counter.ask(1) == (2, Tag.GIVE, [1])
+    counter.written(2, 10, 10, 6)
+    assert counter.ask(1) == (1, Tag.EXHAUSTED, [])
+
+
+def test_when_a_rank_has_nothing_to_give_the_next_is_asked() -> None:
+    counter = Counter()
+    assert counter.ask(3) == (1, Tag.GIVE, [3])
+    assert counter.nothing(1, thief=3) == (2, Tag.GIVE, [3])
+    assert counter.nothing(2, thief=3) == (3, Tag.EXHAUSTED, [])
+    # What is written of a run that had been handed over changes nothing about that.
+    counter.written(3, 0, 4, 2)
+    assert counter.ask(0) == (0, Tag.EXHAUSTED, [])
+
+
+def test_a_report_that_comes_twice_counts_once() -> None:
+    counter = Counter()
+    for _ in range(2):
+        counter.written(1, 0, 0, 6, bad=1)
+    assert counter.progress == [(6, 1)]
+    # Counted twice, 2 rows would be left of rank 1's, and rank 2 would be asked.
+    assert counter.ask(3) == (1, Tag.GIVE, [3])
+
+
+def test_the_pass_is_over_when_all_rows_are_written() -> None:
+    counter = Counter()
+    runs = [(16, 16, 4), (0, 5, 5), (10, 10, 6), (0, 0, 5)]
+    for lo, start, rows in runs:
+        assert not counter.office.done()
+        counter.written(2, lo, start, rows)
+    assert counter.office.done()
+
+
+@pytest.mark.parametrize("bounds", [[0], [0, 0, 0]])
+def test_no_rows_are_written_at_once(bounds: list[int]) -> None:
+    counter = Counter(bounds)
+    assert counter.office.done()
+    assert counter.ask(2) == (2, Tag.EXHAUSTED, [])
