@@ -15,7 +15,8 @@ from scip_mpi.chunks import cut
 from scip_mpi.holdings import Holdings, Survivors
 from scip_mpi.loaders.contract import Failure, References
 from scip_mpi.parallel.workers import Run
-from scip_mpi.pipeline import ITEM_PIXELS, Stages, cut_out
+from scip_mpi.pipeline import Stages
+from scip_mpi.rows import ITEM_PIXELS, cut_out
 
 # Runs of a rank, and the least pixels (all channels) of one.
 RUNS = 64

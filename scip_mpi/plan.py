@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,37 +19,30 @@ import scip_mpi
 from scip_mpi import registry
 from scip_mpi.batches import FloatArray, Int64Array
 from scip_mpi.chunks import cut
-from scip_mpi.columns import ColumnPlan, plan_columns, prefix
+from scip_mpi.columns import ColumnPlan, plan_columns
 from scip_mpi.config import Config, resolve_channels
-from scip_mpi.config.schema import Rule
-from scip_mpi.config.values import places
 from scip_mpi.correction import read_spillover, unmixing
 from scip_mpi.errors import UserError
 from scip_mpi.loaders.companions import attach
 from scip_mpi.loaders.contract import Catalog, ImageInfo
 from scip_mpi.loaders.plate import join_plate
-from scip_mpi.measure import Statistic
+from scip_mpi.measurements import (
+    Measured,
+    backgrounds,
+    filter_statistics,
+    gates,
+    main_channel,
+)
 from scip_mpi.parallel.roles import Roles, Sight, assign_roles
 
 # Raised when a change of the program changes results: part of the fingerprint.
 RESULT_VERSION = 1
 # Columns of obs that every table has.
 OBS = ("image", "group", "object", "failed", "discarded")
-# Columns of obs to gate by, of so many channels unless the config names them.
-GATING = ("area", "aspect_ratio", "mean", "sum", "focus", "saturated")
-GATING_CHANNELS = 3
 # Images probed, before the images are taken to be no images at all.
 PROBES = 10_000
 # Pixels of a chunk, by the sample image's shape: what a rank reads at once.
 CHUNK_BYTES = 32 << 20
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A statistic and the name of its column in obs."""
-
-    column: str
-    statistic: Statistic
 
 
 @dataclass(frozen=True)
@@ -271,59 +264,6 @@ def default_memory(sights: Sequence[Sight]) -> int:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     fullest = max(sum(s.node == t.node for s in sights) for t in sights)
     return total // 4 // fullest
-
-
-def main_channel(config: Config, names: Sequence[str]) -> int:
-    """The channel without whose mask a mask set drops an object."""
-    if config.mask is not None:
-        return config.mask.main_channel(names)
-    if config.segment is not None:
-        return places([config.segment.settings.parent_channel_index], names, "segment.settings")[0]
-    return 0
-
-
-def filter_statistics(config: Config, sets: Sequence[str], names: Sequence[str]) -> list[Measured]:
-    """All that the filter's rules look at, each once."""
-    rules = config.filter.leaves() if config.filter else []
-    found = {m for rule in rules for m in filter_measurements(rule, sets, names)}
-    return sorted(found, key=lambda m: m.column)
-
-
-def filter_measurements(rule: Rule, sets: Sequence[str], names: Sequence[str]) -> list[Measured]:
-    """What one rule looks at, with the names of the columns."""
-    found = []
-    for m in rule.measurements():
-        channel = places([m.channel], names, "filter.channel")[0]
-        mask_set = -1 if m.mask is None else list(sets).index(m.mask)
-        column = f"filter_{prefix(m.mask or '')}{m.statistic}_{names[channel]}"
-        found.append(Measured(column, Statistic(m.statistic, channel, mask_set)))
-    return found
-
-
-def gates(config: Config, sets: Sequence[str], names: Sequence[str]) -> list[Measured]:
-    """The gating columns: six statistics of each of the channels chosen."""
-    chosen = config.gating
-    if chosen.channels is None:
-        main = main_channel(config, names)
-        channels = [main, *(c for c in range(len(names)) if c != main)][:GATING_CHANNELS]
-    else:
-        channels = places(chosen.channels, names, "gating.channels")
-    mask_set = 0 if chosen.mask is None else list(sets).index(chosen.mask)
-    return [
-        Measured(f"gate_{name}_{names[c]}", Statistic(name, c, mask_set))
-        for c in channels
-        for name in GATING
-    ]
-
-
-def backgrounds(config: Config, names: Sequence[str]) -> list[str | float]:
-    """Each channel's background; of segmented objects 0 where nothing else is said, as in SCIP."""
-    usual: str | float = "outside" if config.segment is None else 0.0
-    given = config.background
-    if not isinstance(given, Mapping):
-        return [usual if given is None else given] * len(names)
-    by_place = {places([key], names, "background")[0]: value for key, value in given.items()}
-    return [by_place.get(c, usual) for c in range(len(names))]
 
 
 def fingerprint(

@@ -22,14 +22,15 @@ from scip_mpi.errors import DONE, FAILED, SOME_FAILED, STOPPED, UserError
 from scip_mpi.holdings import Survivors, Tally
 from scip_mpi.job import Job, Outcome, agree
 from scip_mpi.loaders.contract import Failure
+from scip_mpi.measurements import filter_measurements
 from scip_mpi.parallel.roles import describe
 from scip_mpi.parallel.world import World
-from scip_mpi.pipeline import Rows
-from scip_mpi.plan import Plan, filter_measurements
+from scip_mpi.plan import Plan
 from scip_mpi.results import h5ad, parquet, tables, writers
 from scip_mpi.results.folder import Names
 from scip_mpi.results.hygiene import ColumnCheck
 from scip_mpi.results.writers import DatasetLayout, Writer
+from scip_mpi.rows import Rows
 from scip_mpi.stages import rule_label
 
 LIBRARIES = ("numpy", "numba", "h5py", "scikit-image", "tifffile", "pandas", "pyarrow", "mpi4py")

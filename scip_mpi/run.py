@@ -32,11 +32,12 @@ from scip_mpi.parallel.manager import ChunkOffice, Manager, Office, RowOffice
 from scip_mpi.parallel.roles import Role, Sight
 from scip_mpi.parallel.workers import Desk, Measured, Run, first_pass, second_pass
 from scip_mpi.parallel.world import World, enter
-from scip_mpi.pipeline import Segmented, compute, cut_out, masked_pixels, segment
+from scip_mpi.pipeline import Segmented, segment
 from scip_mpi.plan import Plan, find_images, make_plan
 from scip_mpi.progress import Silent, open_progress
 from scip_mpi.results.folder import Claim, Names, claim
 from scip_mpi.results.hygiene import ColumnCheck
+from scip_mpi.rows import compute, cut_out, masked_pixels
 from scip_mpi.stages import build_stages, compiled_before, filter_tree, warm_up
 from scip_mpi.store import MaskStore
 from scip_mpi.timers import StopFlag

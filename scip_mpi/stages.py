@@ -19,10 +19,12 @@ from scip_mpi.config.values import places
 from scip_mpi.correction import Correction
 from scip_mpi.loaders.companions import read_companions
 from scip_mpi.loaders.contract import Failure, References
+from scip_mpi.measurements import filter_measurements
 from scip_mpi.normalization import pixel_quantiles
-from scip_mpi.pipeline import Stages, compute, cut_out, masked_pixels, segment
-from scip_mpi.plan import Plan, filter_measurements
+from scip_mpi.pipeline import Stages, segment
+from scip_mpi.plan import Plan
 from scip_mpi.results.labels import FOLDER, write_labels
+from scip_mpi.rows import compute, cut_out, masked_pixels
 from scip_mpi.segmentation.chain import MaskSet, PreFilter
 from scip_mpi.segmentation.cleaning import Cleaning
 from scip_mpi.segmentation.fields import FieldPlan, Fields, Segmenter

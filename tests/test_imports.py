@@ -20,6 +20,7 @@ LAYERS = [
     {"columns"},
     {"config", "pipeline"},
     {"parallel"},
+    {"rows", "measurements"},
     {"holdings", "plan", "results"},
     {"items"},
     {"stages", "check"},

@@ -16,7 +16,7 @@ from scip_mpi.items import LEAST_PIXELS, Bench, OwnRows, Work, own_runs, unpack
 from scip_mpi.loaders.contract import Failure, References
 from scip_mpi.memory import MemoryAccount
 from scip_mpi.parallel.workers import Run
-from scip_mpi.pipeline import ITEM_PIXELS
+from scip_mpi.rows import ITEM_PIXELS
 from scip_mpi.store import MaskStore
 
 SHAPE = (2, 40, 50)
