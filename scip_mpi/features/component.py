@@ -123,12 +123,15 @@ def _add_moments(runs, members, top, start, area, sum_y, sum_x, out):
     powers = np.empty(4)
     for r in members:
         y = np.float64(runs[r, 0] - top - near_y)
-        powers[:] = 0.0
+        first, second, third = 0, 0, 0
         for x in range(runs[r, 1] - start - near_x, runs[r, 2] - start - near_x):
-            powers[0] += 1.0
-            powers[1] += x
-            powers[2] += x * x
-            powers[3] += x * x * x
+            first += x
+            second += x * x
+            third += x * x * x
+        powers[0] = runs[r, 2] - runs[r, 1]
+        powers[1] = first
+        powers[2] = second
+        powers[3] = third
         factor = 1.0
         for p in range(4):
             for q in range(4):

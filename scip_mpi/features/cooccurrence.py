@@ -140,39 +140,38 @@ def properties(counts, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def bounds(plane, mask, window):
-    """Bounding box of a mask (top, left, bottom, right), and the least and largest pixel in it.
+def bounds(plane, runs):
+    """Bounding box (top, left, bottom, right) of some runs, and the least and largest pixel.
 
-    The mask is known to lie in the ``window``, likewise. The box of an empty mask has no rows.
+    Parameters
+    ----------
+    runs : (n, 3) int64
+        Row, first column and end column, in raster order; at least one.
     """
-    height, width = mask.shape
-    top, left, bottom, right = height, width, 0, 0
-    low = plane[0, 0]
-    high = plane[0, 0]
-    for y in range(window[0], window[2]):
-        for x in range(window[1], window[3]):
-            if mask[y, x]:
-                if bottom == 0:
-                    top = y
-                    low = plane[y, x]
-                    high = low
-                bottom = y + 1
-                left = min(left, x)
-                right = max(right, x + 1)
-                low = min(low, plane[y, x])
-                high = max(high, plane[y, x])
-    return (top, left, bottom, right), np.float64(low), np.float64(high)
+    left, right = runs[0, 1], runs[0, 2]
+    low = plane[runs[0, 0], left]
+    high = low
+    for r in range(len(runs)):
+        left = min(left, runs[r, 1])
+        right = max(right, runs[r, 2])
+        pixels = plane[runs[r, 0], runs[r, 1] : runs[r, 2]]
+        for x in range(pixels.size):
+            low = min(low, pixels[x])
+            high = max(high, pixels[x])
+    return (runs[0, 0], left, runs[-1, 0] + 1, right), np.float64(low), np.float64(high)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def quantise_within(plane, mask, box, low, high, levels):
+def quantise_within(plane, runs, box, low, high, levels):
     """`quantise` for the bounding box of a mask alone, pixels in any order.
 
     Parameters
     ----------
+    runs : (n, 3) int64
+        The mask's.
     levels : (rows, columns of the box) uint8
     """
-    top, left, bottom, right = box
+    top, left = box[0], box[1]
     if low == high:
         low -= 0.5
         high += 0.5
@@ -182,22 +181,24 @@ def quantise_within(plane, mask, box, low, high, levels):
     for level in range(1, BINS):
         edges[level] = level * step + low
     edges[BINS] = high
-    # The guess only saves steps; where it cannot be made they are all taken.
+    # The guess only saves steps; where it cannot be made all are taken, from the first.
     scale = 1.0 / step
-    if not scale < np.inf:
+    if not (scale < np.inf and high - low < np.inf):
         scale = 0.0
-    for y in range(top, bottom):
-        for x in range(left, right):
-            if not mask[y, x]:
-                levels[y - top, x - left] = OUTSIDE
-                continue
-            value = np.float64(plane[y, x])
-            level = min(int((value - low) * scale), BINS) if scale > 0.0 else 0
+        low = 0.0
+    levels[:] = OUTSIDE
+    for r in range(len(runs)):
+        y, start, stop = runs[r, 0], runs[r, 1], runs[r, 2]
+        row = levels[y - top, start - left : stop - left]
+        pixels = plane[y, start:stop]
+        for x in range(row.size):
+            value = np.float64(pixels[x])
+            level = min(int((value - low) * scale) + 1, BINS)
             while value > edges[level]:
                 level += 1
             while level > 0 and value <= edges[level - 1]:
                 level -= 1
-            levels[y - top, x - left] = level
+            row[x] = level
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -206,6 +207,11 @@ def count_at(levels, dy, dx, counts):
     height, width = levels.shape
     counts[:] = 0
     first = max(0, -dx)
+    last = min(width, width - dx)
+    if first >= last:
+        return
     for y in range(height - dy):
-        for x in range(first, min(width, width - dx)):
-            counts[levels[y, x], levels[y + dy, x + dx]] += 1
+        above = levels[y, first:last]
+        below = levels[y + dy, first + dx : last + dx]
+        for x in range(last - first):
+            counts[above[x], below[x]] += 1

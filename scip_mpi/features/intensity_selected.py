@@ -23,6 +23,7 @@ from scip_mpi.features.order_statistics import (
     shifted,
     some_statistics,
     sort_whole,
+    total_of,
 )
 from scip_mpi.features.selection import (
     Part,
@@ -200,9 +201,9 @@ def _intensity(
                     )  # fmt: skip
                     known_rim = True
                 if exact:
-                    inside, at_edge, outside = _gather_whole(
-                        plane.reshape(h, w), mask.reshape(h, w), edge[:n].reshape(h, w), boxes[i],
-                        work[c, which], less[c, which],
+                    inside, at_edge, outside, total, edge_total = _gather_whole(
+                        plane, plane.reshape(h, w), mask.reshape(h, w), edge[:n].reshape(h, w),
+                        boxes[i], work[c, which], less[c, which],
                         values, edge_values, found, edge_found, spare, counts,
                     )  # fmt: skip
                 else:
@@ -210,6 +211,8 @@ def _intensity(
                         plane, order[at : at + n], mask, edge, work[c, which, 1, 0], values,
                         edge_values,
                     )  # fmt: skip
+                    total = total_of(values, inside)
+                    edge_total = total_of(edge_values, at_edge)
                 around = n - inside
                 background = outside / around if around > 0 else 0.0
                 if not np.isnan(given[i, c]):
@@ -224,8 +227,8 @@ def _intensity(
                         lessened[:] = 0.0
                     else:
                         some_statistics(
-                            edge_values if at_rim else values, count, asked[2], asked[3],
-                            found_values,
+                            edge_values if at_rim else values, count,
+                            edge_total if at_rim else total, asked[2], asked[3], found_values,
                         )  # fmt: skip
                         shifted(found_values, count, background, lessened)
                     for s in range(N_STATISTICS):
@@ -259,34 +262,42 @@ def _gather(plane, order, mask, edge, with_edge, values, edge_values):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _gather_whole(
-    plane, mask, edge, box, work, less, values, edge_values, found, edge_found, spare, counts
+    flat, plane, mask, edge, box, work, less, values, edge_values, found, edge_found, spare, counts
 ):
     """`_gather` for whole numbers of 16 bits; in order only where that is asked for."""
     top, left, bottom, right = box
     inside = 0
-    for y in range(top, bottom):
-        for x in range(left, right):
-            # Without a branch, which would be hard to foresee at the ends of the runs.
-            found[inside] = plane[y, x]
-            inside += mask[y, x]
     at_edge = 0
-    if work[1, 0]:
-        for y in range(top, bottom):
-            for x in range(left, right):
-                edge_found[at_edge] = plane[y, x]
-                at_edge += edge[y, x]
-    outside = 0
-    if less:
-        for y in range(plane.shape[0]):
-            for x in range(plane.shape[1]):
-                outside += np.int64(plane[y, x])
-        for k in range(inside):
-            outside -= found[k]
+    for y in range(top, bottom):
+        row = plane[y, left:right]
+        marks = mask[y, left:right]
+        for x in range(row.size):
+            if marks[x]:
+                found[inside] = row[x]
+                inside += 1
+        if work[1, 0]:
+            marks = edge[y, left:right]
+            for x in range(row.size):
+                if marks[x]:
+                    edge_found[at_edge] = row[x]
+                    at_edge += 1
+    total = _sum(found[:inside])
+    edge_total = _sum(edge_found[:at_edge])
+    outside = (_sum(flat) if less else 0) - total
     if work[0, 0] and inside:
         _put_in_order(found, inside, work[0, 1], spare, counts, values)
     if at_edge:
         _put_in_order(edge_found, at_edge, work[1, 1], spare, counts, edge_values)
-    return inside, at_edge, np.float64(outside)
+    return inside, at_edge, np.float64(outside), np.float64(total), np.float64(edge_total)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _sum(values):
+    """Sum of whole numbers."""
+    total = np.int64(0)
+    for k in range(values.size):
+        total += np.int64(values[k])
+    return total
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

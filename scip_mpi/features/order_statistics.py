@@ -70,15 +70,24 @@ def statistics(values, n, out):
     Skewness and kurtosis of values that are equal, or differ by rounding alone, are NaN: there is
     nothing to standardise by.
     """
-    some_statistics(values, n, True, True, out)
+    some_statistics(values, n, total_of(values, n), True, True, out)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def some_statistics(values, n, moments, deviations, out):
-    """`statistics`, but those by moments (std, skewness, kurtosis) and mad only where asked for."""
+def total_of(values, n):
+    """Sum of the first ``n`` values."""
     total = 0.0
     for i in range(n):
         total += values[i]
+    return total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def some_statistics(values, n, total, moments, deviations, out):
+    """`statistics`, but those by moments (std, skewness, kurtosis) and mad only where asked for.
+
+    ``total`` is what `total_of` gives.
+    """
     mean = total / n
     out[MEAN] = mean
     out[SUM] = total

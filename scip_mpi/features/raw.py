@@ -11,7 +11,7 @@ from numba import njit
 from scip_mpi.batches import BoolArray, FloatArray, ImageBatch, Scratch, SetMasks
 from scip_mpi.features.family import Family, Feature
 from scip_mpi.features.intensity_selected import BY_DEVIATIONS, BY_MOMENTS, WORDS, Stat
-from scip_mpi.features.order_statistics import N_STATISTICS, STATISTICS, some_statistics
+from scip_mpi.features.order_statistics import N_STATISTICS, STATISTICS, some_statistics, total_of
 from scip_mpi.features.selection import Part, any_of, channel_places, pick, places, wanted
 from scip_mpi.features.shared import Shared
 
@@ -114,7 +114,7 @@ def _raw(pixels, offsets, shapes, order, place, work, values, out):
             at = offsets[i] + c * n
             for k in range(n):
                 values[k] = pixels[at + order[at + k]]
-            some_statistics(values, n, work[c, 1], work[c, 2], found)
+            some_statistics(values, n, total_of(values, n), work[c, 1], work[c, 2], found)
             for s in range(N_STATISTICS):
                 if place[c, s] >= 0:
                     out[i, place[c, s]] = found[s]

@@ -16,7 +16,7 @@ from scip_mpi.features.hull import hull_scratch
 from scip_mpi.features.selection import Part, any_of, channel_places, pick, places, wanted, windows
 from scip_mpi.features.shape_columns import one_mask
 from scip_mpi.features.shared import Shared
-from scip_mpi.segmentation.components import label_runs, run_scratch
+from scip_mpi.segmentation.components import find_runs, join_runs, run_scratch
 
 MASKS = ("own", "combined")
 COMPONENTS = ("mean", "largest")
@@ -155,9 +155,8 @@ def _shape(
             else:
                 at = offsets[i] + (k - 1) * h * w
                 mask = own[at : at + h * w].reshape(h, w)
-            top, left, bottom, right = boxes[i]
-            mask = mask[top:bottom, left:right]
-            n = label_runs(mask, 1, 1, runs, row_start, parent)
+            n = find_runs(mask, boxes[i], runs, row_start, parent)
+            join_runs(runs, n, boxes[i, 2] - boxes[i, 0], 1, row_start, parent)
             count = group_runs(parent, n, order, first)
             for which in range(2):
                 if not asked[which, k]:

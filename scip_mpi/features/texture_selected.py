@@ -25,6 +25,7 @@ from scip_mpi.features.gradient import SOBEL, gradient_within
 from scip_mpi.features.selection import Part, any_of, channel_places, pick, places, wanted, windows
 from scip_mpi.features.shared import Shared
 from scip_mpi.features.texture_columns import PER_MASK, features
+from scip_mpi.segmentation.components import find_runs, run_scratch
 
 MASKS = ("own", "combined")
 OVER_ANGLES = ("mean", "std")
@@ -125,10 +126,12 @@ def _compute(
         [any_of(chosen, s) for s in (*at, range(PAIRS, PER_MASK), [PAIRS + SOBEL.index("std")])],
         axis=-1,
     )
-    size = int((batch.shapes[:, 1] * batch.shapes[:, 2]).max())
+    height, width = (int(n) for n in batch.shapes[:, 1:].max(axis=0))
+    size = height * width
     _texture(
         batch.pixels, batch.offsets, batch.planes, batch.shapes,
-        masks.own, masks.combined, masks.kept, windows(masks.bbox), places(chosen), work,
+        masks.own, masks.combined, masks.kept, windows(masks.bbox), height, width,
+        places(chosen), work,
         scratch.array("levels", size, np.uint8),
         scratch.array("gradient", size, np.float64),
         out,
@@ -137,9 +140,24 @@ def _compute(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _texture(
-    pixels, offsets, planes, shapes, own, combined, kept, boxes, place, work, levels, gradient, out
+    pixels,
+    offsets,
+    planes,
+    shapes,
+    own,
+    combined,
+    kept,
+    boxes,
+    height,
+    width,
+    place,
+    work,
+    levels,
+    gradient,
+    out,
 ):
     """Fill the columns asked for: ``place`` (C, 2, 28) says where, -1 for none."""
+    runs, row_start, parent, _ = run_scratch(height, width)
     counts = np.empty((LEVELS + 1, LEVELS + 1), np.int64)
     found = np.zeros((len(OFFSETS), len(PROPERTIES)))
     values = np.empty(PER_MASK)
@@ -157,14 +175,19 @@ def _texture(
                     continue
                 mask = combined[planes[i] : planes[i] + n] if which else own[at : at + n]
                 mask = mask.reshape(h, w)
-                box, low, high = bounds(plane, mask, boxes[i])
-                rows, columns = box[2] - box[0], box[3] - box[1]
-                if rows <= 0:
+                found_runs = find_runs(mask, boxes[i], runs, row_start, parent)
+                if found_runs == 0:
                     values[:] = np.nan
                 else:
+                    for r in range(found_runs):
+                        runs[r, 0] += boxes[i, 0]
+                        runs[r, 1] += boxes[i, 1]
+                        runs[r, 2] += boxes[i, 1]
+                    box, low, high = bounds(plane, runs[:found_runs])
+                    rows, columns = box[2] - box[0], box[3] - box[1]
                     if asked[0] or asked[1]:
                         own_levels = levels[: rows * columns].reshape(rows, columns)
-                        quantise_within(plane, mask, box, low, high, own_levels)
+                        quantise_within(plane, runs[:found_runs], box, low, high, own_levels)
                         _pairs(own_levels, asked, counts, found, values)
                     if asked[2]:
                         gradient_within(plane, mask, box, asked[3], gradient, values[PAIRS:])

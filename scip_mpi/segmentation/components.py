@@ -54,6 +54,43 @@ def label_runs(mask, value, eight, runs, row_start, parent):
             else:
                 x += 1
     row_start[height] = n
+    join_runs(runs, n, height, eight, row_start, parent)
+    return n
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def find_runs(mask, box, runs, row_start, parent):
+    """`label_runs` up to the runs of a mask's pixels, within a box, and before those are joined.
+
+    Rows and columns count from the box: (top, left, bottom, right), ends exclusive.
+    """
+    top, left, bottom, right = box
+    width = right - left
+    n = 0
+    for y in range(bottom - top):
+        row_start[y] = n
+        row = mask[y + top, left:right]
+        before = 0
+        for x in range(width):
+            if row[x] != before:
+                before = row[x]
+                if before:
+                    runs[n, 0] = y
+                    runs[n, 1] = x
+                    parent[n] = n
+                else:
+                    runs[n, 2] = x
+                    n += 1
+        if before:
+            runs[n, 2] = width
+            n += 1
+    row_start[max(bottom - top, 0)] = n
+    return n
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def join_runs(runs, n, height, eight, row_start, parent):
+    """Join the runs of neighbouring rows that touch: the second half of `label_runs`."""
     for y in range(1, height):
         i, i_end = row_start[y - 1], row_start[y]
         j, j_end = row_start[y], row_start[y + 1]
@@ -70,7 +107,6 @@ def label_runs(mask, value, eight, runs, row_start, parent):
                 j += 1
     for i in range(n):
         parent[i] = find(parent, i)
-    return n
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
