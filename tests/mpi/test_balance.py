@@ -47,9 +47,10 @@ def test_a_huge_field_among_small_ones(fields: Path, tmp_path: Path) -> None:
     told = json.loads((tmp_path / "out" / "run.json").read_text())
     # The lowest 5 % are gone, but those as bright as the last of them.
     assert 38_000 <= told["rows"] < 38_100
-    # By the clock: on fewer cores than ranks, a rank that gets less of a core is no less busy.
-    busy = np.array([rank["busy"]["wall_s"] for rank in told["ranks"]])
-    assert busy.max() / busy.mean() <= 1.1, busy
+    # Whatever else runs on the machine takes time from some ranks by the clock, and gives others
+    # less to do by the CPU's count: a pass that does not balance is uneven by both.
+    busy = {c: np.array([rank["busy"][c] for rank in told["ranks"]]) for c in ("wall_s", "cpu_s")}
+    assert min(b.max() / b.mean() for b in busy.values()) <= 1.1, busy
     # Runs of rows that other ranks computed are the same rows.
     done = launch(["-m", "scip_mpi", "run", config, fields, "-o", tmp_path / "alone"], 1)
     assert done.returncode == 0, done.stderr
