@@ -181,11 +181,6 @@ class RowOffice:
         return self.ledger.done(State.WRITTEN)
 
 
-def segmenters(roles: Sequence[Roles]) -> list[int]:
-    """Ranks that segment."""
-    return [rank for rank, held in enumerate(roles) if Role.SEGMENTER in held]
-
-
 def featurizers(roles: Sequence[Roles]) -> list[int]:
     """Ranks that compute features."""
     return [rank for rank, held in enumerate(roles) if Role.FEATURIZER in held]
