@@ -302,22 +302,16 @@ def _sum(values):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _put_in_order(found, n, ordered, spare, counts, values):
-    """Values in ascending order; or only the smallest first and the largest last."""
+    """Values in ascending order; or only the smallest first and the largest last, some lost."""
     low = found[0]
     high = found[0]
-    last = 0
     for k in range(n):
         low = min(low, found[k])
-        if found[k] >= high:
-            high = found[k]
-            last = k
+        high = max(high, found[k])
     if ordered:
         sort_whole(found, n, np.int64(low), np.int64(high), spare, counts, values)
         return
     for k in range(n):
         values[k] = found[k]
-    values[last], values[n - 1] = values[n - 1], values[last]
-    for k in range(n - 1):
-        if values[k] == low:
-            values[0], values[k] = values[k], values[0]
-            break
+    values[0] = low
+    values[n - 1] = high
