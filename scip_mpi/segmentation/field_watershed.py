@@ -150,8 +150,9 @@ def _threshold(plane: NDArray[np.float64], threshold: str | float) -> float:
 
     if not isinstance(threshold, str):
         return float(threshold)
-    if plane.min() == plane.max():
-        # Nothing stands out.
+    edges = np.linspace(plane.min(), plane.max(), 257)
+    if not (np.diff(edges) > 0).all():
+        # Nothing stands out: the pixels are equal but for rounding, or their range overflows.
         return float(plane.max())
     return float(getattr(filters, f"threshold_{threshold}")(plane))
 

@@ -65,7 +65,7 @@ def histogram(values, n, low, high, whole, counts, centres, edges):
     Returns
     -------
     int
-        Number of levels or bins; 0 if the range of the pixels is beyond double precision.
+        Number of levels or bins; 0 if double precision has no such bins in the pixels' range.
     """
     if whole and high - low < LEVELS:
         bins = int(high - low) + 1
@@ -82,6 +82,10 @@ def histogram(values, n, low, high, whole, counts, centres, edges):
     for k in range(BINS):
         edges[k] = k * step + low
     edges[BINS] = high
+    for k in range(BINS):
+        # Pixels that differ by less than numbers can be told apart are equal but for rounding.
+        if edges[k] >= edges[k + 1]:
+            return 0
     for k in range(BINS):
         counts[k] = 0
         centres[k] = (edges[k] + edges[k + 1]) / 2

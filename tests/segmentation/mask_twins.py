@@ -69,8 +69,15 @@ def twin_spot(x: Plane, radius: int) -> Plane:
     return tophat > np.quantile(tophat, 0.99)
 
 
+def told_apart(x: Plane) -> Plane:
+    """The plane, made flat if numpy finds its range too small for bins: equal but for rounding."""
+    if x.dtype.kind == "f" and (np.diff(np.linspace(x.min(), x.max(), 257)) <= 0).any():
+        return np.full_like(x, x.flat[0])
+    return x
+
+
 def twin_sobel(x: Plane) -> Plane:
-    gradient = sobel(x.astype(np.float64) if x.dtype.kind == "f" else x)
+    gradient = told_apart(sobel(x.astype(np.float64) if x.dtype.kind == "f" else x))
     if np.ptp(gradient) == 0:
         return np.zeros(x.shape, bool)
     return cleaned(gradient > threshold_otsu(gradient))
@@ -80,7 +87,7 @@ def twin_watershed(x: Plane, noisy: bool) -> Plane:
     x = x.astype(np.float64) if x.dtype.kind == "f" else x
     if noisy:
         x = denoise_nl_means(x, patch_size=2, patch_distance=1)
-    gradient = closing(sobel(x), disk(2))
+    gradient = told_apart(closing(sobel(x), disk(2)))
     markers = np.zeros(x.shape, np.int32)
     t = threshold_otsu(gradient)
     markers[gradient < t - t * 0.5] = 1
@@ -142,11 +149,11 @@ def twin_threshold(
         case "fixed":
             t = value
         case "otsu":
-            t = threshold_otsu(x)
+            t = threshold_otsu(told_apart(x))
         case "li":
             t = threshold_li(x.copy())
         case "triangle":
-            t = threshold_triangle(x)
+            t = threshold_triangle(told_apart(x))
         case "percentile":
             t = np.percentile(x, percentile)
         case "local":

@@ -192,6 +192,14 @@ def test_watershed_parts_discs_that_touch() -> None:
     assert len({by_itself[c] for c in centres} - {0}) == 4
 
 
+@pytest.mark.parametrize("threshold", ["li", "otsu", "triangle"])
+def test_a_field_equal_but_for_rounding_has_no_objects(threshold: str) -> None:
+    plane = np.full((9, 9), 1000.0)
+    plane[4, 4] = np.nextafter(1000.0, np.inf)
+    batch = ImageBatch.from_images([plane[np.newaxis]])
+    assert not watershed(batch, np, channel=0, threshold=threshold).any()
+
+
 @pytest.mark.parametrize(
     "wrong", [{"cell_diameter": 0.0}, {"smoothing": -1.0}, {"expansion_factor": -0.1}]
 )
