@@ -15,6 +15,10 @@ H5PY = Path(__file__).resolve().parents[1] / ".venv-h5py" / "bin" / "python"
 SYSTEM_MPI = Path("/usr/bin/mpiexec.openmpi")
 SYSTEM_OPTIONS = ("--allow-run-as-root", "--oversubscribe", "--mca", "osc", "^ucx")
 SYSTEM_LIBRARY = {"MPI4PY_LIBMPI": "/usr/lib/x86_64-linux-gnu/libmpi.so.40"}
+# `SCIP_MPI_TESTS_SYSTEM=2 pytest -m mpi` runs the tests of several ranks with that MPI, at 2 ranks.
+SYSTEM_RANKS = int(os.environ.get("SCIP_MPI_TESTS_SYSTEM", "0"))
+# Ranks of tests for which any number would do.
+RANKS = SYSTEM_RANKS or 4
 # A hang guard, an order of magnitude above the usual time.
 PATIENCE = 600
 
@@ -25,7 +29,7 @@ def launch(
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     python: Path = Path(sys.executable),
-    system: bool = False,
+    system: bool = SYSTEM_RANKS > 0,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``PYTHON ARGUMENTS``, under ``mpiexec -n RANKS`` if ranks are given.
 

@@ -119,6 +119,7 @@ def test_the_schema_is_json() -> None:
 
 
 @pytest.mark.mpi
+@pytest.mark.ranks(2)
 def test_the_demo_ends_with_the_table_and_its_shape(tmp_path: Path) -> None:
     done = scip("demo", "-o", tmp_path / "demo", "-n", "40", ranks=2)
     assert done.returncode == 0, done.stderr
@@ -129,6 +130,7 @@ def test_the_demo_ends_with_the_table_and_its_shape(tmp_path: Path) -> None:
 
 
 @pytest.mark.mpi
+@pytest.mark.ranks(2)
 def test_scips_jurkat_config_runs_unchanged(shared_dir: Path, tmp_path: Path) -> None:
     folder = shared_dir / "reference" / "jurkat_scip"
     out = tmp_path / "out"
@@ -146,6 +148,7 @@ def test_scips_jurkat_config_runs_unchanged(shared_dir: Path, tmp_path: Path) ->
 
 
 @pytest.mark.mpi
+@pytest.mark.ranks(2)
 def test_scips_published_wbc_config_runs_unchanged(shared_dir: Path, tmp_path: Path) -> None:
     images = twelve_channel_images(shared_dir / "reference")
     write_zarr(tmp_path / "data" / "sample1_early_part1_a.zarr", images[:12], chunk=5)

@@ -1,4 +1,4 @@
-"""Bad input on four ranks: a clear message, the right exit code, no hang, no lost cell."""
+"""Bad input on several ranks: a clear message, the right exit code, no hang, no lost cell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import tifffile
 from cells import CONFIG, copy_cells, jurkat_files, write_config
-from launch import scip
+from launch import RANKS, scip
 from tables import obs_names, read_x
 
 pytestmark = pytest.mark.mpi
@@ -26,7 +26,9 @@ def cells(shared_dir: Path, tmp_path: Path) -> Path:
     return copy_cells(jurkat_files(shared_dir, GOOD), tmp_path / "cells")
 
 
-def run(config: Path, *arguments: str | Path, ranks: int = 4) -> subprocess.CompletedProcess[str]:
+def run(
+    config: Path, *arguments: str | Path, ranks: int = RANKS
+) -> subprocess.CompletedProcess[str]:
     done = scip("run", config, *arguments, ranks=ranks)
     assert "Traceback" not in done.stderr, done.stderr
     return done
@@ -259,6 +261,6 @@ def test_an_out_in_use_is_refused(cells: Path, tmp_path: Path) -> None:
 
 
 def test_bad_usage_is_said_once() -> None:
-    done = scip("run", "--no-such-option", ranks=4)
+    done = scip("run", "--no-such-option", ranks=RANKS)
     assert done.returncode == 2
     assert done.stderr.count("No such option") == 1

@@ -39,6 +39,7 @@ def fields(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.mpi
+@pytest.mark.ranks(4)
 def test_a_huge_field_among_small_ones(fields: Path, tmp_path: Path) -> None:
     config = tmp_path / "scip.yml"
     config.write_text(CONFIG)

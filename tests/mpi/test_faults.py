@@ -18,6 +18,7 @@ def cells(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.mpi
+@pytest.mark.ranks(4)
 @pytest.mark.parametrize(
     ("where", "rank"),
     [
@@ -53,6 +54,7 @@ def test_a_bug_on_one_rank_ends_the_job(
 
 
 @pytest.mark.mpi
+@pytest.mark.ranks(4)
 def test_what_one_rank_alone_cannot_do_ends_the_job(cells: Path, tmp_path: Path) -> None:
     config = write_config(tmp_path / "scip.yml", "resources: {chunk_size: 2}\n")
     fault = ["scip_mpi.loaders.multiframe_tiff:read", 2, "UserError", tmp_path / "flag"]

@@ -14,7 +14,7 @@ from launch import scip
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 
-pytestmark = pytest.mark.mpi
+pytestmark = [pytest.mark.mpi, pytest.mark.ranks(2)]
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from launch import launch
+from launch import SYSTEM_RANKS, launch
 
 PROGRAM = Path(__file__).with_name("world_program.py")
 
 
 @pytest.mark.mpi
-@pytest.mark.parametrize("ranks", [1, 2, 4, 8])
+@pytest.mark.parametrize("ranks", [SYSTEM_RANKS] if SYSTEM_RANKS else [1, 2, 4, 8])
 def test_messages_collectives_and_files(ranks: int, tmp_path: Path) -> None:
     done = launch([PROGRAM, tmp_path / "shared.bin"], ranks)
     assert done.returncode == 0, done.stderr
@@ -19,7 +19,7 @@ def test_messages_collectives_and_files(ranks: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.mpi
-@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize("ranks", [SYSTEM_RANKS] if SYSTEM_RANKS else [2, 4])
 def test_an_error_on_one_rank_ends_the_job_with_its_traceback(ranks: int) -> None:
     program = (
         "from scip_mpi.parallel.world import enter\n"
