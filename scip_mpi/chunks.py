@@ -26,3 +26,40 @@ def cut(costs: NDArray[np.int64], target: int) -> Int64Array:
     which = (ends - 1) // max(target, 1)
     first = np.flatnonzero(np.diff(which)) + 1
     return np.concatenate([[0], first, [n]]).astype(np.int64)
+
+
+def shrinking(costs: NDArray[np.int64], share: int, least: int, most: int) -> Int64Array:
+    """Bounds of consecutive runs that get shorter towards the end, so that all workers end alike.
+
+    Each run's cost is about that of all that is left divided by ``share``, between ``least`` and
+    ``most``: guided self-scheduling.
+
+    Parameters
+    ----------
+    costs : ndarray of int64, shape (n,)
+        Of each item, positive.
+    share : int
+        Twice the number of workers leaves each of them some runs of every length.
+    least, most : int
+        Limits of a run's cost; every run holds at least one item.
+
+    Returns
+    -------
+    ndarray of int64
+        0, ..., n, strictly increasing; [0] for no items.
+
+    References
+    ----------
+    Polychronopoulos and Kuck, "Guided self-scheduling", IEEE Trans. Computers C-36(12), 1987.
+    """
+    ends = np.cumsum(np.asarray(costs, np.int64))
+    bounds, done = [0], 0
+    while bounds[-1] < len(ends):
+        target = max(min((int(ends[-1]) - done) // share, most), least)
+        # The item that reaches the target belongs to the run that is closer to it.
+        k = int(np.searchsorted(ends, done + target))
+        if k + 1 < len(ends) and k > bounds[-1]:
+            k -= ends[k] - done - target > done + target - ends[k - 1]
+        bounds.append(min(k, len(ends) - 1) + 1)
+        done = int(ends[bounds[-1] - 1])
+    return np.array(bounds, np.int64)

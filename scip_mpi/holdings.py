@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,6 +93,8 @@ class Survivors:
         Per chunk held, the row of its first object that has one.
     bounds : ndarray of int64
         Rows of all chunks of the run: chunk k has ``bounds[k]`` to ``bounds[k + 1]``.
+    image_bounds : ndarray of int64
+        The same for the images that have a row.
     readable : int
         Images that could be read.
     broken : dict of int to ndarray of bool
@@ -104,6 +107,7 @@ class Survivors:
     rows: dict[int, BoolArray]
     start: dict[int, int]
     bounds: Int64Array
+    image_bounds: Int64Array
     readable: int
     broken: dict[int, BoolArray]
     verdict: Verdict | None
@@ -135,8 +139,9 @@ def number_rows(
     keep: dict[int, BoolArray] = {}
     rows: dict[int, BoolArray] = {}
     broken: dict[int, BoolArray] = {}
-    # One more place at the end, for the images that could be read.
-    counts = np.zeros(len(bounds), np.int64)
+    chunks = len(bounds) - 1
+    # Rows and images with a row of each chunk, and the images that could be read.
+    counts = np.zeros(2 * chunks + 1, np.int64)
     at = 0
     for lo in holdings.chunks():
         m = len(holdings.records[lo].image)
@@ -145,19 +150,21 @@ def number_rows(
         else:
             keep[lo], broken[lo] = verdict.keep[at : at + m], verdict.broken[at : at + m]
         rows[lo] = keep[lo] if drop else np.ones(m, bool)
-        counts[np.searchsorted(bounds, lo)] = rows[lo].sum()
+        k = np.searchsorted(bounds, lo)
+        counts[k] = rows[lo].sum()
+        counts[chunks + k] = len(np.unique(holdings.records[lo].image[rows[lo]]))
         counts[-1] += (holdings.records[lo].found >= 0).sum()
         at += m
     counts = allreduce(counts)
-    counts, readable = counts[:-1], int(counts[-1])
-    row_bounds = offsets_of(counts)
+    row_bounds = offsets_of(counts[:chunks])
+    image_bounds = offsets_of(counts[chunks:-1])
     start = {lo: int(row_bounds[np.searchsorted(bounds, lo)]) for lo in keep}
-    return Survivors(keep, rows, start, row_bounds, readable, broken, verdict)
+    return Survivors(keep, rows, start, row_bounds, image_bounds, int(counts[-1]), broken, verdict)
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What a rank tells rank 0 about its images and objects, as columns of arrays.
+    """What a rank tells rank 0 of its images of a block and their objects, as columns of arrays.
 
     Of the objects that the filter left out, ``gone_...``, also why.
     """
@@ -179,57 +186,42 @@ class Tally:
     failures: list[Failure]
 
 
-def tally(
-    holdings: Holdings, survivors: Survivors, channels: int, statistics: int, rules: int
-) -> Tally:
-    """Put the records of a rank together."""
-    images, kept = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    records = [holdings.records[lo] for lo in holdings.chunks()]
-    for lo, record in zip(holdings.chunks(), records, strict=True):
-        images.append(record.references.index)
-        per_image = np.zeros(len(record.found), np.int64)
-        np.add.at(per_image, record.image - lo, survivors.keep[lo])
-        kept.append(per_image)
-    gone = [~survivors.keep[lo] for lo in holdings.chunks()]
-    wide = np.empty((0, channels))
-    none = np.empty(0, np.int64)
+def tally(holdings: Holdings, survivors: Survivors, lo: int, hi: int) -> Tally | None:
+    """What a rank knows of its chunks from image ``lo`` to ``hi``; None if it has none of them."""
+    chunks = [chunk for chunk in holdings.chunks() if lo <= chunk < hi]
+    if not chunks:
+        return None
+    records = [holdings.records[chunk] for chunk in chunks]
+    kept = []
+    for chunk, record in zip(chunks, records, strict=True):
+        kept.append(np.zeros(len(record.found), np.int64))
+        np.add.at(kept[-1], record.image - chunk, survivors.keep[chunk])
+    gone = [~survivors.keep[chunk] for chunk in chunks]
+
+    def left_out(values: list[NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate([v[g] for v, g in zip(values, gone, strict=True)])
+
     return Tally(
-        image=np.concatenate(images),
-        found=np.concatenate([none, *(r.found for r in records)]),
+        image=np.concatenate([r.references.index for r in records]),
+        found=np.concatenate([r.found for r in records]),
         kept=np.concatenate(kept),
-        saturated=np.concatenate([wide, *(r.saturated for r in records)]),
-        background=np.concatenate([wide, *(r.background for r in records)]),
-        focus=np.concatenate([wide, *(r.focus for r in records)]),
-        object_image=np.concatenate([none, *(r.image for r in records)]),
-        object_label=np.concatenate([none, *(r.label for r in records)]),
-        object_keep=np.concatenate(
-            [np.empty(0, bool), *(survivors.keep[lo] for lo in holdings.chunks())]
-        ),
-        centroid=np.concatenate([np.empty((0, 2)), *(r.centroid for r in records)]),
-        gone_image=np.concatenate(
-            [none, *(r.image[g] for r, g in zip(records, gone, strict=True))]
-        ),
-        gone_label=np.concatenate(
-            [none, *(r.label[g] for r, g in zip(records, gone, strict=True))]
-        ),
-        gone_statistics=np.concatenate(
-            [
-                np.empty((0, statistics)),
-                *(r.statistics[g] for r, g in zip(records, gone, strict=True)),
-            ]
-        ),
-        gone_broken=np.concatenate(
-            [
-                np.empty((0, rules), bool),
-                *(survivors.broken[lo][g] for lo, g in zip(holdings.chunks(), gone, strict=True)),
-            ]
-        ),
+        saturated=np.concatenate([r.saturated for r in records]),
+        background=np.concatenate([r.background for r in records]),
+        focus=np.concatenate([r.focus for r in records]),
+        object_image=np.concatenate([r.image for r in records]),
+        object_label=np.concatenate([r.label for r in records]),
+        object_keep=np.concatenate([survivors.keep[chunk] for chunk in chunks]),
+        centroid=np.concatenate([r.centroid for r in records]),
+        gone_image=left_out([r.image for r in records]),
+        gone_label=left_out([r.label for r in records]),
+        gone_statistics=left_out([r.statistics for r in records]),
+        gone_broken=left_out([survivors.broken[chunk] for chunk in chunks]),
         failures=[f for r in records for f in r.failures],
     )
 
 
-def merge(tallies: list[Tally]) -> Tally:
-    """All ranks' tallies as one, images in the order of the catalog, objects by image and label."""
+def merge(tallies: Sequence[Tally]) -> Tally:
+    """Tallies of several ranks as one, images in the order of the catalog, objects by label."""
     columns = {
         name: np.concatenate([getattr(t, name) for t in tallies])
         for name in Tally.__dataclass_fields__

@@ -18,7 +18,7 @@ import numpy as np
 import scip_mpi
 from scip_mpi import registry
 from scip_mpi.batches import FloatArray, Int64Array
-from scip_mpi.chunks import cut
+from scip_mpi.chunks import cut, shrinking
 from scip_mpi.columns import ColumnPlan, plan_columns
 from scip_mpi.config import Config, resolve_channels
 from scip_mpi.correction import read_spillover, unmixing
@@ -41,8 +41,11 @@ RESULT_VERSION = 1
 OBS = ("image", "group", "object", "failed", "discarded")
 # Images probed, before the images are taken to be no images at all.
 PROBES = 10_000
-# Pixels of a chunk, by the sample image's shape: what a rank reads at once.
+# A chunk is what a rank reads at once: at most so many images and bytes of pixels, and at least so
+# many pixels, beside which the work that comes with each chunk is small.
+CHUNK_IMAGES = 256
 CHUNK_BYTES = 32 << 20
+LEAST_PIXELS = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -239,24 +242,22 @@ def chunk_bounds(
 ) -> Int64Array:
     """Bounds of the chunks that ranks are handed, cut by the bytes of their files.
 
-    By default about 16 chunks a rank, of 1 to 256 images and some 32 MiB of pixels at most: few
-    enough to be cheap to hand out, enough of them to even out differing costs. A unit of storage
-    (a chunk of an array) is never shared out over two.
+    By default chunks get smaller towards the end of the catalog, from 256 images or some 32 MiB of
+    pixels down to a few: few enough to be cheap to hand out, and small enough at the end for all
+    ranks to be done at once. A unit of storage (a chunk of an array) is never shared out over two.
     """
-    images = len(catalog)
-    size = config.resources.chunk_size
-    if size is None:
-        costs = catalog.costs()
-        pixels = channels * sample.shape[1] * sample.shape[2] * sample.dtype.itemsize
-        most = max(1, min(256, CHUNK_BYTES // max(pixels, 1)))
-        count = int(np.clip(-(-images // (16 * ranks)), 1, most))
-        target = int(np.ceil(costs.mean() * count))
-    else:
-        costs, target = np.ones(images, np.int64), size
     # What can only be read whole is not shared out.
     starts = np.flatnonzero(np.diff(catalog.unit, prepend=-1))
-    edges = np.append(starts, images)
-    return edges[cut(np.add.reduceat(costs, starts), target)]
+    edges = np.append(starts, len(catalog))
+    given = config.resources.chunk_size
+    if given is not None:
+        return edges[cut(np.diff(edges), given)]
+    costs = np.add.reduceat(catalog.costs(), starts)
+    mean = max(int(costs.sum()) // len(catalog), 1)
+    pixels = max(channels * sample.shape[1] * sample.shape[2], 1)
+    most = max(1, min(CHUNK_IMAGES, CHUNK_BYTES // (pixels * sample.dtype.itemsize)))
+    least = min(max(1, LEAST_PIXELS // pixels), most)
+    return edges[shrinking(costs, 2 * ranks, least * mean, most * mean)]
 
 
 def default_memory(sights: Sequence[Sight]) -> int:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,17 @@ import numpy as np
 from scip_mpi import publish
 from scip_mpi import verdict as verdicts
 from scip_mpi.batches import Scratch, from_buffer, to_buffer
+from scip_mpi.books import Books, block_bounds, tell
 from scip_mpi.checkpoint.ledger import Ledger
 from scip_mpi.config import read_config
 from scip_mpi.errors import USAGE, UserError
-from scip_mpi.holdings import Holdings, Survivors, Tally, merge, number_rows, tally
+from scip_mpi.holdings import Holdings, Survivors, number_rows
 from scip_mpi.items import Bench, own_runs, unpack
 from scip_mpi.job import EndedEarly, Job, Outcome, Request, agree
 from scip_mpi.loaders.contract import Catalog, References
 from scip_mpi.memory import MemoryAccount
 from scip_mpi.normalization import MaskedPixels, pixel_quantiles
+from scip_mpi.parallel.clerk import Clerk
 from scip_mpi.parallel.guard import GuardedThread, abort_guard
 from scip_mpi.parallel.link import Port
 from scip_mpi.parallel.manager import ChunkOffice, Manager, Office, RowOffice
@@ -40,6 +43,7 @@ from scip_mpi.results.hygiene import ColumnCheck
 from scip_mpi.rows import compute, cut_out, masked_pixels
 from scip_mpi.stages import build_stages, compiled_before, filter_tree, warm_up
 from scip_mpi.store import MaskStore
+from scip_mpi.table import Table, choose_writer, create_table, open_writer, put_rows
 from scip_mpi.timers import StopFlag
 
 NOTHING = np.empty(0, np.uint8)
@@ -58,13 +62,12 @@ def run(world: World, request: Request, stop: StopFlag | None = None) -> int:
         with only_here(world):
             holdings = segment_and_measure(job)
             survivors = decide(job, holdings)
-            found = gather_tally(job, holdings, survivors)
             if survivors.readable == 0:
-                return publish.nothing_readable(job, found)
+                return publish.nothing_readable(job, write_books(job, holdings, survivors))
             normalize(job, holdings, survivors)
-            table = publish.create_table(job, found, survivors)
-            outcome = compute_and_write(job, holdings, survivors, table)
-            return publish.finish(job, found, table, survivors, outcome)
+            table = create_table(job, survivors)
+            outcome, books = compute_and_write(job, holdings, survivors, table)
+            return publish.finish(job, books, table, survivors, outcome)
     except EndedEarly as reason:
         return publish.give_up(job, str(reason))
     finally:
@@ -86,7 +89,7 @@ def prepare(world: World, request: Request, stop: StopFlag) -> Job:
         plan = make_plan(config, catalog, sights)
         # What only the functions themselves can refuse is refused here, before OUT is touched.
         build_stages(plan)
-        publish.choose_writer(world, request.writer)
+        choose_writer(world, request.writer)
         claimed = claim(request.out, request.overwrite, Names(config.export.filename))
         return plan
 
@@ -131,7 +134,8 @@ def segment_and_measure(job: Job) -> Holdings:
         return _summary(record, NOTHING)
 
     def one(references: References) -> Measured:
-        record, pixels = segment(job.stages, references, timers)
+        with timers.piece("chunks", len(references)):
+            record, pixels = segment(job.stages, references, timers)
         failures = record.failed()
         if failures and plan.config.on_error == "abort":
             first = failures[0]
@@ -150,7 +154,7 @@ def segment_and_measure(job: Job) -> Holdings:
         assert job.catalog is not None
         return ChunkOffice(ledger, job.catalog.references, progress)
 
-    with managing(job, desk, office, "segment", plan.images, "images"):
+    with managing(job, desk, office, None, "segment", plan.images, "images"):
         reason = first_pass(desk, one, hold)
     # Only rank 0's ledger knows who holds what.
     job.holders = {entry.lo: entry.rank for entry in ledger.entries.values()}
@@ -172,15 +176,6 @@ def decide(job: Job, holdings: Holdings) -> Survivors:
             )
         drop = chosen is None or chosen.action == "drop"
         return number_rows(holdings, plan.bounds, verdict, drop, job.world.allreduce)
-
-
-def gather_tally(job: Job, holdings: Holdings, survivors: Survivors) -> Tally | None:
-    """What rank 0 must know of all images and objects to write the tables; None elsewhere."""
-    plan = job.plan
-    rules = len(plan.config.filter.leaves()) if plan.config.filter else 0
-    own = tally(holdings, survivors, len(plan.channel_names), len(plan.statistics), rules)
-    gathered = job.world.gather(own)
-    return None if gathered is None else merge(gathered)
 
 
 def normalize(job: Job, holdings: Holdings, survivors: Survivors) -> None:
@@ -213,46 +208,108 @@ def normalize(job: Job, holdings: Holdings, survivors: Survivors) -> None:
 
 
 def compute_and_write(
-    job: Job, holdings: Holdings, survivors: Survivors, table: publish.Table
-) -> Outcome:
+    job: Job, holdings: Holdings, survivors: Survivors, table: Table
+) -> tuple[Outcome, Books | None]:
     """Second pass: features of the survivors, each row straight to its place in the table."""
-    seen, scratch = ColumnCheck(len(job.plan.columns)), Scratch()
-    outcome = Outcome(seen=seen)
-    desk = _desk(job, holdings.store.memory)
-    writer = publish.open_writer(job, table)
-
-    runs = list(own_runs(holdings, survivors))
+    outcome, scratch = Outcome(seen=ColumnCheck(len(job.plan.columns))), Scratch()
+    desk, runs = _desk(job, holdings.store.memory), list(own_runs(holdings, survivors))
     bench = Bench(job.stages, holdings, runs)
+    # Rank 0 writes what it has to write of all ranks' rows while they are computed, if it can.
+    beside = table.writer != "hdf5" and job.world.size > 1 and job.world.serves_in_thread
+    before = None if beside else write_books(job, holdings, survivors, table)
+    writer = open_writer(job, table)
+    books = open_books(job, survivors, table) if beside else None
 
     def write(run: Run) -> int:
-        with job.timers.stage("read"):
-            work = bench.lay_out(run)
-        rows = compute(
-            job.stages, work.references, work.masks, work.crops, work.failures, job.timers, scratch
-        )
-        with job.timers.stage("write"):
-            outcome.overflows += publish.put_rows(
-                writer, run.start, job.plan, work.masks, rows, seen
-            )
+        with job.timers.piece("runs", run.rows):
+            with job.timers.stage("read"):
+                work = bench.lay_out(run)
+            rows = compute(
+                job.stages, work.references, work.masks, work.crops, work.failures, job.timers,
+                scratch,
+            )  # fmt: skip
+            with job.timers.stage("write"):
+                assert outcome.seen is not None
+                outcome.overflows += put_rows(
+                    writer, run.start, job.plan, work.masks, rows, outcome.seen
+                )
         outcome.failures += rows.failures
         return int(rows.failed.sum())
+
+    clerk = clerk_of(job, books)
+    office = row_office(job, survivors, clerk)
+    tell = teller(job, holdings, survivors)
+    with managing(job, desk, office, clerk, "features", survivors.total, "cells"):
+        reason = second_pass(desk, runs, write, bench.pack, unpack, tell)
+    with job.timers.stage("sync"):
+        writer.finalize()
+    outcome.rows = writer.recorded
+    holdings.store.close()
+    if books is not None:
+        books.close()
+    if reason is not None:
+        raise EndedEarly(reason)
+    return outcome, books if beside else before
+
+
+def write_books(
+    job: Job, holdings: Holdings, survivors: Survivors, table: Table | None = None
+) -> Books | None:
+    """What rank 0 writes of all images and objects, by itself, while no rows are computed."""
+    desk = _desk(job, holdings.store.memory)
+    books = open_books(job, survivors, table)
+    clerk = clerk_of(job, books)
+
+    def nothing(*_: Any) -> Any:
+        raise AssertionError("there are no rows in this pass")
+
+    def office(progress: Callable[[int, int], None]) -> RowOffice:
+        return RowOffice(Ledger([]), job.world.size, progress, clerk)
+
+    tell = teller(job, holdings, survivors)
+    with managing(job, desk, office, clerk, "books", job.plan.images, "images"):
+        reason = second_pass(desk, [], nothing, nothing, nothing, tell)
+    if books is not None:
+        books.close()
+    if reason is not None:
+        raise EndedEarly(reason)
+    return books
+
+
+def open_books(job: Job, survivors: Survivors, table: Table | None) -> Books | None:
+    """What rank 0 writes of all images and objects; None on other ranks."""
+    if job.catalog is None:
+        return None
+    path = None if table is None else table.partial
+    return Books(job.plan, job.catalog, survivors, job.request.out, path)
+
+
+def clerk_of(job: Job, books: Books | None) -> Clerk | None:
+    """Who collects what the books need."""
+    if books is None:
+        return None
+    return Clerk(job.world.size, len(books.blocks) - 1, books.write)
+
+
+def teller(job: Job, holdings: Holdings, survivors: Survivors) -> Callable[[int], bytes]:
+    """What tells the clerk of a block."""
+    blocks = block_bounds(job.plan, survivors)
+    return lambda k: tell(job.plan, holdings, survivors, int(blocks[k]), int(blocks[k + 1]))
+
+
+def row_office(
+    job: Job, survivors: Survivors, clerk: Clerk | None
+) -> Callable[[Callable[[int, int], None]], RowOffice]:
+    """The office of the second pass: rows are with the ranks that hold their chunks."""
 
     def office(progress: Callable[[int, int], None]) -> RowOffice:
         ledger = Ledger(survivors.bounds)
         for lo, entry in zip(job.plan.bounds, survivors.bounds, strict=True):
             if entry in ledger.entries and int(lo) in job.holders:
                 ledger.entries[int(entry)].rank = job.holders[int(lo)]
-        return RowOffice(ledger, job.world.size, progress)
+        return RowOffice(ledger, job.world.size, progress, clerk)
 
-    with managing(job, desk, office, "features", survivors.total, "cells"):
-        reason = second_pass(desk, runs, write, bench.pack, unpack)
-    with job.timers.stage("sync"):
-        writer.finalize()
-    outcome.rows = writer.recorded
-    holdings.store.close()
-    if reason is not None:
-        raise EndedEarly(reason)
-    return outcome
+    return office
 
 
 def start(request: Request) -> int:
@@ -290,24 +347,28 @@ def managing(
     job: Job,
     desk: Desk,
     office: Callable[[Callable[[int, int], None]], Office],
+    clerk: Clerk | None,
     stage: str,
     total: int,
     unit: str,
 ) -> Iterator[None]:
-    """On rank 0, let the manager serve during a pass: in a thread, or between batches."""
+    """On rank 0, let manager and clerk serve during a pass: in threads, or between batches."""
     if job.world.rank != 0:
         yield
         return
     job.progress.start(stage, total, unit)
     manager = Manager(desk.manager, desk.peers, job.world.size, office(job.progress.advance))
-    thread: threading.Thread | None = None
+    threads: list[threading.Thread] = []
     if job.world.size > 1 and job.world.serves_in_thread:
-        thread = GuardedThread(job.world, manager.run, "manager")
-        thread.start()
+        threads.append(GuardedThread(job.world, manager.run, "manager"))
+        if clerk is not None:
+            threads.append(GuardedThread(job.world, partial(clerk.run, manager.ended), "clerk"))
+        for thread in threads:
+            thread.start()
     else:
-        desk.serve = manager.serve
+        desk.serve = manager.serve if clerk is None else lambda: manager.serve() | clerk.work()
     yield
-    if thread is not None:
+    for thread in threads:
         thread.join()
     job.progress.finish()
 

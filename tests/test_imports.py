@@ -25,6 +25,8 @@ LAYERS = [
     {"items"},
     {"stages", "check"},
     {"job"},
+    {"provenance", "books"},
+    {"table"},
     {"publish"},
     {"run"},
     {"demo"},

@@ -105,7 +105,7 @@ def surviving(rows: dict[int, np.ndarray], first: int = 0) -> Survivors:
     """Survivors of chunks held, numbered from ``first`` on."""
     bounds = first + offsets_of(np.array([r.sum() for r in rows.values()]))
     start = {lo: int(b) for lo, b in zip(rows, bounds[:-1], strict=True)}
-    return Survivors(rows, rows, start, bounds, 0, {}, None)
+    return Survivors(rows, rows, start, bounds, bounds, 0, {}, None)
 
 
 def bench(disk: Disk, holdings: Holdings, runs: list[Run]) -> Bench:

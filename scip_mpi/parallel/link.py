@@ -29,6 +29,8 @@ class Tag(IntEnum):
     GIVE = 10  # hand a run of rows over to the rank named
     ITEM = 11  # a run of rows to compute, with all that it takes
     NOTHING = 12  # to the manager: nothing is left here to hand over to the rank named
+    TELL = 13  # tell what is known of a block of images and their objects
+    TOLD = 14  # to the manager: the block's number, and what is known of it
 
 
 class Port(IntEnum):

@@ -11,6 +11,7 @@ import numpy as np
 from scip_mpi.batches import Int64Array, UInt8Array
 from scip_mpi.checkpoint.ledger import Ledger, State
 from scip_mpi.loaders.contract import References
+from scip_mpi.parallel.clerk import Clerk
 from scip_mpi.parallel.link import Backoff, Link, Message, Tag, drain
 from scip_mpi.parallel.roles import Role, Roles
 
@@ -34,6 +35,9 @@ class Office(Protocol):
 
     def answer(self, message: Message, send: Callable[..., None]) -> None:
         """Take a worker's message in, and answer it through ``send(rank, tag, body)``."""
+
+    def ask(self, send: Callable[..., None]) -> bool:
+        """Ask what is to be asked of the workers now; whether anything was."""
 
     def done(self) -> bool:
         """Whether the pass is over."""
@@ -65,10 +69,16 @@ class Manager:
         for message in drain(self.inbox):
             busy = True
             self._answer(message)
+        if not self.over:
+            busy |= self.office.ask(self.workers.send)
         if not self.over and self.office.done():
             busy = True
             self._end(Tag.FINISH)
         return busy
+
+    def ended(self) -> bool:
+        """Whether the workers were told that the pass is over."""
+        return self.over
 
     def run(self) -> None:
         """Serve until the pass is over: what the thread does."""
@@ -128,6 +138,10 @@ class ChunkOffice:
             if self.ledger.advance(lo, message.source, State.MEASURED):
                 self.progress(images, bad)
 
+    def ask(self, send: Callable[..., None]) -> bool:
+        """Nothing: the workers ask."""
+        return False
+
     def done(self) -> bool:
         """Whether every chunk was measured."""
         return self.ledger.done(State.MEASURED)
@@ -144,11 +158,20 @@ class RowOffice:
         Ranks of the world.
     progress : callable
         ``progress(rows, failed)``, called with every report.
+    clerk : Clerk, optional
+        Who writes down what the ranks know, during this pass.
     """
 
-    def __init__(self, ledger: Ledger, ranks: int, progress: Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        ranks: int,
+        progress: Callable[[int, int], None],
+        clerk: Clerk | None = None,
+    ) -> None:
         self.ledger = ledger
         self.progress = progress
+        self.clerk = clerk
         self.left: Int64Array = np.zeros(ranks, np.int64)
         for entry in ledger.entries.values():
             self.left[entry.rank] += entry.hi - entry.lo
@@ -160,6 +183,9 @@ class RowOffice:
         elif message.tag is Tag.NOTHING:
             self.left[message.source] = 0
             self._find(int(message.body.view(np.int64)[0]), send)
+        elif message.tag is Tag.TOLD:
+            assert self.clerk is not None
+            self.clerk.hear(message)
         else:
             lo, start, rows, _, bad = message.body.view(Report)[0].tolist()
             if self.ledger.advance_part(lo, start, rows, message.source, State.WRITTEN):
@@ -176,9 +202,13 @@ class RowOffice:
         else:
             send(rank, Tag.EXHAUSTED)
 
+    def ask(self, send: Callable[..., None]) -> bool:
+        """Ask for what the clerk has to write down."""
+        return self.clerk is not None and self.clerk.ask(send)
+
     def done(self) -> bool:
-        """Whether every row was written."""
-        return self.ledger.done(State.WRITTEN)
+        """Whether every row was written, and all else that was to be."""
+        return self.ledger.done(State.WRITTEN) and (self.clerk is None or self.clerk.done())
 
 
 def featurizers(roles: Sequence[Roles]) -> list[int]:

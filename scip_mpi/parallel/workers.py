@@ -13,6 +13,7 @@ import numpy as np
 from scip_mpi.batches import UInt8Array
 from scip_mpi.loaders.contract import References
 from scip_mpi.memory import MemoryAccount
+from scip_mpi.parallel.clerk import told
 from scip_mpi.parallel.link import Backoff, Link, Message, Tag, drain
 from scip_mpi.parallel.manager import featurizers, report
 from scip_mpi.parallel.roles import Role, Roles
@@ -163,7 +164,7 @@ def first_pass(
         if busy:
             backoff.reset()
         else:
-            desk.timers.wall["wait"] += backoff.wait()
+            desk.timers.wait(backoff.wait())
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,7 @@ def second_pass(
     write: Callable[[Run], int],
     pack: Callable[[Run], UInt8Array],
     unpack: Callable[[UInt8Array], Run],
+    tell: Callable[[int], bytes],
 ) -> str | None:
     """Write this rank's rows, then others' that have more; until all rows are written.
 
@@ -206,6 +208,8 @@ def second_pass(
         Computes and writes a run; returns how many of its rows failed.
     pack, unpack : callable
         A run of this rank's as a message, and back.
+    tell : callable
+        What this rank knows of a block of images and their objects.
 
     Returns
     -------
@@ -232,6 +236,10 @@ def second_pass(
         elif message.tag is Tag.ITEM:
             given.append(unpack(message.body))
             asked -= 1
+        elif message.tag is Tag.TELL:
+            block = int(message.body.view(np.int64)[0])
+            with desk.timers.stage("send"):
+                desk.manager.send(0, Tag.TOLD, told(block, tell(block)))
         elif message.tag is Tag.EXHAUSTED:
             exhausted = True
 
@@ -254,4 +262,4 @@ def second_pass(
         if busy:
             backoff.reset()
         else:
-            desk.timers.wall["wait"] += backoff.wait()
+            desk.timers.wait(backoff.wait())

@@ -25,41 +25,60 @@ TEXT = h5py.string_dtype("utf-8")
 
 @dataclass(frozen=True)
 class TableSpec:
-    """Everything about the table but the rows that the ranks will fill in.
+    """Everything about the table but its rows.
 
     Attributes
     ----------
     n_rows : int
-    names : (image, label), ndarrays of int64, shape (n_rows,)
-        obs_names are ``<image>_<label>``.
-    categoricals : dict of str to (codes, categories)
-        Columns of obs; code -1 is missing.
-    known : dict of str to ndarray
-        Numeric columns of obs, known already.
+    categoricals : dict of str to sequence of str, or int
+        Columns of obs that are codes, and their categories; or how many there will be, where these
+        come with the rows.
+    noted : dict of str to type
+        Numeric columns of obs that come with the rows, by `write_rows`.
     filled : dict of str to type
-        Numeric columns of obs that the ranks fill with the rows.
-    spatial : ndarray of float64, shape (n_rows, 2)
-        obsm/spatial.
+        Numeric columns of obs that the ranks fill, as X.
     var_names : sequence of str
     var : dict of str to sequence of str
         Columns of var.
-    uns : str
-        JSON, for uns/scip_mpi/run; ``config`` in it also stands by itself.
+    uns : dict of str to str
+        Texts, for uns/scip_mpi.
     """
 
     n_rows: int
-    names: tuple[Int64Array, Int64Array]
-    categoricals: Mapping[str, tuple[NDArray[Any], Sequence[str]]]
-    known: Mapping[str, NDArray[Any]]
+    categoricals: Mapping[str, Sequence[str] | int]
+    noted: Mapping[str, type | np.dtype[Any]]
     filled: Mapping[str, type]
-    spatial: FloatArray
     var_names: Sequence[str]
     var: Mapping[str, Sequence[str]]
     uns: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class ObsRows:
+    """Rows of obs from ``start`` on, as far as they are not the ranks' to fill.
+
+    Attributes
+    ----------
+    start : int
+    image, label : ndarray of int64, shape (n,)
+        obs_names are ``<image>_<label>``.
+    codes : dict of str to ndarray
+        Of the categoricals; -1 is missing.
+    noted : dict of str to ndarray
+    spatial : ndarray of float64, shape (n, 2)
+        obsm/spatial.
+    """
+
+    start: int
+    image: Int64Array
+    label: Int64Array
+    codes: Mapping[str, NDArray[Any]]
+    noted: Mapping[str, NDArray[Any]]
+    spatial: FloatArray
+
+
 def create_table(path: Path, spec: TableSpec) -> dict[str, DatasetLayout]:
-    """Create the file with everything but the ranks' values, and close it.
+    """Create the file with everything but its rows, and close it.
 
     Returns
     -------
@@ -72,30 +91,51 @@ def create_table(path: Path, spec: TableSpec) -> dict[str, DatasetLayout]:
     ) as file:
         _encode(file, "anndata", "0.1.0")
         layout["X"] = _reserve(file, "X", (spec.n_rows, len(spec.var_names)), np.float32)
-        obs = _frame(file, "obs", [*spec.categoricals, *spec.known, *spec.filled])
-        _write_names(obs, spec.names)
-        for name, (codes, categories) in spec.categoricals.items():
-            _categorical(obs, name, codes, categories)
-        for name, values in spec.known.items():
-            _encode(obs.create_dataset(name, data=canonical(np.asarray(values))), "array", "0.2.0")
+        obs = _frame(file, "obs", [*spec.categoricals, *spec.noted, *spec.filled])
+        _encode(obs.create_dataset("_index", (spec.n_rows,), TEXT), "string-array", "0.2.0")
+        for name, categories in spec.categoricals.items():
+            _categories(obs, name, categories, spec.n_rows)
+        for name, dtype in spec.noted.items():
+            _reserve(obs, name, (spec.n_rows,), dtype)
         for name, dtype in spec.filled.items():
             layout[f"obs/{name}"] = _reserve(obs, name, (spec.n_rows,), dtype)
         var = _frame(file, "var", [*spec.var, *SEEN])
         _strings(var, "_index", spec.var_names)
         for name, texts in spec.var.items():
-            _categorical(var, name, *_codes(texts))
+            codes, categories = _codes(texts)
+            _categories(var, name, categories, len(texts))
+            var[name]["codes"][...] = codes
         for name, dtype in SEEN.items():
             _encode(var.create_dataset(name, (len(spec.var_names),), dtype), "array", "0.2.0")
         for name in ("obsm", "varm", "obsp", "varp", "layers", "uns"):
             _encode(file.create_group(name), "dict", "0.1.0")
-        _encode(
-            file["obsm"].create_dataset("spatial", data=canonical(spec.spatial)), "array", "0.2.0"
-        )
+        _reserve(file["obsm"], "spatial", (spec.n_rows, 2), np.float64)
         uns = file["uns"].create_group("scip_mpi")
         _encode(uns, "dict", "0.1.0")
         for name, text in spec.uns.items():
             _encode(uns.create_dataset(name, data=text, dtype=TEXT), "string", "0.2.0")
     return layout
+
+
+def write_rows(file: h5py.File, rows: ObsRows) -> None:
+    """Write rows of obs. Ranks may fill their datasets of the same file meanwhile."""
+    obs, part = file["obs"], slice(rows.start, rows.start + len(rows.image))
+    for lo in range(0, len(rows.image), BLOCK):
+        pairs = zip(rows.image[lo : lo + BLOCK], rows.label[lo : lo + BLOCK], strict=True)
+        names = np.array([f"{i}_{k}" for i, k in pairs], object)
+        obs["_index"][part.start + lo : part.start + lo + len(names)] = names
+    for name, codes in rows.codes.items():
+        obs[name]["codes"][part] = codes
+    for name, values in rows.noted.items():
+        obs[name][part] = canonical(np.asarray(values))
+    file["obsm"]["spatial"][part] = canonical(rows.spatial)
+
+
+def write_categories(file: h5py.File, column: str, start: int, texts: Sequence[str]) -> None:
+    """Write categories of a column of obs whose number alone was known."""
+    if len(texts):
+        part = slice(start, start + len(texts))
+        file["obs"][column]["categories"][part] = np.array([_clean(t) for t in texts], object)
 
 
 def complete(path: Path, seen: Mapping[str, NDArray[Any]]) -> None:
@@ -131,24 +171,17 @@ def _strings(group: h5py.Group, name: str, texts: Sequence[str]) -> None:
     _encode(group.create_dataset(name, data=data, dtype=TEXT), "string-array", "0.2.0")
 
 
-def _write_names(obs: h5py.Group, names: tuple[Int64Array, Int64Array]) -> None:
-    image, label = names
-    index = obs.create_dataset("_index", (len(image),), TEXT)
-    _encode(index, "string-array", "0.2.0")
-    for lo in range(0, len(image), BLOCK):
-        pairs = zip(image[lo : lo + BLOCK], label[lo : lo + BLOCK], strict=True)
-        index[lo : lo + BLOCK] = np.array([f"{i}_{k}" for i, k in pairs], object)
-
-
-def _categorical(
-    group: h5py.Group, name: str, codes: NDArray[Any], categories: Sequence[str]
-) -> None:
+def _categories(group: h5py.Group, name: str, categories: Sequence[str] | int, rows: int) -> None:
+    """A categorical without its codes, and perhaps without its categories."""
     node = group.create_group(name)
     _encode(node, "categorical", "0.2.0")
     node.attrs["ordered"] = False
-    small = np.int8 if len(categories) < 128 else np.int32
-    _encode(node.create_dataset("codes", data=np.asarray(codes, small)), "array", "0.2.0")
-    _strings(node, "categories", categories)
+    count = categories if isinstance(categories, int) else len(categories)
+    _reserve(node, "codes", (rows,), np.int8 if count < 128 else np.int32)
+    if isinstance(categories, int):
+        _encode(node.create_dataset("categories", (count,), TEXT), "string-array", "0.2.0")
+    else:
+        _strings(node, "categories", categories)
 
 
 def _codes(texts: Sequence[str]) -> tuple[NDArray[Any], list[str]]:
@@ -156,7 +189,9 @@ def _codes(texts: Sequence[str]) -> tuple[NDArray[Any], list[str]]:
     return codes, categories.tolist()
 
 
-def _reserve(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: type) -> DatasetLayout:
+def _reserve(
+    group: h5py.Group, name: str, shape: tuple[int, ...], dtype: type | np.dtype[Any]
+) -> DatasetLayout:
     """A contiguous dataset whose place in the file is fixed now, and that nothing fills twice."""
     plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     plist.set_layout(h5py.h5d.CONTIGUOUS)

@@ -13,6 +13,7 @@ from scip_mpi.batches import UInt8Array
 from scip_mpi.checkpoint.ledger import Ledger
 from scip_mpi.loaders.contract import References
 from scip_mpi.memory import MemoryAccount
+from scip_mpi.parallel.clerk import Clerk
 from scip_mpi.parallel.guard import GuardedThread
 from scip_mpi.parallel.inprocess import ThreadWorld, run_threads
 from scip_mpi.parallel.link import Port
@@ -24,6 +25,7 @@ from scip_mpi.timers import StopFlag, Timers
 
 IMAGES = 37
 BOUNDS = [0, 5, 6, 16, 30, 37]
+BLOCKS = 5
 
 
 def references(lo: int, hi: int) -> References:
@@ -52,6 +54,12 @@ def job(
     measured = Ledger(BOUNDS)
     segmented: list[int] = []
     seen: list[tuple[int, int, int]] = []
+    blocks: list[tuple[int, list[str]]] = []
+    clerk = Clerk(
+        world.size,
+        BLOCKS,
+        lambda k, told: blocks.append((k, sorted(bytes(t).decode() for t in told))),
+    )
 
     def one(part: References) -> Measured:
         lo, n = int(part.index[0]), len(part)
@@ -75,8 +83,10 @@ def job(
             if in_thread:
                 thread = GuardedThread(world, manager.run, "manager")
                 thread.start()
+                clerk_thread = GuardedThread(world, lambda: clerk.run(manager.ended), "clerk")
+                clerk_thread.start()
             else:
-                desk.serve = manager.serve
+                desk.serve = lambda: manager.serve() | clerk.work()
         reason = worker()
         if thread is not None:
             thread.join()
@@ -90,7 +100,7 @@ def job(
         ledger = Ledger(BOUNDS)
         for lo, entry in ledger.entries.items():
             entry.rank = measured.entries[lo].rank
-        return RowOffice(ledger, world.size, lambda *told: seen.append(told))
+        return RowOffice(ledger, world.size, lambda *told: seen.append(told), clerk)
 
     def write(run: Run) -> int:
         if world.rank == slow:
@@ -104,6 +114,9 @@ def job(
     def unpack(body: UInt8Array) -> Run:
         return Run(*body.view(np.int64).tolist(), None)
 
+    def tell(block: int) -> bytes:
+        return f"{world.rank} of {block}".encode()
+
     reason = run_pass(chunks, lambda: first_pass(desk, one, hold))
     if reason is None:
         own = [
@@ -111,7 +124,7 @@ def job(
             for lo, n in sorted(held.values())
             for start in range(lo, lo + n, 2)
         ]
-        reason = run_pass(rows, lambda: second_pass(desk, own, write, pack, unpack))
+        reason = run_pass(rows, lambda: second_pass(desk, own, write, pack, unpack, tell))
     assert memory.total() == 0 or reason is not None
     return {
         "held": held,
@@ -119,6 +132,7 @@ def job(
         "written": written,
         "reason": reason,
         "seen": seen,
+        "blocks": blocks,
         "roles": roles,
     }
 
@@ -139,6 +153,16 @@ def test_every_image_is_segmented_once_and_held_by_a_featurizer(size: int, segme
             assert Role.SEGMENTER in result["roles"][rank]
     assert Counter(row for r in results for row in r["written"]) == Counter(range(IMAGES))
     assert sum(count for count, _ in results[0]["seen"]) == 2 * IMAGES
+
+
+@pytest.mark.parametrize("in_thread", [True, False])
+@pytest.mark.parametrize("size", [1, 3])
+def test_the_clerk_hears_every_rank_of_every_block_in_order(size: int, in_thread: bool) -> None:
+    first, *others = run_threads(size, lambda world: job(world, 0, in_thread=in_thread, slow=0))
+    assert first["blocks"] == [
+        (block, [f"{rank} of {block}" for rank in range(size)]) for block in range(BLOCKS)
+    ]
+    assert all(not other["blocks"] for other in others)
 
 
 @pytest.mark.parametrize("in_thread", [True, False])
@@ -165,7 +189,7 @@ def test_a_table_without_rows_is_over_at_once(size: int, in_thread: bool) -> Non
                 thread.start()
             else:
                 desk.serve = manager.serve
-        reason = second_pass(desk, [], pytest.fail, pytest.fail, pytest.fail)
+        reason = second_pass(desk, [], pytest.fail, pytest.fail, pytest.fail, pytest.fail)
         if thread is not None:
             thread.join()
         return reason

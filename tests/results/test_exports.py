@@ -10,10 +10,11 @@ import h5py
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from h5ad_files import make_file
 
 from scip_mpi.results import parquet
-from scip_mpi.results.h5ad import TableSpec, create_table
-from scip_mpi.results.tables import write_failures, write_parquet
+from scip_mpi.results.h5ad import ObsRows, TableSpec
+from scip_mpi.results.tables import ParquetRows, mark, write_failures
 from scip_mpi.results.writers import PosixSink, Writer, to_table_floats
 
 SETS = ["li", "li", "otsu", "raw"]
@@ -24,14 +25,10 @@ def make_table(path: Path, rows: int) -> np.ndarray:
     rng = np.random.default_rng(rows)
     spec = TableSpec(
         n_rows=rows,
-        names=(np.arange(rows), np.ones(rows, np.int64)),
         var_names=FEATURES,
-        categoricals={
-            # A category per row, and one whose codes go back and forth.
-            "image": (np.arange(rows, dtype=np.int32), [f"i{i}" for i in range(rows)]),
-            "group": (rng.integers(-1, 3, rows).astype(np.int32), ["a", "b", "c"]),
-        },
-        known={"object": np.arange(rows), "filter_sum": rng.random(rows)},
+        # A category per row, and one whose codes go back and forth.
+        categoricals={"image": rows, "group": ["a", "b", "c"]},
+        noted={"object": np.int64, "filter_sum": np.float64},
         filled={
             "failed": np.bool_,
             "li_regions_BF": np.int64,
@@ -39,11 +36,18 @@ def make_table(path: Path, rows: int) -> np.ndarray:
             "spot_regions_BF": np.int64,
             "li_bbox_minr": np.int64,
         },
-        spatial=rng.random((rows, 2)),
         var={"mask_set": SETS},
         uns={},
     )
-    layout = create_table(path, spec)
+    obs = ObsRows(
+        start=0,
+        image=np.arange(rows),
+        label=np.ones(rows, np.int64),
+        codes={"image": np.arange(rows), "group": rng.integers(-1, 3, rows)},
+        noted={"object": np.arange(rows), "filter_sum": rng.random(rows)},
+        spatial=rng.random((rows, 2)),
+    )
+    layout = make_file(path, spec, obs, {"image": [f"i{i}" for i in range(rows)]})
     X = rng.standard_normal((rows, len(FEATURES)))
     X[rng.random(X.shape) < 0.2] = np.nan
     writer = Writer(layout, PosixSink(path))
@@ -107,6 +111,31 @@ def test_failures_survive_any_name(tmp_path: Path) -> None:
     }
     write_failures(path, [])
     assert path.read_bytes() == b"image,stage,error\r\n"
+
+
+def write_parquet(path: Path, columns: dict[str, object]) -> None:
+    """All rows in two blocks, the second of which is empty."""
+    file = ParquetRows(path)
+    file.write(columns)
+    file.write({name: values[:0] for name, values in columns.items()})
+    file.close()
+
+
+def test_rows_are_marked_afterwards(tmp_path: Path) -> None:
+    path = tmp_path / "images.parquet"
+    file = ParquetRows(path)
+    for names in (["a", "b", "c"], ["d"], ["e", "f"]):
+        file.write(
+            {"image": names, "failed": np.zeros(len(names), bool), "kept": np.ones(len(names))}
+        )
+    file.close()
+    before = pq.read_table(path)
+    mark(path, "failed", [1, 3, 5])
+    after = pq.read_table(path)
+    assert after.schema == before.schema
+    assert after["failed"].to_pylist() == [False, True, False, True, False, True]
+    assert after.drop_columns("failed") == before.drop_columns("failed")
+    assert [p.name for p in tmp_path.iterdir()] == ["images.parquet"]
 
 
 @pytest.mark.parametrize("rows", [0, 6])

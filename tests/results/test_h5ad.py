@@ -10,10 +10,12 @@ import anndata
 import h5py
 import numpy as np
 import pytest
+from h5ad_files import make_file
 
 from scip_mpi.results import h5ad
-from scip_mpi.results.h5ad import TableSpec, create_table
+from scip_mpi.results.h5ad import ObsRows, TableSpec
 from scip_mpi.results.writers import (
+    DatasetLayout,
     PosixSink,
     SharedFileSink,
     Writer,
@@ -43,24 +45,16 @@ class FakeHandle:
         os.close(self.file)
 
 
+STAINS = ["no", "yes"]
+
+
 def spec_of(rows: int, columns: int) -> TableSpec:
-    rng = np.random.default_rng(rows)
-    image = np.arange(rows, dtype=np.int64) // 2
     return TableSpec(
         n_rows=rows,
-        names=(image, np.arange(rows, dtype=np.int64) % 2 + 1),
         var_names=[f"feat_li_f{j}" for j in range(columns)],
-        categoricals={
-            "image": (image.astype(np.int32), [f"a b/{i}é.tif" for i in range(rows)]),
-            "stain": (rng.integers(-1, 2, rows).astype(np.int32), ["no", "yes"]),
-        },
-        known={
-            "object": np.arange(rows),
-            "filter_sum": rng.random(rows),
-            "discarded": rng.random(rows) > 0.5,
-        },
+        categoricals={"image": rows, "stain": STAINS},
+        noted={"object": np.int64, "filter_sum": np.float64, "discarded": np.bool_},
         filled={"failed": np.bool_, "li_bbox_minr": np.int64, "li_regions_BF": np.int64},
-        spatial=rng.random((rows, 2)),
         var={
             "family": ["shape"] * columns,
             "mask_set": ["li"] * columns,
@@ -68,6 +62,31 @@ def spec_of(rows: int, columns: int) -> TableSpec:
         },
         uns={"config": "load: ...", "run": "{}"},
     )
+
+
+def images_of(rows: int) -> list[str]:
+    return [f"a b/{i}é.tif" for i in range(rows)]
+
+
+def obs_of(rows: int) -> ObsRows:
+    rng = np.random.default_rng(rows)
+    image = np.arange(rows, dtype=np.int64) // 2
+    return ObsRows(
+        start=0,
+        image=image,
+        label=np.arange(rows, dtype=np.int64) % 2 + 1,
+        codes={"image": image, "stain": rng.integers(-1, 2, rows)},
+        noted={
+            "object": np.arange(rows),
+            "filter_sum": rng.random(rows),
+            "discarded": rng.random(rows) > 0.5,
+        },
+        spatial=rng.random((rows, 2)),
+    )
+
+
+def make(path: Path, spec: TableSpec) -> dict[str, DatasetLayout]:
+    return make_file(path, spec, obs_of(spec.n_rows), {"image": images_of(spec.n_rows)})
 
 
 def rows_of(spec: TableSpec) -> dict[str, np.ndarray]:
@@ -97,7 +116,7 @@ def test_anndata_reads_what_was_written(
     rows: int, columns: int, backed: str | None, tmp_path: Path
 ) -> None:
     spec, path = spec_of(rows, columns), tmp_path / "t.h5ad.partial"
-    layout = create_table(path, spec)
+    layout = make(path, spec)
     given = rows_of(spec)
     fill(Writer(layout, PosixSink(path)), given, 4)
     publish(path, tmp_path / "t.h5ad")
@@ -110,18 +129,19 @@ def test_anndata_reads_what_was_written(
     assert X.tobytes() == given["X"].tobytes()
     assert table.obs_names.tolist() == [f"{i // 2}_{i % 2 + 1}" for i in range(rows)]
     assert table.var_names.tolist() == list(spec.var_names)
-    for name, (codes, categories) in spec.categoricals.items():
-        column = table.obs[name]
+    obs = obs_of(rows)
+    for name, categories in {"image": images_of(rows), "stain": STAINS}.items():
+        codes, column = obs.codes[name], table.obs[name]
         assert column.dtype == "category"
         want = [None if c < 0 else categories[c] for c in codes]
         assert [None if v != v else v for v in column.tolist()] == want
     assert table.obs["object"].tolist() == list(range(rows))
-    assert table.obs["filter_sum"].to_numpy().tobytes() == spec.known["filter_sum"].tobytes()
+    assert table.obs["filter_sum"].to_numpy().tobytes() == obs.noted["filter_sum"].tobytes()
     for name in ("discarded", "failed"):
         assert table.obs[name].dtype == bool
     assert table.obs["failed"].tolist() == given["obs/failed"].tolist()
     assert table.obs["li_bbox_minr"].tolist() == given["obs/li_bbox_minr"].tolist()
-    assert np.array_equal(table.obsm["spatial"], spec.spatial)
+    assert np.array_equal(table.obsm["spatial"], obs.spatial)
     assert table.var["definition"].astype(str).tolist() == list(spec.var["definition"])
     assert dict(table.uns["scip_mpi"]) == spec.uns
     if backed:
@@ -129,7 +149,7 @@ def test_anndata_reads_what_was_written(
 
 
 def test_every_node_carries_its_encoding(tmp_path: Path) -> None:
-    create_table(tmp_path / "t.h5ad", spec_of(4, 3))
+    make(tmp_path / "t.h5ad", spec_of(4, 3))
     bare = []
 
     def look(name: str, node: object) -> None:
@@ -147,7 +167,7 @@ def test_anndata_itself_writes_the_same_structure(tmp_path: Path) -> None:
     """Kinds and versions of every node, compared with a file that anndata wrote from ours."""
     spec = spec_of(4, 3)
     fill(
-        Writer(create_table(tmp_path / "a.h5ad", spec), PosixSink(tmp_path / "a.h5ad")),
+        Writer(make(tmp_path / "a.h5ad", spec), PosixSink(tmp_path / "a.h5ad")),
         rows_of(spec),
         2,
     )
@@ -170,8 +190,8 @@ def test_anndata_itself_writes_the_same_structure(tmp_path: Path) -> None:
 
 
 def test_names_are_made_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(h5ad, "BLOCK", 3)
-    create_table(tmp_path / "t.h5ad", spec_of(10, 2))
+    monkeypatch.setattr(h5ad, "BLOCK", 2)
+    make(tmp_path / "t.h5ad", spec_of(10, 2))
     with h5py.File(tmp_path / "t.h5ad") as file:
         assert file["obs/_index"].asstr()[:].tolist() == [
             f"{i // 2}_{i % 2 + 1}" for i in range(10)
@@ -181,7 +201,7 @@ def test_names_are_made_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_where_the_rows_go(tmp_path: Path) -> None:
     spec = spec_of(1000, 7)
-    layout = create_table(tmp_path / "t.h5ad", spec)
+    layout = make(tmp_path / "t.h5ad", spec)
     assert list(layout) == [
         "X",
         "obs/failed",
@@ -202,7 +222,7 @@ def test_where_the_rows_go(tmp_path: Path) -> None:
 
 def test_seven_thousand_columns(tmp_path: Path) -> None:
     spec = spec_of(3, 7000)
-    layout = create_table(tmp_path / "t.h5ad", spec)
+    layout = make(tmp_path / "t.h5ad", spec)
     rows = rows_of(spec)
     fill(Writer(layout, PosixSink(tmp_path / "t.h5ad")), rows, 2)
     assert anndata.read_h5ad(tmp_path / "t.h5ad").X.tobytes() == rows["X"].tobytes()
@@ -212,7 +232,7 @@ def test_all_writers_give_the_same_bytes(tmp_path: Path) -> None:
     spec = spec_of(9, 4)
     rows = rows_of(spec)
     for name in ("posix", "shared"):
-        layout = create_table(tmp_path / name, spec)
+        layout = make(tmp_path / name, spec)
         if name == "posix":
             fill(Writer(layout, PosixSink(tmp_path / name)), rows, 4)
         else:
@@ -241,7 +261,7 @@ def test_all_writers_give_the_same_bytes(tmp_path: Path) -> None:
 def test_what_does_not_belong_is_not_written(
     name: str, row: int, block: np.ndarray, words: str, tmp_path: Path
 ) -> None:
-    layout = create_table(tmp_path / "t.h5ad", spec_of(4, 4))
+    layout = make(tmp_path / "t.h5ad", spec_of(4, 4))
     before = (tmp_path / "t.h5ad").read_bytes()
     handle = FakeHandle(tmp_path / "t.h5ad")
     for writer in (
@@ -268,18 +288,19 @@ def test_the_one_rounding() -> None:
 
 def test_names_that_are_no_utf8(tmp_path: Path) -> None:
     broken = os.fsdecode(b"caf\xe9.tif")
-    spec = replace(spec_of(1, 1), categoricals={"image": (np.zeros(1, np.int32), [broken])})
-    create_table(tmp_path / "t.h5ad", spec)
-    table = anndata.read_h5ad(tmp_path / "t.h5ad")
-    assert table.obs["image"].tolist() == ["caf\\xe9.tif"]
+    for categories, texts in ((1, {"image": [broken]}), ([broken], {})):
+        spec = replace(spec_of(1, 1), categoricals={"image": categories})
+        obs = replace(obs_of(1), codes={"image": np.zeros(1, np.int64)})
+        make_file(tmp_path / "t.h5ad", spec, obs, texts)
+        table = anndata.read_h5ad(tmp_path / "t.h5ad")
+        assert table.obs["image"].tolist() == ["caf\\xe9.tif"]
 
 
-def test_known_floats_are_canonical_too(tmp_path: Path) -> None:
+def test_noted_floats_are_canonical_too(tmp_path: Path) -> None:
     negative_nan = np.array([0xFFF8000000000000], np.uint64).view(np.float64)
-    spec = replace(
-        spec_of(1, 1), known={"filter_sum": negative_nan}, spatial=np.array([[-0.0, 1.0]])
-    )
-    create_table(tmp_path / "t.h5ad", spec)
+    spec = replace(spec_of(1, 1), noted={"filter_sum": np.float64})
+    obs = replace(obs_of(1), noted={"filter_sum": negative_nan}, spatial=np.array([[-0.0, 1.0]]))
+    make_file(tmp_path / "t.h5ad", spec, obs, {})
     with h5py.File(tmp_path / "t.h5ad") as file:
         assert file["obs/filter_sum"][()].tobytes() == np.array([np.nan]).tobytes()
         assert file["obsm/spatial"][()].tobytes() == np.array([0.0, 1.0]).tobytes()
