@@ -26,6 +26,7 @@ from scip_mpi.errors import UserError
 from scip_mpi.loaders.companions import attach
 from scip_mpi.loaders.contract import Catalog, ImageInfo
 from scip_mpi.loaders.plate import join_plate
+from scip_mpi.loaders.texts import PIECE, joined
 from scip_mpi.measurements import (
     Measured,
     backgrounds,
@@ -285,9 +286,12 @@ def fingerprint(
     digest.update(json.dumps(head, sort_keys=True).encode())
     texts = [catalog.names, *(values for _, values in catalog.metadata.values())]
     for text in texts:
-        digest.update("\0".join(text).encode("utf-8", "surrogateescape"))
-    for array in (*(codes for codes, _ in catalog.metadata.values()), *catalog.numbers.values()):
-        digest.update(np.ascontiguousarray(array).data)
-    for array in (catalog.sources, catalog.named, catalog.within, catalog.sizes, catalog.mtimes):
-        digest.update(np.ascontiguousarray(array).data)
+        for part in joined(text):
+            digest.update(part)
+    arrays = [codes for codes, _ in catalog.metadata.values()] + list(catalog.numbers.values())
+    arrays += [catalog.sources, catalog.named, catalog.within, catalog.sizes, catalog.mtimes]
+    for array in arrays:
+        # In parts, as a column may be a single value shown many times.
+        for lo in range(0, len(array), PIECE):
+            digest.update(np.ascontiguousarray(array[lo : lo + PIECE]).data)
     return digest.hexdigest()
