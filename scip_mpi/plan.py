@@ -23,6 +23,7 @@ from scip_mpi.columns import ColumnPlan, plan_columns
 from scip_mpi.config import Config, resolve_channels
 from scip_mpi.correction import read_spillover, unmixing
 from scip_mpi.errors import UserError
+from scip_mpi.loaders import packed
 from scip_mpi.loaders.companions import attach
 from scip_mpi.loaders.contract import Catalog, ImageInfo
 from scip_mpi.loaders.plate import join_plate
@@ -122,6 +123,25 @@ class Plan:
     def table_bytes(self, rows: int) -> int:
         """Size of X for so many rows."""
         return rows * len(self.columns) * 4
+
+
+def suited(config: Config, paths: Sequence[str]) -> Config:
+    """The config as it is meant for these PATHs: shards hold what was found and joined before.
+
+    So a config for files serves for the shards that were made of them. What it says of finding
+    images, and of their metadata, was done when they were packed.
+    """
+    wanted = list(paths) or list(config.load.paths or ())
+    shards = bool(wanted) and all(p.lower().endswith(packed.SUFFIX) for p in wanted)
+    if not shards or config.load.format not in registry.BUILT_IN["loaders"]:
+        return config
+    found: dict[str, object] = {
+        "format": "packed",
+        "kwargs": {},
+        "plate_map": None,
+        "companions": {},
+    }
+    return config.model_copy(update={"load": config.load.model_copy(update=found)})
 
 
 def find_images(config: Config, paths: Sequence[str]) -> Catalog:

@@ -27,7 +27,7 @@ LAYERS = [
     {"job"},
     {"publish"},
     {"run"},
-    {"demo"},
+    {"demo", "pack"},
     {"cli"},
     {"__main__"},
 ]

@@ -139,6 +139,8 @@ class Catalog:
         Names of all channels, as far as the files tell.
     companions : list of str
         Names of the companions: the last columns of ``sources``.
+    nbytes : ndarray of int64, shape (n,), optional
+        Bytes of each image's pixels, where they are known without reading it.
     """
 
     files: Sequence[str]
@@ -158,6 +160,7 @@ class Catalog:
     channels: list[int] | None = None
     channel_names: list[str] | None = None
     companions: list[str] = field(default_factory=list)
+    nbytes: Int64Array | None = None
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -192,7 +195,9 @@ class Catalog:
         ])  # fmt: skip
 
     def costs(self) -> Int64Array:
-        """Bytes of each image's files, shared by the images of a file; 1 at least."""
+        """Bytes of each image, or of its files, shared by the images of a file; 1 at least."""
+        if self.nbytes is not None:
+            return np.maximum(self.nbytes, 1)
         present = self.sources >= 0
         sharing = np.bincount(self.sources[present], minlength=len(self.files))
         parts = self.sizes // np.maximum(sharing, 1)

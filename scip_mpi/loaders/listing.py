@@ -189,18 +189,24 @@ def _above(path: str) -> set[str]:
 
 def _refuse_twice(keys: Sequence[str], files: Sequence[str], complaint: str) -> None:
     """Raise for the first key that occurs a second time."""
+    found = twice(keys)
+    if found is not None:
+        one, other = (shown(files[i]) for i in found)
+        raise UserError(f"{one if one == other else f'{one} and {other}'} {complaint}")
+
+
+def twice(keys: Sequence[str]) -> tuple[int, int] | None:
+    """Places of the first text that occurs a second time, and of its first occurrence before."""
     hashes = np.fromiter(map(hash, keys), np.int64, len(keys))
     hashes.sort()
     if not (hashes[1:] == hashes[:-1]).any():
-        return
+        return None
     first: dict[str, int] = {}
     for i, key in enumerate(keys):
         j = first.setdefault(key, i)
         if j != i:
-            both = shown(files[i])
-            if files[i] != files[j]:
-                both = f"{shown(files[j])} and {both}"
-            raise UserError(f"{both} {complaint}")
+            return j, i
+    return None
 
 
 def _status(given: str, is_image: IsImage) -> tuple[os.stat_result, bool]:

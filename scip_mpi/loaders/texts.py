@@ -92,6 +92,23 @@ class Texts(Sequence[str]):
         """The texts without so many of their first bytes; the bytes are shared."""
         return Texts(self.blob, self.starts + skipped, self.ends)
 
+    def dense(self) -> Texts:
+        """The same texts, one after the other in a buffer that holds nothing else."""
+        lengths = self.ends - self.starts
+        edges = offsets_of(lengths)
+        if not len(self):
+            return Texts(b"", edges[:-1], edges[1:])
+        lo, hi = int(self.starts[0]), int(self.ends[-1])
+        if (self.starts[1:] == self.ends[:-1]).all():
+            return Texts(self.blob[lo:hi], edges[:-1], edges[1:])
+        parts = zip(self.starts.tolist(), self.ends.tolist(), strict=True)
+        return Texts(b"".join(self.blob[s:e] for s, e in parts), edges[:-1], edges[1:])
+
+    def __reduce__(self) -> tuple[type[Texts], tuple[bytes, Int64Array, Int64Array]]:
+        # A slice that travels takes its own bytes with it, not those of all texts.
+        held = self.dense()
+        return Texts, (bytes(held.blob), held.starts, held.ends)
+
     def pieces(self) -> Iterator[list[str]]:
         """The texts as lists, a part of them at a time."""
         for lo in range(0, len(self), PIECE):
