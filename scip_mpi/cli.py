@@ -147,11 +147,52 @@ def pack(
 @click.option("-n", "--number", default=1000, show_default=True, help="Cells.")
 @click.option("-c", "--channels", default=12, show_default=True, help="Channels, 1 to 12.")
 @click.option("-s", "--seed", default=0, show_default=True, help="Same seed, same cells.")
-def simulate(out: Path, number: int, channels: int, seed: int) -> None:
+@click.option(
+    "--size", type=int, help="Height and width of all images, pixels.  [default: 48 to 72, mixed]"
+)
+@click.option(
+    "--compression",
+    default="none",
+    show_default=True,
+    type=click.Choice(["none", "zlib", "zstd", "lzw"]),
+    help="Of TIFF files.",
+)
+@click.option(
+    "--format",
+    "kind",
+    default="tiff",
+    show_default=True,
+    type=click.Choice(["tiff", "packed"]),
+    help="A TIFF file per cell, or all in one shard.",
+)
+@click.option(
+    "--distinct",
+    type=int,
+    help="Simulate so many cells only, and repeat them: quick, and in a shard without more space.",
+)
+def simulate(
+    out: Path,
+    number: int,
+    channels: int,
+    seed: int,
+    size: int | None,
+    compression: str,
+    kind: str,
+    distinct: int | None,
+) -> None:
     """Make images of white blood cells with known truth, and a config that runs on them."""
     from scip_mpi import simulation
 
-    simulation.write(out, number, channels=channels, seed=seed)
+    simulation.write(
+        out,
+        number,
+        channels=channels,
+        seed=seed,
+        size=size,
+        compression=compression,
+        format=kind,
+        distinct=distinct,
+    )
     click.echo(f"{number:,} cells of {channels} channels in {out}/images, truth in {out}/truth.csv")
     click.echo(f"Next: python -m scip_mpi run {out}/scip.yml {out}/images -o {out}/table")
 
