@@ -29,7 +29,7 @@ LAYERS = [
     {"table"},
     {"publish"},
     {"run"},
-    {"demo"},
+    {"demo", "pack"},
     {"cli"},
     {"__main__"},
 ]

@@ -45,13 +45,14 @@ def discover_files(
     listing = list_images(paths, is_image, kind)
     kept, metadata, (group, groups), skipped = select(listing, regex, reserved)
     n = len(kept.files)
+    each = np.arange(n, dtype=np.int64)
     return Catalog(
         files=kept.files,
-        sources=np.arange(n, dtype=np.int64)[:, np.newaxis],
+        sources=each[:, np.newaxis],
         names=kept.names,
-        named=np.arange(n, dtype=np.int64),
-        within=np.full(n, index, np.int64),
-        unit=np.arange(n, dtype=np.int64),
+        named=each,
+        within=np.broadcast_to(np.int64(index), n),
+        unit=each,
         group=group,
         groups=groups,
         metadata=metadata,

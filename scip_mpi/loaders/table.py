@@ -81,7 +81,7 @@ def discover(paths: Sequence[str], *, root: str | None = None) -> Catalog:
         within=pages,
         unit=np.arange(n, dtype=np.int64),
         group=group,
-        groups=groups,
+        groups=list(groups),
         metadata=metadata,
         numbers=numbers,
         sizes=sizes,
