@@ -20,6 +20,7 @@ from scip_mpi import verdict as verdicts
 from scip_mpi.batches import Scratch, from_buffer, to_buffer
 from scip_mpi.books import Books, block_bounds, tell
 from scip_mpi.checkpoint.ledger import Ledger
+from scip_mpi.compilation import compiling
 from scip_mpi.config import read_config
 from scip_mpi.errors import USAGE, UserError
 from scip_mpi.holdings import Holdings, Survivors, number_rows
@@ -41,7 +42,7 @@ from scip_mpi.progress import Silent, open_progress
 from scip_mpi.results.folder import Claim, Names, claim
 from scip_mpi.results.hygiene import ColumnCheck
 from scip_mpi.rows import compute, cut_out, masked_pixels
-from scip_mpi.stages import build_stages, compiled_before, filter_tree, warm_up
+from scip_mpi.stages import build_stages, filter_tree, warm_up
 from scip_mpi.store import MaskStore
 from scip_mpi.table import Table, choose_writer, create_table, open_writer, put_rows
 from scip_mpi.timers import StopFlag
@@ -107,8 +108,6 @@ def prepare(world: World, request: Request, stop: StopFlag) -> Job:
         progress.say(f"note: no locks on the file system of {request.out}: use it for one run only")
     if world.size > 1 and not world.serves_in_thread:
         progress.say("this MPI allows one thread: rank 0 hands out work between its own batches")
-    if not compiled_before():
-        progress.say("compiling the kernels, once on this machine: about half a minute")
     with job.timers.stage("compile"):
         compile_once_per_node(job)
     return job
@@ -117,8 +116,13 @@ def prepare(world: World, request: Request, stop: StopFlag) -> Job:
 def compile_once_per_node(job: Job) -> None:
     """The first rank of each node compiles the kernels; the others find them in the cache."""
     world, nodes = job.world, job.plan.nodes
+
+    def say() -> None:
+        job.progress.say("compiling the kernels, once on this machine: about a minute")
+
     if nodes.index(nodes[world.rank]) == world.rank:
-        warm_up(job.stages, job.plan)
+        with compiling(say):
+            warm_up(job.stages, job.plan)
     world.barrier()
 
 

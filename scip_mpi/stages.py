@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -199,13 +198,6 @@ def saturation(plan: Plan) -> FloatArray:
     dtype = np.dtype(plan.dtype)
     top = float(np.iinfo(dtype).max) if dtype.kind in "iu" else np.inf
     return np.full(len(plan.channel_names), top)
-
-
-def compiled_before() -> bool:
-    """Whether this machine's cache holds compiled kernels of this program."""
-    set_by_user = os.environ.get("NUMBA_CACHE_DIR")
-    cache = Path(set_by_user) if set_by_user else Path(__file__).parent
-    return next(cache.rglob("*.nbi"), None) is not None
 
 
 def warm_up(stages: Stages, plan: Plan) -> None:
