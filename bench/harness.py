@@ -203,6 +203,38 @@ def _finished(folder: Path, fill: Callable[[Path], None]) -> Path:
     return folder
 
 
+def packed(folder: Path) -> Path:
+    """The images of a folder in few large files, made beside them if they are not there.
+
+    Raises
+    ------
+    click.ClickException
+        They cannot be packed; with what the program said.
+    """
+
+    def fill(partial: Path) -> None:
+        command = python("-m", "scip_mpi", "pack", folder / "images", "-o", partial / "cells.h5")
+        ran = measure(command)
+        if ran.code != 0:
+            raise click.ClickException(
+                f"{shlex.join(command)}\nended with {ran.code}: {ran.stderr}"
+            )
+
+    return _finished(folder.with_name(folder.name + "_packed"), fill)
+
+
+def config(settings: Settings, name: str, packed: bool = False) -> Path:
+    """The config ``li`` or ``paper`` or a file, as it is or for packed images."""
+    path = CONFIGS / f"throughput_{name}.yml"
+    path = path if path.exists() else Path(name)
+    if not packed:
+        return path
+    changed = settings.work / path.name
+    text = path.read_text().replace("format: multiframe_tiff", "format: packed")
+    changed.write_text(text)
+    return changed
+
+
 # Runs
 
 
@@ -334,9 +366,11 @@ def run_program(
     return Ran(ran.wall_s, cpu, ran.peak_bytes, ran.code, ran.stderr, told)
 
 
-def warm(settings: Settings, config: Path, by: str = "auto") -> None:
+def warm(
+    settings: Settings, config: Path, images: Path, ranks: int | None = 1, by: str = "auto"
+) -> None:
     """One run, so that kernels are compiled and files and libraries in the page cache."""
-    run_program(settings, config, simulated(settings.work, 20) / "images", 1, by)
+    run_program(settings, config, images, ranks, by)
 
 
 # Repeats and results
