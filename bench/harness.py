@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import importlib
 import itertools
 import json
 import os
@@ -447,6 +448,16 @@ def print_facts(names: Iterable[str] = LIBRARIES) -> None:
 def optional(name: str) -> Any:
     """A library that may be missing, or None."""
     try:
-        return __import__(name)
+        return importlib.import_module(name)
     except ImportError:
         return None
+
+
+def pyplot() -> Any:
+    """Matplotlib's pyplot without a screen; None, and a word about it, if it is not installed."""
+    library = optional("matplotlib")
+    if library is None:
+        click.echo("no plot: pip install 'scip_mpi[bench]' brings matplotlib", err=True)
+        return None
+    library.use("Agg")
+    return importlib.import_module("matplotlib.pyplot")
