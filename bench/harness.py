@@ -22,7 +22,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
@@ -205,7 +205,7 @@ def _finished(folder: Path, fill: Callable[[Path], None]) -> Path:
 
 
 def packed(folder: Path) -> Path:
-    """The images of a folder in few large files, made beside them if they are not there.
+    """The images of a folder in few large files, made beside it if they are not there.
 
     Raises
     ------
@@ -214,26 +214,22 @@ def packed(folder: Path) -> Path:
     """
 
     def fill(partial: Path) -> None:
-        command = python("-m", "scip_mpi", "pack", folder / "images", "-o", partial / "cells.h5")
+        command = python(
+            "-m", "scip_mpi", "pack", "-q", folder / "images", "-o", partial / "cells.h5"
+        )
         ran = measure(command)
         if ran.code != 0:
             raise click.ClickException(
-                f"{shlex.join(command)}\nended with {ran.code}: {ran.stderr}"
+                f"{shlex.join(command)}\nended with {ran.code}:\n{ran.stderr}"
             )
 
     return _finished(folder.with_name(folder.name + "_packed"), fill)
 
 
-def config(settings: Settings, name: str, packed: bool = False) -> Path:
-    """The config ``li`` or ``paper`` or a file, as it is or for packed images."""
+def config(name: str) -> Path:
+    """The config ``li`` or ``paper``, or a file."""
     path = CONFIGS / f"throughput_{name}.yml"
-    path = path if path.exists() else Path(name)
-    if not packed:
-        return path
-    changed = settings.work / path.name
-    text = path.read_text().replace("format: multiframe_tiff", "format: packed")
-    changed.write_text(text)
-    return changed
+    return path if path.exists() else Path(name)
 
 
 # Runs
@@ -254,7 +250,7 @@ class Ran:
         Resident memory of its largest process.
     code : int
         Exit code.
-    stderr : str
+    stdout, stderr : str
         What it said.
     run_json : dict
         What the program says of the run, if it was the program and ended well.
@@ -264,6 +260,7 @@ class Ran:
     cpu_s: float
     peak_bytes: int
     code: int
+    stdout: str
     stderr: str
     run_json: dict[str, Any]
 
@@ -292,10 +289,12 @@ def measure(
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
         process.returncode = code = os.waitstatus_to_exitcode(status)
-        err.seek(0)
-        said = err.read().decode(errors="replace")
+        texts = []
+        for stream in (out, err):
+            stream.seek(0)
+            texts.append(stream.read().decode(errors="replace"))
     cpu = usage.ru_utime + usage.ru_stime
-    return Ran(wall, cpu, usage.ru_maxrss * 1024, code, said, {})
+    return Ran(wall, cpu, usage.ru_maxrss * 1024, code, *texts, {})
 
 
 def launcher(text: str) -> list[str]:
@@ -343,7 +342,7 @@ def run_program(
     keep: Path | None = None,
     arguments: Sequence[str] = (),
 ) -> Ran:
-    """Run the program on a folder of images; its table is deleted again, or stands in ``keep``.
+    """Run the program on a folder of images, packed or not; its table is deleted, or ``keep``.
 
     Raises
     ------
@@ -351,7 +350,8 @@ def run_program(
         It failed; with what it said.
     """
     out = keep or Path(tempfile.mkdtemp(prefix="table.", dir=settings.work)) / "out"
-    words = ["-m", "scip_mpi", "run", config, images, "-o", out, "-q", *arguments]
+    paths = sorted(images.glob("*.h5")) or [images]
+    words = ["-m", "scip_mpi", "run", config, *paths, "-o", out, "-q", *arguments]
     command = python(*words, ranks=ranks, by=by)
     try:
         ran = measure(command, environ)
@@ -364,7 +364,7 @@ def run_program(
         if keep is None:
             shutil.rmtree(out.parent)
     cpu = max(ran.cpu_s, sum(rank["cpu_s"] for rank in told["ranks"]))
-    return Ran(ran.wall_s, cpu, ran.peak_bytes, ran.code, ran.stderr, told)
+    return replace(ran, cpu_s=cpu, run_json=told)
 
 
 def warm(
