@@ -371,7 +371,8 @@ def warm(
     settings: Settings, config: Path, images: Path, ranks: int | None = 1, by: str = "auto"
 ) -> None:
     """One run, so that kernels are compiled and files and libraries in the page cache."""
-    run_program(settings, config, images, ranks, by)
+    if not settings.quick:
+        run_program(settings, config, images, ranks, by)
 
 
 # Repeats and results
