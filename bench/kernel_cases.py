@@ -23,9 +23,12 @@ from scip_mpi.segmentation.spot import spot
 
 SPOT = 5
 US = "scip_mpi"
+# What most peers measure.
+FIVE = "intensity, five statistics"
 FAMILIES: dict[str, Family] = {
     "shape": shape.FAMILY,
     "intensity": intensity.FAMILY,
+    FIVE: intensity.select(views=["own"], stats=["mean", "max", "min", "std", "median"]),
     "texture": texture.FAMILY,
     "co-occurrence": texture.select(sobel=[]),
     "Sobel": texture.select(properties=[]),

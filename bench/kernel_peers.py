@@ -11,7 +11,7 @@ from typing import Any
 
 import harness
 import numpy as np
-from kernel_cases import SPOT, Case
+from kernel_cases import FIVE, SPOT, Case
 from kernel_inputs import Cells
 from numpy.typing import NDArray
 from skimage.feature import graycomatrix, graycoprops
@@ -106,7 +106,7 @@ def _of_scikit_image(few: Cells, cells: Cells) -> Iterator[Case]:
 
     with_bins = f"graycomatrix, {LEVELS} levels, 2 distances, 4 angles"
     yield from _both("shape", who, "regionprops_table", 59, shape, few, cells)
-    yield from _both("intensity", who, "regionprops_table", 5, intensity, few, cells)
+    yield from _both(FIVE, who, "regionprops_table", 5, intensity, few, cells)
     yield from _both("co-occurrence", who, with_bins, 48, cooccurrence, few, cells)
     yield from _both("Sobel", who, "sobel, regionprops_table", 4, gradient, few, cells)
 
@@ -161,7 +161,7 @@ def _of_mahotas(few: Cells, cells: Cells) -> Iterator[Case]:
     yield from _both("spot", who, "tophat_open alone", 0, spot, few, cells)
     yield from _both("shape", who, "roundness, ellipse_axes, eccentricity, perimeter", 5, shape,
                      few, cells, ("crops",))  # fmt: skip
-    yield from _both("intensity", who, "labeled sum, max, min, size", 4, intensity, few, cells)
+    yield from _both(FIVE, who, "labeled sum, max, min, size", 4, intensity, few, cells)
     yield from _both("co-occurrence", who, f"haralick, {LEVELS} levels, 2 distances, 4 angles", 104,
                      cooccurrence, few, cells)  # fmt: skip
     yield from _both("Sobel", who, "sobel, no statistics", 0, gradient, few, cells)

@@ -18,11 +18,11 @@ import kernel_cases
 import kernel_inputs
 import kernel_peers
 from harness import Settings
-from kernel_cases import US, Case
+from kernel_cases import FIVE, US, Case
 
 ORDER = (
-    "li", "otsu", "spot", "normaltest", "shape", "intensity", "texture", "co-occurrence", "Sobel",
-    "raw",
+    "li", "otsu", "spot", "normaltest", "shape", "intensity", FIVE, "texture", "co-occurrence",
+    "Sobel", "raw",
 )  # fmt: skip
 
 
