@@ -6,11 +6,9 @@ import numpy as np
 from numba import njit
 
 from scip_mpi.batches import Int64Array
+from scip_mpi.features.bit_rows import ALL, NONE, WORD, set_bits, to_left, to_right
 
 RADIUS = 6
-WORD = 64
-_NONE = np.uint64(0)
-_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 def inner_size(shapes: Int64Array) -> int:
@@ -43,19 +41,19 @@ def inner_bits(runs, box, height, width, row, words):
     columns = right - left
     size = (columns + WORD - 1) // WORD
     inner = words[: (rows + 2 * RADIUS) * size].reshape(rows + 2 * RADIUS, size)
-    inner[:] = _ALL
+    inner[:] = ALL
     # A row of background beside the box takes 6 rows of it away.
     if top > 0:
-        inner[RADIUS : 2 * RADIUS] = _NONE
+        inner[RADIUS : 2 * RADIUS] = NONE
     if bottom < height:
-        inner[rows : rows + RADIUS] = _NONE
-    before = _ALL if left == 0 else _NONE
-    after = _ALL if right == width else _NONE
+        inner[rows : rows + RADIUS] = NONE
+    before = ALL if left == 0 else NONE
+    after = ALL if right == width else NONE
     # Bits beyond the box in its last word are as those after it.
-    spill = after << np.uint64(columns % WORD) if columns % WORD else _NONE
+    spill = after << np.uint64(columns % WORD) if columns % WORD else NONE
     r = 0
     for y in range(rows):
-        row[: size + 1] = _NONE
+        row[: size + 1] = NONE
         row[0] = before
         row[size] |= spill
         row[size + 1] = after
@@ -66,10 +64,10 @@ def inner_bits(runs, box, height, width, row, words):
             whole = row[j + 1]
             e3 = whole
             for n in range(1, 4):
-                e3 &= _beside(row, j + 1, np.uint64(n))
-            e4 = e3 & _beside(row, j + 1, np.uint64(4))
-            e5 = e4 & _beside(row, j + 1, np.uint64(5))
-            e6 = e5 & _beside(row, j + 1, np.uint64(6))
+                e3 &= to_left(row, j + 1, n) & to_right(row, j + 1, n)
+            e4 = e3 & to_left(row, j + 1, 4) & to_right(row, j + 1, 4)
+            e5 = e4 & to_left(row, j + 1, 5) & to_right(row, j + 1, 5)
+            e6 = e5 & to_left(row, j + 1, 6) & to_right(row, j + 1, 6)
             # Half width of the disc in each of its rows: x^2 + y^2 <= 36.
             inner[y, j] &= whole
             inner[y + 1, j] &= e3
@@ -85,23 +83,3 @@ def inner_bits(runs, box, height, width, row, words):
             inner[y + 11, j] &= e3
             inner[y + 12, j] &= whole
     return inner
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def set_bits(row, start, stop):
-    """Set the bits of columns ``start`` to ``stop``; the first word is that before column 0."""
-    first = start // WORD
-    last = (stop - 1) // WORD
-    for j in range(first, last + 1):
-        low = max(start - j * WORD, 0)
-        high = min(stop - j * WORD, WORD)
-        row[j + 1] |= (_ALL >> np.uint64(WORD - (high - low))) << np.uint64(low)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _beside(row, j, n):
-    """Bits of word ``j`` whose neighbours ``n`` columns to both sides are set."""
-    back = np.uint64(WORD) - n
-    left = (row[j] << n) | (row[j - 1] >> back)
-    right = (row[j] >> n) | (row[j + 1] << back)
-    return left & right
