@@ -43,10 +43,11 @@ def bounds(plane, runs):
     for r in range(len(runs)):
         left = min(left, runs[r, 1])
         right = max(right, runs[r, 2])
-        pixels = plane[runs[r, 0], runs[r, 1] : runs[r, 2]]
-        for x in range(pixels.size):
-            low = min(low, pixels[x])
-            high = max(high, pixels[x])
+        y = np.uint64(runs[r, 0])
+        for x in range(runs[r, 1], runs[r, 2]):
+            value = plane[y, np.uint64(x)]
+            low = min(low, value)
+            high = max(high, value)
     return (runs[0, 0], left, runs[-1, 0] + 1, right), low, high
 
 
@@ -83,7 +84,10 @@ def quantise(plane, exact, runs, box, least, most, table, levels):
     for level in range(1, BINS):
         edges[level] = level * step + low
     edges[BINS] = high
-    levels[:] = OUTSIDE
+    # A loop over a flat array is one memset.
+    flat = levels.reshape(levels.size)
+    for k in range(flat.size):
+        flat[k] = OUTSIDE
     if by_table:
         # A whole number is above an edge exactly if it is above the edge rounded down.
         first = np.int64(least)
@@ -93,11 +97,11 @@ def quantise(plane, exact, runs, box, least, most, table, levels):
             table[start:stop] = level
             start = max(start, stop)
         for r in range(len(runs)):
-            y, a, b = runs[r]
-            row = levels[y - top, a - left : b - left]
-            pixels = plane[y, a:b]
-            for x in range(row.size):
-                row[x] = table[np.uint64(np.int64(pixels[x]) - first)]
+            y = np.uint64(runs[r, 0])
+            row = np.uint64(runs[r, 0] - top)
+            for x in range(runs[r, 1], runs[r, 2]):
+                place = np.uint64(np.int64(plane[y, np.uint64(x)]) - first)
+                levels[row, np.uint64(x - left)] = table[place]
         return
     # The guess only saves steps. Values that are no numbers must not lead out of the edges.
     scale = 1.0 / step
@@ -105,18 +109,15 @@ def quantise(plane, exact, runs, box, least, most, table, levels):
         scale = 0.0
         low = 0.0
     for r in range(len(runs)):
-        y, a, b = runs[r]
-        row = levels[y - top, a - left : b - left]
-        pixels = plane[y, a:b]
-        for x in range(row.size):
-            value = np.float64(pixels[x])
+        for x in range(runs[r, 1], runs[r, 2]):
+            value = np.float64(plane[runs[r, 0], x])
             guess = (value - low) * scale
             level = int(guess) + 1 if 0.0 <= guess < BINS else BINS
             while level < BINS and value > edges[level]:
                 level += 1
             while level > 0 and value <= edges[level - 1]:
                 level -= 1
-            row[x] = level
+            levels[runs[r, 0] - top, x - left] = level
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -133,19 +134,20 @@ def count_pairs(levels, runs, box, step, counts):
         Per angle, the level of the upper pixel first. The last of the lower pixel's 17 are pairs
         with a pixel outside.
     """
-    counts[:] = 0
     right_counts = counts[0]
     left_counts = counts[1]
+    for k in range(right_counts.size):
+        right_counts[k] = 0
+        left_counts[k] = 0
     top, left = box[0], box[1] - MARGIN
     for r in range(len(runs)):
-        y, a, b = runs[r]
-        above = levels[y - top, a - left : b - left]
-        to_right = levels[y - top + step, a - left + step : b - left + step]
-        to_left = levels[y - top + step, a - left - step : b - left - step]
-        for x in range(above.size):
-            at = np.uint64(above[x]) * np.uint64(LEVELS + 1)
-            right_counts[at + np.uint64(to_right[x])] += np.uint32(1)
-            left_counts[at + np.uint64(to_left[x])] += np.uint32(1)
+        # Unsigned places, and no views of rows: plain loops over memory.
+        y = np.uint64(runs[r, 0] - top)
+        below = np.uint64(runs[r, 0] - top + step)
+        for x in range(runs[r, 1] - left, runs[r, 2] - left):
+            at = np.uint64(levels[y, np.uint64(x)]) * np.uint64(LEVELS + 1)
+            right_counts[at + np.uint64(levels[below, np.uint64(x + step)])] += np.uint32(1)
+            left_counts[at + np.uint64(levels[below, np.uint64(x - step)])] += np.uint32(1)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -8,49 +8,54 @@ import numpy as np
 from numba import njit
 
 SOBEL = ("mean", "std", "max", "min")
+ONE = np.uint64(1)
+TWO = np.uint64(2)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def sobel(plane, box, rows, out):
-    """Sobel magnitude of a part of the plane, the plane's edge pixels repeated.
+    """Squared Sobel magnitude of a part of the plane, the plane's edge pixels repeated.
 
     Parameters
     ----------
     box : (4,) int64
         The part: (top, left, bottom, right), ends exclusive.
-    rows : (3, >= columns of the part + 2) float64, scratch
-    out : (rows, columns of the part) float64
+    rows : (>= 3 * (columns of the part + 2),) float64, scratch
+    out : (>= rows * columns of the part,) float64
     """
-    height = len(plane)
     top, left, bottom, right = box
     columns = right - left
+    wide = columns + 2
     for y in range(top - 1, bottom + 1):
-        _widen(plane[min(max(y, 0), height - 1)], left, right, rows[(y + 1) % 3])
+        _widen(plane, y, left, right, rows, (y + 1) % 3 * wide)
         if y <= top:
             continue
-        # The row before this one has the rows above and below it now.
-        above = rows[(y - 1) % 3]
-        middle = rows[y % 3]
-        below = rows[(y + 1) % 3]
-        target = out[y - 1 - top]
-        for x in range(columns):
-            nw, n, ne = above[x], above[x + 1], above[x + 2]
-            west, east = middle[x], middle[x + 2]
-            sw, s, se = below[x], below[x + 1], below[x + 2]
-            down = (sw - nw) + 2.0 * (s - n) + (se - ne)
+        # The row before this one has the rows above and below it now. Unsigned places, and no
+        # views of rows, make these plain loops over memory.
+        above = np.uint64((y - 1) % 3 * wide)
+        middle = np.uint64(y % 3 * wide)
+        below = np.uint64((y + 1) % 3 * wide)
+        at = np.uint64((y - 1 - top) * columns)
+        for k in range(columns):
+            x = np.uint64(k)
+            nw, north, ne = rows[above + x], rows[above + x + ONE], rows[above + x + TWO]
+            west, east = rows[middle + x], rows[middle + x + TWO]
+            sw, south, se = rows[below + x], rows[below + x + ONE], rows[below + x + TWO]
+            down = (sw - nw) + 2.0 * (south - north) + (se - ne)
             over = (ne - nw) + 2.0 * (east - west) + (se - sw)
             # Each direction is divided by 4, the magnitude by the root of 2.
-            target[x] = math.sqrt((down * down + over * over) * 0.03125)
+            out[at + x] = (down * down + over * over) * 0.03125
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _widen(source, left, right, out):
-    """Columns ``left - 1`` to ``right`` of a row, the row's ends repeated."""
-    out[0] = source[max(left - 1, 0)]
-    pixels = source[left:right]
-    for x in range(pixels.size):
-        out[x + 1] = pixels[x]
-    out[right - left + 1] = source[min(right, source.size - 1)]
+def _widen(plane, y, left, right, rows, at):
+    """Columns ``left - 1`` to ``right`` of a row, the plane's edge pixels repeated."""
+    height, width = plane.shape
+    y = min(max(y, 0), height - 1)
+    rows[at] = plane[y, max(left - 1, 0)]
+    for x in range(left, right):
+        rows[np.uint64(at + 1 + x - left)] = plane[np.uint64(y), np.uint64(x)]
+    rows[at + 1 + right - left] = plane[y, min(right, width - 1)]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -63,32 +68,34 @@ def surrounded(mask, box, rows, flags, places):
         0 or 1.
     box : (4,) int64
         A part of the plane that holds the mask: (top, left, bottom, right), ends exclusive.
-    rows : (3, >= columns of the part + 2) uint8, scratch
+    rows : (>= 3 * (columns of the part + 2),) uint8, scratch
     flags : (>= columns of the part) uint8, scratch
     places : int32, out
-        Places in the part, in raster order.
+        Places in the part, in raster order; one more than there are.
     """
-    height = len(mask)
     top, left, bottom, right = box
     columns = right - left
-    found = 0
+    wide = columns + 2
+    found = np.uint64(0)
     for y in range(top - 1, bottom + 1):
-        _widen(mask[min(max(y, 0), height - 1)], left, right, rows[(y + 1) % 3])
+        _widen(mask, y, left, right, rows, (y + 1) % 3 * wide)
         if y <= top:
             continue
-        above = rows[(y - 1) % 3]
-        middle = rows[y % 3]
-        below = rows[(y + 1) % 3]
-        for x in range(columns):
+        above = np.uint64((y - 1) % 3 * wide)
+        middle = np.uint64(y % 3 * wide)
+        below = np.uint64((y + 1) % 3 * wide)
+        for k in range(columns):
+            x = np.uint64(k)
             flags[x] = (
-                above[x] & above[x + 1] & above[x + 2] & middle[x] & middle[x + 2]
-                & below[x] & below[x + 1] & below[x + 2]
+                rows[above + x] & rows[above + x + ONE] & rows[above + x + TWO]
+                & rows[middle + x] & rows[middle + x + TWO]
+                & rows[below + x] & rows[below + x + ONE] & rows[below + x + TWO]
             )  # fmt: skip
         at = (y - 1 - top) * columns
         for x in range(columns):
             places[found] = at + x
-            found += flags[x]
-    return found
+            found += np.uint64(flags[x])
+    return np.int64(found)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -100,6 +107,7 @@ def gradient_statistics(gradient, places, values, out):
     Parameters
     ----------
     gradient : float64
+        Squared, as `sobel` leaves it.
     places : (n,) int32
     values : (>= n,) float64, scratch
     """
@@ -110,10 +118,12 @@ def gradient_statistics(gradient, places, values, out):
     high = -np.inf
     low = np.inf
     for k in range(n):
-        value = gradient[places[k]]
+        value = gradient[np.uint64(places[k])]
         values[k] = value
         high = max(high, value)
         low = min(low, value)
+    for k in range(n):
+        values[k] = math.sqrt(values[k])
     a, b, c, d = 0.0, 0.0, 0.0, 0.0
     for k in range(0, n - 3, 4):
         a += values[k]
@@ -133,5 +143,5 @@ def gradient_statistics(gradient, places, values, out):
         a += (values[k] - mean) * (values[k] - mean)
     out[0] = mean
     out[1] = math.sqrt(((a + b) + (c + d)) / n)
-    out[2] = high
-    out[3] = low
+    out[2] = math.sqrt(high)
+    out[3] = math.sqrt(low)

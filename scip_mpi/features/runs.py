@@ -35,16 +35,17 @@ def find_runs(mask, box, runs):
     top, left, bottom, right = box
     n = 0
     for y in range(top, bottom):
-        row = mask[y, left:right]
         before = np.uint8(0)
-        for x in range(row.size):
-            if row[x] != before:
-                before = row[x]
-                if before:
+        for x in range(left, right):
+            # Unsigned places, and no view of the row: a plain loop over memory.
+            now = mask[np.uint64(y), np.uint64(x)]
+            if now != before:
+                before = now
+                if now:
                     runs[n, 0] = y
-                    runs[n, 1] = left + x
+                    runs[n, 1] = x
                 else:
-                    runs[n, 2] = left + x
+                    runs[n, 2] = x
                     n += 1
         if before:
             runs[n, 2] = right

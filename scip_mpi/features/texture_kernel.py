@@ -84,8 +84,8 @@ def _texture(
     found = np.zeros((ANGLES, len(PROPERTIES)))
     table = np.empty(WIDEST, np.uint8)
     values = np.empty(PER_MASK)
-    rows = np.empty((3, widest + 2))
-    mask_rows = np.empty((3, widest + 2), np.uint8)
+    rows = np.empty(3 * (widest + 2))
+    mask_rows = np.empty(3 * (widest + 2), np.uint8)
     flags = np.empty(widest, np.uint8)
     for i in range(len(shapes)):
         if not kept[i]:
@@ -93,8 +93,6 @@ def _texture(
         channels, h, w = shapes[i]
         n = h * w
         box = boxes[i]
-        part = (box[2] - box[0]) * (box[3] - box[1])
-        steep = gradient[:part].reshape(box[2] - box[0], box[3] - box[1])
         # The combined mask is the same for all channels.
         union = combined[planes[i] : planes[i] + n].reshape(h, w)
         of_union = find_runs(union, box, combined_runs) if work[:, 1].any() else 0
@@ -105,7 +103,7 @@ def _texture(
             at = offsets[i] + c * n
             plane = pixels[at : at + n].reshape(h, w)
             if work[c, 0, 2] or work[c, 1, 2]:
-                sobel(plane, box, rows, steep)
+                sobel(plane, box, rows, gradient)
             for which in range(2):
                 asked = work[c, which]
                 if not (asked[0] or asked[1] or asked[2]):
