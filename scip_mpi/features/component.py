@@ -1,4 +1,4 @@
-"""The 59 properties of one component, and the components of a mask."""
+"""The 59 properties of one component of a mask."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import math
 import numpy as np
 from numba import njit
 
-from scip_mpi.features.hull import convex_image, feret_diameter
+from scip_mpi.features.hull import convex_image, feret_diameter, hull_scratch
 from scip_mpi.features.moments import moved, orientation, products_apart
-from scip_mpi.features.perimeter import filled_area, perimeter, quads
+from scip_mpi.features.perimeter import area_of_holes, crofton, perimeter
 
 # An empty mask has 0 in the first of these, as in SCIP, and NaN in all others.
 ZERO_IF_EMPTY = 11
@@ -22,51 +22,48 @@ N_SHAPE = 59
 # The work on a component, and the columns that need it; the area needs none of it.
 WORK = (
     (2, 7, 8, 9, *range(INERTIA, N_SHAPE)),  # moments
-    (4, 6, 11),  # neighbourhoods of 2 x 2
+    (4, 6, 11),  # neighbours
     (6,),  # holes filled
     (10,),  # perimeter
     (1, 5, 12),  # convex hull
     (5,),  # largest diameter
 )
-OF_MOMENTS, OF_QUADS, OF_HOLES, OF_PERIMETER, OF_HULL, OF_DIAMETER = range(len(WORK))
+OF_MOMENTS, OF_NEIGHBOURS, OF_HOLES, OF_PERIMETER, OF_HULL, OF_DIAMETER = range(len(WORK))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def group_runs(parent, n, order, first):
-    """Runs of each component one after the other, in raster order; the number of components."""
-    count = 0
-    number = np.empty(n, np.int64)
-    for r in range(n):
-        if parent[r] == r:
-            number[r] = count
-            count += 1
-        else:
-            number[r] = number[parent[r]]
-    first[: count + 1] = 0
-    for r in range(n):
-        first[number[r] + 1] += 1
-    for k in range(count):
-        first[k + 1] += first[k]
-    place = first[:count].copy()
-    for r in range(n):
-        order[place[number[r]]] = r
-        place[number[r]] += 1
-    return count
+def component_scratch(capacity, height, words):
+    """Work space of `add_component` for masks up to some number of runs, rows and words of bits."""
+    gaps = capacity + height + 2
+    return (
+        np.empty((gaps, 3), np.int64),
+        np.empty((gaps, 3), np.int64),
+        np.empty(gaps, np.int64),
+        np.empty((gaps, 3), np.int64),
+        np.empty(words, np.uint64),
+        np.empty(words, np.uint64),
+        np.empty((2, height), np.int64),
+        hull_scratch(height),
+    )
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def add_component(runs, members, image, seen, stack, extents, hull, work, out):
+def add_component(runs, members, touching, scratch, work, out):
     """Add the properties of one component to ``out``; 0 where ``work`` leaves them out.
 
     Parameters
     ----------
     runs : (n, 3) int64
-        As `label_runs` leaves them; ``members`` are the component's, in raster order.
-    image, seen, stack, extents, hull : scratch
+        Row, first column and end column; ``members`` are the component's, in raster order.
+    touching : (n, 3) int64
+        As `scip_mpi.features.runs.join_runs` leaves it.
+    scratch : tuple
+        Of `component_scratch`.
     work : (6,) uint8
         What is to be done of `WORK`.
     out : (59,) float64
     """
+    parts, gaps, parent, spare, bits, border, (left, right), hull = scratch
     top = runs[members[0], 0]
     h = runs[members[-1], 0] - top + 1
     start = runs[members[0], 1]
@@ -75,34 +72,45 @@ def add_component(runs, members, image, seen, stack, extents, hull, work, out):
         start = min(start, runs[r, 1])
         stop = max(stop, runs[r, 2])
     w = stop - start
-    left, right = extents
+    part = parts[: members.size]
     left[:h] = w
-    right[:h] = -1
-    image[: h + 4, : w + 4] = 0
     area = 0
     sum_y = 0
     sum_x = 0
-    for r in members:
+    links = 0
+    over_sides = 0
+    over_corners = 0
+    for k in range(members.size):
+        r = members[k]
         y = runs[r, 0] - top
         a = runs[r, 1] - start
         b = runs[r, 2] - start
-        image[y + 2, a + 2 : b + 2] = 1
+        part[k, 0] = y
+        part[k, 1] = a
+        part[k, 2] = b
         left[y] = min(left[y], a)
-        right[y] = max(right[y], b - 1)
+        right[y] = b - 1
         area += b - a
         sum_y += y * (b - a)
         sum_x += (a + b - 1) * (b - a) // 2
+        links += touching[r, 0]
+        over_sides += touching[r, 1]
+        over_corners += touching[r, 2]
     out[0] += area
     out[3] += math.sqrt(4.0 * area / math.pi)
     out[13] += area / (h * w)
-    if work[OF_QUADS]:
-        crofton, euler = quads(image, h, w)
-        out[4] += euler
-        out[11] += crofton
+    # Two runs that touch close a hole exactly if they were joined already.
+    holes = 1 - (members.size - links)
+    if work[OF_NEIGHBOURS]:
+        out[4] += 1 - holes
+        # In a row each pixel but a run's first has one before it.
+        out[11] += crofton(area, area - members.size + over_sides, over_corners)
         if work[OF_HOLES]:
-            out[6] += area if euler == 1 else filled_area(image, h, w, stack, seen)
+            out[6] += area
+            if holes:
+                out[6] += area_of_holes(part, h, w, gaps, parent, spare)
     if work[OF_PERIMETER]:
-        out[10] += perimeter(image, h, w)
+        out[10] += perimeter(part, h, w, bits, border)
     if work[OF_HULL]:
         convex = convex_image(left, right, h, hull)
         out[1] += convex
@@ -110,28 +118,26 @@ def add_component(runs, members, image, seen, stack, extents, hull, work, out):
         if work[OF_DIAMETER]:
             out[5] += feret_diameter(left, right, h, hull)
     if work[OF_MOMENTS]:
-        _add_moments(runs, members, top, start, area, sum_y, sum_x, out)
+        _add_moments(part, area, sum_y, sum_x, out)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _add_moments(runs, members, top, start, area, sum_y, sum_x, out):
+def _add_moments(part, area, sum_y, sum_x, out):
     """Add the moments of a component, and all that follows from them."""
     # Moments about the whole pixel nearest to the centroid stay small, hence exact.
     near_y = (2 * sum_y + area) // (2 * area)
     near_x = (2 * sum_x + area) // (2 * area)
     near = np.zeros((4, 4))
     powers = np.empty(4)
-    for r in members:
-        y = np.float64(runs[r, 0] - top - near_y)
-        first, second, third = 0, 0, 0
-        for x in range(runs[r, 1] - start - near_x, runs[r, 2] - start - near_x):
-            first += x
-            second += x * x
-            third += x * x * x
-        powers[0] = runs[r, 2] - runs[r, 1]
-        powers[1] = first
-        powers[2] = second
-        powers[3] = third
+    for r in range(len(part)):
+        y = np.float64(part[r, 0] - near_y)
+        a = part[r, 1] - near_x
+        b = part[r, 2] - near_x
+        # Sums of x, x^2 and x^3 up to the run's end, less those up to its start.
+        powers[0] = b - a
+        powers[1] = b * (b - 1) // 2 - a * (a - 1) // 2
+        powers[2] = b * (b - 1) * (2 * b - 1) // 6 - a * (a - 1) * (2 * a - 1) // 6
+        powers[3] = (b * (b - 1) // 2) ** 2 - (a * (a - 1) // 2) ** 2
         factor = 1.0
         for p in range(4):
             for q in range(4):

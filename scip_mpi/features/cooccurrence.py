@@ -7,13 +7,17 @@ import math
 import numpy as np
 from numba import njit
 
+from scip_mpi.features.tally import WIDEST
+
 BINS = 15
 LEVELS = BINS + 1  # the smallest value has a level of its own
 OUTSIDE = LEVELS
 DISTANCES = (3, 5)
-# (rows, columns) between the pixels of a pair: distances 3 and 5 at 45 and 135 degrees, rounded.
-# The opposite angles, 225 and 315 degrees, give the same counts.
-OFFSETS = np.array([[2, 2], [2, -2], [4, 4], [4, -4]], np.int64)
+# Rows, and columns to either side, between the pixels of a pair: distances 3 and 5 at 45 and 135
+# degrees, rounded. The opposite angles, 225 and 315 degrees, give the same counts.
+STEPS = (2, 4)
+ANGLES = 2
+MARGIN = STEPS[-1]
 PROPERTIES = (
     ("contrast", "Mean squared difference of the levels of a pair (IBSI ACUI)."),
     ("dissimilarity", "Mean absolute difference of the levels of a pair (IBSI 8S9J)."),
@@ -22,121 +26,6 @@ PROPERTIES = (
     ("correlation", "Correlation of the levels of a pair (IBSI NI2N); 1 where they are all equal."),
     ("ASM", "Angular second moment: sum of the squared probabilities (IBSI 8ZQL)."),
 )
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def quantise(plane, ascending, mask, levels):
-    """Level of each pixel of the mask, `OUTSIDE` elsewhere; whether the mask has any pixel.
-
-    numpy's ``digitize(right=True)`` on ``histogram_bin_edges``: a value on an edge belongs to the
-    bin below, so the edges are numpy's own, to the last bit.
-    """
-    n = ascending.size
-    width = plane.shape[1]
-    flat_plane = plane.reshape(n)
-    flat_mask = mask.reshape(n)
-    flat = levels.reshape(n)
-    flat[:] = OUTSIDE
-    first = 0
-    while first < n and not flat_mask[ascending[first]]:
-        first += 1
-    if first == n:
-        return False
-    last = n - 1
-    while not flat_mask[ascending[last]]:
-        last -= 1
-    low = np.float64(flat_plane[ascending[first]])
-    high = np.float64(flat_plane[ascending[last]])
-    if low == high:
-        low -= 0.5
-        high += 0.5
-    step = (high - low) / BINS
-    level = 0
-    edge = low
-    for k in range(first, last + 1):
-        position = ascending[k]
-        if flat_mask[position]:
-            value = np.float64(flat_plane[position])
-            while value > edge:
-                level += 1
-                edge = high if level == BINS else level * step + low
-                if level > BINS:
-                    edge = np.inf
-            flat[position] = level
-    return width > 0
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def count_pairs(levels, counts):
-    """Counts of the levels of pairs, per offset, in one direction."""
-    height, width = levels.shape
-    counts[:] = 0
-    for k in range(len(OFFSETS)):
-        dy, dx = OFFSETS[k]
-        for y in range(height - dy):
-            for x in range(max(0, -dx), min(width, width - dx)):
-                a = levels[y, x]
-                b = levels[y + dy, x + dx]
-                if a != OUTSIDE and b != OUTSIDE:
-                    counts[k, a, b] += 1
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def properties_of(counts, out):
-    """The properties of one symmetric, normalised matrix."""
-    out[:] = 0.0
-    pairs = 0
-    contrast = 0
-    dissimilarity = 0
-    homogeneity = 0.0
-    squares = 0
-    first = 0
-    second = 0
-    product = 0
-    for i in range(LEVELS):
-        for j in range(i, LEVELS):
-            count = counts[i, j]
-            if i != j:
-                count += counts[j, i]
-            if count == 0:
-                continue
-            gap = j - i
-            pairs += count
-            contrast += gap * gap * count
-            dissimilarity += gap * count
-            homogeneity += count / (1.0 + gap * gap)
-            first += (i + j) * count
-            second += (i * i + j * j) * count
-            product += i * j * count
-            squares += 4 * count * count if i == j else 2 * count * count
-    if pairs == 0:
-        out[4] = 1.0
-        return
-    # Symmetric: each pair counts in both directions, 2 * pairs in all.
-    moment = squares / (4.0 * pairs * pairs)
-    # Exact integers: variance and covariance times (2 * pairs)^2.
-    variance = 2 * pairs * second - first * first
-    covariance = 4 * pairs * product - first * first
-    out[0] = contrast / pairs
-    out[1] = dissimilarity / pairs
-    out[2] = homogeneity / pairs
-    out[3] = math.sqrt(moment)
-    out[4] = 1.0 if variance == 0 else covariance / variance
-    out[5] = moment
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def properties(counts, out):
-    """The properties of the symmetric, normalised matrices; mean and std over the angles."""
-    found = np.empty((len(OFFSETS), len(PROPERTIES)))
-    for k in range(len(OFFSETS)):
-        properties_of(counts[k], found[k])
-    for p in range(len(PROPERTIES)):
-        for d in range(len(DISTANCES)):
-            a = found[2 * d, p]
-            b = found[2 * d + 1, p]
-            out[4 * p + d] = 0.5 * (a + b)
-            out[4 * p + 2 + d] = 0.5 * abs(a - b)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -154,24 +43,38 @@ def bounds(plane, runs):
     for r in range(len(runs)):
         left = min(left, runs[r, 1])
         right = max(right, runs[r, 2])
-        pixels = plane[runs[r, 0], runs[r, 1] : runs[r, 2]]
-        for x in range(pixels.size):
-            low = min(low, pixels[x])
-            high = max(high, pixels[x])
-    return (runs[0, 0], left, runs[-1, 0] + 1, right), np.float64(low), np.float64(high)
+        y = np.uint64(runs[r, 0])
+        for x in range(runs[r, 1], runs[r, 2]):
+            value = plane[y, np.uint64(x)]
+            low = min(low, value)
+            high = max(high, value)
+    return (runs[0, 0], left, runs[-1, 0] + 1, right), low, high
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def quantise_within(plane, runs, box, low, high, levels):
-    """`quantise` for the bounding box of a mask alone, pixels in any order.
+def quantise(plane, exact, runs, box, least, most, table, levels):
+    """Level of each pixel of a mask, `OUTSIDE` elsewhere.
+
+    numpy's ``digitize(right=True)`` on ``histogram_bin_edges``: a value on an edge belongs to the
+    bin below, so the edges are numpy's own, to the last bit.
 
     Parameters
     ----------
+    exact : bool
+        Whether pixels are whole numbers of at most 16 bits.
     runs : (n, 3) int64
         The mask's.
-    levels : (rows, columns of the box) uint8
+    box : (top, left, bottom, right)
+        Their bounding box.
+    least, most : number
+        The least and the largest pixel.
+    table : (WIDEST,) uint8, scratch
+    levels : (rows + MARGIN, columns + 2 * MARGIN) uint8, out
+        Of the bounding box, with a margin below and to both sides.
     """
-    top, left = box[0], box[1]
+    top, left = box[0], box[1] - MARGIN
+    low, high = np.float64(least), np.float64(most)
+    by_table = exact and high - low < WIDEST
     if low == high:
         low -= 0.5
         high += 0.5
@@ -181,37 +84,138 @@ def quantise_within(plane, runs, box, low, high, levels):
     for level in range(1, BINS):
         edges[level] = level * step + low
     edges[BINS] = high
-    # The guess only saves steps; where it cannot be made all are taken, from the first.
+    # A loop over a flat array is one memset.
+    flat = levels.reshape(levels.size)
+    for k in range(flat.size):
+        flat[k] = OUTSIDE
+    if by_table:
+        # A whole number is above an edge exactly if it is above the edge rounded down.
+        first = np.int64(least)
+        start = 0
+        for level in range(LEVELS):
+            stop = np.int64(math.floor(edges[level])) - first + 1
+            table[start:stop] = level
+            start = max(start, stop)
+        for r in range(len(runs)):
+            y = np.uint64(runs[r, 0])
+            row = np.uint64(runs[r, 0] - top)
+            for x in range(runs[r, 1], runs[r, 2]):
+                place = np.uint64(np.int64(plane[y, np.uint64(x)]) - first)
+                levels[row, np.uint64(x - left)] = table[place]
+        return
+    # The guess only saves steps. Values that are no numbers must not lead out of the edges.
     scale = 1.0 / step
     if not (scale < np.inf and high - low < np.inf):
         scale = 0.0
         low = 0.0
-    levels[:] = OUTSIDE
     for r in range(len(runs)):
-        y, start, stop = runs[r, 0], runs[r, 1], runs[r, 2]
-        row = levels[y - top, start - left : stop - left]
-        pixels = plane[y, start:stop]
-        for x in range(row.size):
-            value = np.float64(pixels[x])
-            level = min(int((value - low) * scale) + 1, BINS)
-            while value > edges[level]:
+        for x in range(runs[r, 1], runs[r, 2]):
+            value = np.float64(plane[runs[r, 0], x])
+            guess = (value - low) * scale
+            level = int(guess) + 1 if 0.0 <= guess < BINS else BINS
+            while level < BINS and value > edges[level]:
                 level += 1
             while level > 0 and value <= edges[level - 1]:
                 level -= 1
-            row[x] = level
+            levels[runs[r, 0] - top, x - left] = level
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def count_at(levels, dy, dx, counts):
-    """`count_pairs` for one offset; the last row and column are pairs with a pixel outside."""
-    height, width = levels.shape
-    counts[:] = 0
-    first = max(0, -dx)
-    last = min(width, width - dx)
-    if first >= last:
+def count_pairs(levels, runs, box, step, counts):
+    """Counts of the levels of pairs at one distance, in one direction.
+
+    Parameters
+    ----------
+    levels, runs, box
+        As `quantise` has them.
+    step : int
+        Rows and columns between the pixels of a pair.
+    counts : (2, 16 * 17) uint32, out
+        Per angle, the level of the upper pixel first. The last of the lower pixel's 17 are pairs
+        with a pixel outside.
+    """
+    right_counts = counts[0]
+    left_counts = counts[1]
+    for k in range(right_counts.size):
+        right_counts[k] = 0
+        left_counts[k] = 0
+    top, left = box[0], box[1] - MARGIN
+    for r in range(len(runs)):
+        # Unsigned places, and no views of rows: plain loops over memory.
+        y = np.uint64(runs[r, 0] - top)
+        below = np.uint64(runs[r, 0] - top + step)
+        for x in range(runs[r, 1] - left, runs[r, 2] - left):
+            at = np.uint64(levels[y, np.uint64(x)]) * np.uint64(LEVELS + 1)
+            right_counts[at + np.uint64(levels[below, np.uint64(x + step)])] += np.uint32(1)
+            left_counts[at + np.uint64(levels[below, np.uint64(x - step)])] += np.uint32(1)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def properties_of(counts, out):
+    """The properties of one symmetric, normalised matrix, from counts as `count_pairs` has them."""
+    out[:] = 0.0
+    gaps = np.zeros(LEVELS, np.int64)
+    levels = np.zeros(LEVELS, np.int64)
+    squares = 0
+    for i in range(LEVELS):
+        # Symmetric: each pair counts in both directions.
+        twice = 2 * np.int64(counts[i * (LEVELS + 1) + i])
+        gaps[0] += twice
+        levels[i] += twice
+        squares += twice * twice
+        for j in range(i):
+            both = np.int64(counts[i * (LEVELS + 1) + j]) + np.int64(counts[j * (LEVELS + 1) + i])
+            gaps[i - j] += both
+            levels[i] += both
+            levels[j] += both
+            squares += 2 * both * both
+    gaps[0] //= 2
+    pairs = 0
+    contrast = 0
+    dissimilarity = 0
+    homogeneity = 0.0
+    first = 0
+    second = 0
+    for gap in range(LEVELS):
+        pairs += gaps[gap]
+        contrast += gap * gap * gaps[gap]
+        dissimilarity += gap * gaps[gap]
+        homogeneity += gaps[gap] / (1.0 + gap * gap)
+        first += gap * levels[gap]
+        second += gap * gap * levels[gap]
+    if pairs == 0:
+        out[4] = 1.0
         return
-    for y in range(height - dy):
-        above = levels[y, first:last]
-        below = levels[y + dy, first + dx : last + dx]
-        for x in range(last - first):
-            counts[above[x], below[x]] += 1
+    moment = squares / (4.0 * pairs * pairs)
+    # Exact integers: variance and covariance times (2 * pairs)^2; 2 i j = i^2 + j^2 - (i - j)^2.
+    variance = 2 * pairs * second - first * first
+    covariance = 2 * pairs * (second - contrast) - first * first
+    out[0] = contrast / pairs
+    out[1] = dissimilarity / pairs
+    out[2] = homogeneity / pairs
+    out[3] = math.sqrt(moment)
+    out[4] = 1.0 if variance == 0 else covariance / variance
+    out[5] = moment
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def properties(levels, runs, box, distance, counts, found, out):
+    """Mean and std over the angles of the properties at one distance, by its place.
+
+    Parameters
+    ----------
+    levels, runs, box
+        As `quantise` has them.
+    counts : (2, 16 * 17) uint32, scratch
+    found : (2, 6) float64, scratch
+    out : (>= 24,) float64
+        Only what is of this distance is written.
+    """
+    count_pairs(levels, runs, box, STEPS[distance], counts)
+    for angle in range(ANGLES):
+        properties_of(counts[angle], found[angle])
+    for p in range(len(PROPERTIES)):
+        a = found[0, p]
+        b = found[1, p]
+        out[4 * p + distance] = 0.5 * (a + b)
+        out[4 * p + 2 + distance] = 0.5 * abs(a - b)

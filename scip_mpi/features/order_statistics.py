@@ -1,4 +1,4 @@
-"""The eleven statistics of SCIP's intensity features, from values in ascending order."""
+"""The eleven statistics of SCIP's intensity features, from a tally of the values."""
 
 from __future__ import annotations
 
@@ -22,150 +22,120 @@ STATISTICS = (
     ("kurtosis", "1", "Fourth standardised moment less 3, biased (IBSI IPH6)."),
 )
 N_STATISTICS = len(STATISTICS)
+WORDS = tuple(name for name, _, _ in STATISTICS)
 # Values whose spread is below this part of their mean differ by rounding alone (scipy's rule).
 RESOLUTION = 1e-15
 MEAN, MEDIAN, MAX, MIN, STD, MAD, LOWER, UPPER, SUM, SKEWNESS, KURTOSIS = range(N_STATISTICS)
+# Those that need a look at every value, and which.
+BY_MOMENTS = (STD, SKEWNESS, KURTOSIS)
+BY_DEVIATIONS = (MAD,)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def quantile(values, n, fraction):
-    """Quantile of the first ``n`` of ascending values, interpolated linearly."""
-    place = fraction * (n - 1)
-    i = int(place)
-    if i + 1 >= n:
-        return values[n - 1]
-    return values[i] + (place - i) * (values[i + 1] - values[i])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def nth_deviation(values, n, split, centre, rank):
-    """The deviation from ``centre`` of the given rank, 0 the smallest.
-
-    The deviations below the centre (``values[:split]``, read backwards) and above it are two
-    ascending lists; how many of the lower ranks come from the first is found by bisection.
-    """
-    lo = max(0, rank + 1 - (n - split))
-    hi = min(rank + 1, split)
-    while lo < hi:
-        left = (lo + hi) // 2
-        right = rank + 1 - left
-        more = right > 0 and left < split
-        if more and centre - values[split - 1 - left] < values[split + right - 1] - centre:
-            lo = left + 1
-        else:
-            hi = left
-    right = rank + 1 - lo
-    deviation = 0.0
-    if lo > 0:
-        deviation = centre - values[split - lo]
-    if right > 0:
-        deviation = max(deviation, values[split + right - 1] - centre)
-    return deviation
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def statistics(values, n, out):
-    """All statistics of the first ``n`` (at least 1) of ascending values into ``out``.
+def some_statistics(values, times, m, upto, total, moments, deviations, out):
+    """All statistics, but those by moments (std, skewness, kurtosis) and mad only where asked for.
 
     Skewness and kurtosis of values that are equal, or differ by rounding alone, are NaN: there is
     nothing to standardise by.
+
+    Parameters
+    ----------
+    values : float64
+        The first ``m`` (at least 1) are the distinct values, in ascending order.
+    times : int64
+        How often each of them occurs.
+    upto : int64, scratch
+        How many values are at most each of them.
+    total : float
+        Sum of all values.
+    out : (11,) float64
     """
-    some_statistics(values, n, total_of(values, n), True, True, out)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def total_of(values, n):
-    """Sum of the first ``n`` values."""
-    total = 0.0
-    for i in range(n):
-        total += values[i]
-    return total
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def some_statistics(values, n, total, moments, deviations, out):
-    """`statistics`, but those by moments (std, skewness, kurtosis) and mad only where asked for.
-
-    ``total`` is what `total_of` gives.
-    """
+    n = 0
+    for j in range(m):
+        n += times[j]
+        upto[j] = n
     mean = total / n
     out[MEAN] = mean
     out[SUM] = total
-    out[MAX] = values[n - 1]
+    out[MAX] = values[m - 1]
     out[MIN] = values[0]
-    median = quantile(values, n, 0.5)
+    median = quantile(values, upto, m, 0.5)
     out[MEDIAN] = median
-    out[LOWER] = quantile(values, n, 0.25)
-    out[UPPER] = quantile(values, n, 0.75)
+    out[LOWER] = quantile(values, upto, m, 0.25)
+    out[UPPER] = quantile(values, upto, m, 0.75)
     if moments:
         m2 = 0.0
         m3 = 0.0
         m4 = 0.0
-        for i in range(n):
-            d = values[i] - mean
+        for j in range(m):
+            d = values[j] - mean
             square = d * d
-            m2 += square
-            m3 += square * d
-            m4 += square * square
+            part = times[j] * square
+            m2 += part
+            m3 += part * d
+            m4 += part * square
         variance = m2 / n
         deviation = math.sqrt(variance)
-        equal = values[0] == values[n - 1]
+        equal = values[0] == values[m - 1]
         smallest = RESOLUTION * mean
         shapeless = equal or variance <= smallest * smallest
         out[STD] = 0.0 if equal else deviation
         out[SKEWNESS] = np.nan if shapeless else m3 / n / (variance * deviation)
         out[KURTOSIS] = np.nan if shapeless else m4 / n / (variance * variance) - 3.0
     if deviations:
-        lo, hi = 0, n
-        while lo < hi:
-            middle = (lo + hi) // 2
-            if values[middle] < median:
-                lo = middle + 1
-            else:
-                hi = middle
-        mad = nth_deviation(values, n, lo, median, n // 2)
-        if n % 2 == 0:
-            mad = 0.5 * (mad + nth_deviation(values, n, lo, median, n // 2 - 1))
-        out[MAD] = mad
+        out[MAD] = median_deviation(values, times, m, n, median)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def sort_whole(found, n, low, high, spare, counts, out):
-    """Ascending order of whole numbers of 16 bits, by counting.
+def quantile(values, upto, m, fraction):
+    """Quantile of a tally, interpolated linearly between ranks."""
+    place = fraction * (upto[m - 1] - 1)
+    rank = int(place)
+    # The first value that more values than the rank are at most.
+    lo, hi = 0, m - 1
+    while lo < hi:
+        middle = (lo + hi) // 2
+        if upto[middle] > rank:
+            hi = middle
+        else:
+            lo = middle + 1
+    if upto[lo] > rank + 1 or lo == m - 1:
+        return values[lo]
+    return values[lo] + (place - rank) * (values[lo + 1] - values[lo])
 
-    Parameters
-    ----------
-    found : int32
-        The first ``n`` are sorted; ``low`` and ``high`` are the least and the largest of them.
-    spare : int32, scratch
-    counts : (257,) int64, scratch
-    out : float64
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def median_deviation(values, times, m, n, centre):
+    """Median of the absolute deviations of ``n`` values from their median.
+
+    From the centre the next value is taken on the side where it is nearer, until half are.
     """
-    counts[:] = 0
-    for k in range(n):
-        counts[((found[k] - low) & 255) + 1] += 1
-    for j in range(256):
-        counts[j + 1] += counts[j]
-    if high - low < 256:
-        for k in range(n):
-            byte = found[k] - low
-            out[counts[byte]] = found[k]
-            counts[byte] += 1
-        return
-    for k in range(n):
-        byte = (found[k] - low) & 255
-        spare[counts[byte]] = found[k]
-        counts[byte] += 1
-    counts[:] = 0
-    top = ((high - low) >> 8) + 1
-    for k in range(n):
-        counts[((found[k] - low) >> 8) + 1] += 1
-    for j in range(top):
-        counts[j + 1] += counts[j]
-    for k in range(n):
-        byte = (spare[k] - low) >> 8
-        out[counts[byte]] = spare[k]
-        counts[byte] += 1
+    lo, hi = 0, m
+    while lo < hi:
+        middle = (lo + hi) // 2
+        if values[middle] < centre:
+            lo = middle + 1
+        else:
+            hi = middle
+    below = lo - 1
+    above = lo
+    taken = 0
+    deviation = 0.0
+    first = 0.0
+    while taken <= n // 2:
+        early = taken <= (n - 1) // 2
+        down = centre - values[below] if below >= 0 else np.inf
+        if above >= m or (below >= 0 and down < values[above] - centre):
+            deviation = down
+            taken += times[below]
+            below -= 1
+        else:
+            deviation = values[above] - centre
+            taken += times[above]
+            above += 1
+        if early:
+            first = deviation
+    return 0.5 * (first + deviation)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

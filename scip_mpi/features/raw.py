@@ -10,10 +10,33 @@ from numba import njit
 
 from scip_mpi.batches import BoolArray, FloatArray, ImageBatch, Scratch, SetMasks
 from scip_mpi.features.family import Family, Feature
-from scip_mpi.features.intensity_selected import BY_DEVIATIONS, BY_MOMENTS, WORDS, Stat
-from scip_mpi.features.order_statistics import N_STATISTICS, STATISTICS, some_statistics, total_of
-from scip_mpi.features.selection import Part, any_of, channel_places, pick, places, wanted
+from scip_mpi.features.intensity_selected import Stat
+from scip_mpi.features.order_statistics import (
+    BY_DEVIATIONS,
+    BY_MOMENTS,
+    N_STATISTICS,
+    STATISTICS,
+    WORDS,
+    some_statistics,
+)
+from scip_mpi.features.selection import (
+    Part,
+    any_of,
+    channel_places,
+    exact_sums,
+    pick,
+    places,
+    wanted,
+)
 from scip_mpi.features.shared import Shared
+from scip_mpi.features.tally import (
+    LANES,
+    WIDEST,
+    add_value,
+    tally_plane,
+    tally_whole,
+    whole_range,
+)
 
 
 def features(channel_names: Sequence[str]) -> list[Feature]:
@@ -61,7 +84,7 @@ def joined(parts: tuple[Part, ...]) -> Family:
         "raw",
         partial(_features, parts),
         partial(_compute, parts),
-        frozenset({"sorted"}),
+        frozenset({"sorted_unless_exact"}),
         masked=False,
         parts=parts,
         joined=joined,
@@ -97,14 +120,23 @@ def _fill(
     every = range(N_STATISTICS)
     work = np.stack([any_of(chosen, s) for s in (every, BY_MOMENTS, BY_DEVIATIONS)], axis=-1)
     _raw(
-        batch.pixels, batch.offsets, batch.shapes, shared.order, places(chosen), work,
-        scratch.array("values", size, np.float64), out,
+        batch.pixels, batch.offsets, batch.shapes, shared.order, exact_sums(batch.pixels.dtype),
+        places(chosen), work,
+        scratch.array("values", size + 1, np.float64),
+        scratch.array("times", size + 1, np.int64),
+        scratch.array("upto", size + 1, np.int64),
+        scratch.array("found", size, np.int32),
+        scratch.array("spare", size, np.int32),
+        out,
     )  # fmt: skip
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _raw(pixels, offsets, shapes, order, place, work, values, out):
-    found = np.empty(N_STATISTICS)
+def _raw(
+    pixels, offsets, shapes, order, exact, place, work, values, times, upto, found, spare, out
+):
+    counts = np.zeros(LANES * WIDEST, np.uint32)
+    of_channel = np.empty(N_STATISTICS)
     for i in range(len(shapes)):
         channels, h, w = shapes[i]
         n = h * w
@@ -112,15 +144,31 @@ def _raw(pixels, offsets, shapes, order, place, work, values, out):
             if not work[c, 0]:
                 continue
             at = offsets[i] + c * n
-            for k in range(n):
-                values[k] = pixels[at + order[at + k]]
-            some_statistics(values, n, total_of(values, n), work[c, 1], work[c, 2], found)
+            flat = pixels[at : at + n]
+            if exact:
+                low, high, whole = whole_range(flat)
+                total = np.float64(whole)
+                if high - low < WIDEST:
+                    m = tally_plane(flat, low, high, counts, values, times)
+                else:
+                    for k in range(n):
+                        found[k] = flat[k]
+                    m = tally_whole(found, n, spare, values, times)
+            else:
+                m = 0
+                total = 0.0
+                for k in range(n):
+                    value = np.float64(flat[order[at + k]])
+                    total += value
+                    m = add_value(value, m, values, times)
+            some_statistics(values, times, m, upto, total, work[c, 1], work[c, 2], of_channel)
             for s in range(N_STATISTICS):
                 if place[c, s] >= 0:
-                    out[i, place[c, s]] = found[s]
+                    out[i, place[c, s]] = of_channel[s]
 
 
 FAMILY = Family(
-    "raw", features, compute, frozenset({"sorted"}), masked=False, select=select, joined=joined
-)
+    "raw", features, compute, frozenset({"sorted_unless_exact"}), masked=False, select=select,
+    joined=joined,
+)  # fmt: skip
 measure = FAMILY.measure

@@ -8,7 +8,9 @@ from scip_mpi.features.cooccurrence import DISTANCES, PROPERTIES
 from scip_mpi.features.family import Feature
 from scip_mpi.features.gradient import SOBEL
 
-PER_MASK = len(PROPERTIES) * 2 * len(DISTANCES) + len(SOBEL)
+# Of one mask: the properties, mean and std over the angles at both distances; then the gradient.
+PAIRS = len(PROPERTIES) * 2 * len(DISTANCES)
+PER_MASK = PAIRS + len(SOBEL)
 
 
 def features(channel_names: Sequence[str]) -> list[Feature]:
