@@ -12,7 +12,7 @@ from scip_mpi.segmentation.components import flip_small, run_scratch
 from scip_mpi.segmentation.li import SMALLEST_OBJECT
 from scip_mpi.segmentation.planes import largest, require_numpy
 from scip_mpi.segmentation.rank_median import disc_halves, median_scratch, rank_median
-from scip_mpi.segmentation.smoothing import gaussian, gaussian_weights, sobel
+from scip_mpi.segmentation.smoothing import frame_scratch, gaussian, gaussian_weights, sobel
 
 BINS = 512
 
@@ -110,7 +110,7 @@ def _otsu(
 ):  # fmt: skip
     a = np.empty((height, width))
     b = np.empty((height, width))
-    line = np.empty(width)
+    frames = frame_scratch(height, width, weights.size)
     levels = np.empty((height, width), np.uint16)
     median = np.empty((height, width), np.uint16)
     histogram = np.empty(BINS + 2, np.int64)
@@ -149,8 +149,8 @@ def _otsu(
             for y in range(h):
                 for x in range(w):
                     a[y, x] = np.float64(levels[y, x]) - np.float64(median[y, x])
-            gaussian(a, weights, h, w, line, b)
-            sobel(b, h, w, a)
+            gaussian(a, weights, h, w, frames, b)
+            sobel(b, h, w, frames, a)
             low = a[0, 0]
             high = a[0, 0]
             for y in range(h):
