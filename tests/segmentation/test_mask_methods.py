@@ -32,7 +32,7 @@ from scip_mpi.batches import ImageBatch
 from scip_mpi.errors import UserError
 from scip_mpi.segmentation.li import li
 from scip_mpi.segmentation.li_threshold import _exactly, li_threshold
-from scip_mpi.segmentation.order import select
+from scip_mpi.segmentation.order import select, select_unsigned
 from scip_mpi.segmentation.otsu import otsu
 from scip_mpi.segmentation.pairwise import pairwise_sum
 from scip_mpi.segmentation.spot import spot
@@ -298,6 +298,10 @@ def test_the_kth_smallest_is_the_sorted_ones(n: int, levels: int, seed: int) -> 
     values = np.random.default_rng(seed).integers(0, levels, n)
     k = seed % n
     assert select(values.copy(), n, k) == np.sort(values)[k]
+    for dtype in ("u1", "u2", "u4", "u8"):
+        top = np.iinfo(dtype).max
+        spread = (values % 256).astype(dtype) * top if seed % 2 else (values % 256).astype(dtype)
+        assert select_unsigned(spread, n, k) == np.sort(spread)[k]
 
 
 CACHED = """
