@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 from numba import njit
 
 from scip_mpi.batches import ImageBatch, UInt8Array
 from scip_mpi.segmentation.components import label_runs, run_scratch
-from scip_mpi.segmentation.morphology import disc_extreme, disc_half_widths
+from scip_mpi.segmentation.morphology import disc_extreme, disc_half_widths, disc_scratch
 from scip_mpi.segmentation.planes import largest
 
 
@@ -73,17 +72,14 @@ def keep_largest(batch: ImageBatch, masks: UInt8Array) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _open(offsets, shapes, masks, half_widths, height, width):
-    radius = half_widths.size // 2
-    padded = np.empty((height + 2 * radius, width + 2 * radius), np.uint8)
-    spans = np.empty((height + 2 * radius, width), np.uint8)
-    eroded = np.empty((height, width), np.uint8)
+    discs = disc_scratch(height, width, half_widths, masks)
     for i in range(len(shapes)):
         channels, h, w = shapes[i]
         for c in range(channels):
             at = offsets[i] + c * h * w
             mask = masks[at : at + h * w].reshape(h, w)
-            disc_extreme(mask, h, w, half_widths, False, padded, spans, eroded)
-            disc_extreme(eroded, h, w, half_widths, True, padded, spans, mask)
+            disc_extreme(mask, h, w, half_widths, False, discs, mask)
+            disc_extreme(mask, h, w, half_widths, True, discs, mask)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from types import ModuleType
 
@@ -11,9 +10,15 @@ from numba import njit
 
 from scip_mpi.batches import BoolArray, ImageBatch, UInt8Array
 from scip_mpi.segmentation.components import flip_small, run_scratch
-from scip_mpi.segmentation.pairwise import pairwise_sum
+from scip_mpi.segmentation.li_threshold import li_threshold
 from scip_mpi.segmentation.planes import largest, require_numpy, scaling
-from scip_mpi.segmentation.smoothing import gaussian, gaussian_kernels, sigmas_of, sobel
+from scip_mpi.segmentation.smoothing import (
+    frame_scratch,
+    gaussian,
+    gaussian_kernels,
+    sigmas_of,
+    sobel,
+)
 
 SMALLEST_OBJECT = 20
 
@@ -78,7 +83,8 @@ def _li(
 ):  # fmt: skip
     a = np.empty((height, width))
     b = np.empty((height, width))
-    line = np.empty(width)
+    radius = max((second_at[1:] - second_at[:-1]).max() - 1, 1)
+    frames = frame_scratch(height, width, radius)
     values = np.empty((3, height * width))
     runs, row_start, parent, size = run_scratch(height, width)
     for i in range(len(shapes)):
@@ -94,12 +100,12 @@ def _li(
                     a[y, x] = max(plane[y, x] * scale, floor)
             weights = first[first_at[c] : first_at[c + 1]]
             if weights.size > 1:
-                gaussian(a, weights, h, w, line, b)
+                gaussian(a, weights, h, w, frames, b)
                 a, b = b, a
-            sobel(a, h, w, b)
+            sobel(a, h, w, frames, b)
             weights = second[second_at[c] : second_at[c + 1]]
             if weights.size > 1:
-                gaussian(b, weights, h, w, line, a)
+                gaussian(b, weights, h, w, frames, a)
             else:
                 a, b = b, a
             threshold = li_threshold(a, h, w, values)
@@ -108,80 +114,3 @@ def _li(
                     mask[y, x] = a[y, x] > threshold
             flip_small(mask, 0, h * w / 4, runs, row_start, parent, size)
             flip_small(mask, 1, SMALLEST_OBJECT, runs, row_start, parent, size)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def li_threshold(plane, height, width, values):
-    """Li's threshold of the finite pixels in the (height, width) corner of a plane.
-
-    Ends as scikit-image does: when a step is no longer than half the smallest gap between two
-    values, or when the pixels above the threshold no longer change, from where no step leads on.
-
-    Parameters
-    ----------
-    plane : float64, at least (height, width)
-    height, width : int
-    values : (3, >= height * width) float64, scratch
-
-    Returns
-    -------
-    float
-        The threshold; NaN, above which nothing is, if no pixel is finite.
-    """
-    n = 0
-    low = np.inf
-    high = -np.inf
-    for y in range(height):
-        for x in range(width):
-            value = plane[y, x]
-            if np.isfinite(value):
-                values[0, n] = value
-                n += 1
-                low = min(low, value)
-                high = max(high, value)
-    if n == 0:
-        return np.nan
-    if low == high:
-        return low
-    shifted, foreground, background = values[0], values[1], values[2]
-    # The smallest gap between neighbours bounds the smallest gap, which is dear, from above.
-    bound = np.inf
-    for k in range(n):
-        shifted[k] -= low
-        gap = abs(shifted[k] - shifted[max(k - 1, 0)])
-        if gap > 0:
-            bound = min(bound, gap)
-    threshold = pairwise_sum(shifted, n) / n
-    before = -1
-    step = np.inf
-    while True:
-        above = 0
-        for k in range(n):
-            value = shifted[k]
-            foreground[above] = value
-            background[k - above] = value
-            above += value > threshold
-        if above in (before, 0, n):
-            break
-        if 2 * step <= bound and 2 * step <= smallest_gap(shifted[:n]):
-            break
-        mean_below = pairwise_sum(background, n - above) / (n - above)
-        if mean_below == 0.0:
-            break
-        mean_above = pairwise_sum(foreground, above) / above
-        following = (mean_below - mean_above) / (math.log(mean_below) - math.log(mean_above))
-        step = abs(following - threshold)
-        threshold = following
-        before = above
-    return threshold + low
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def smallest_gap(values):
-    """Smallest difference between two unequal values."""
-    ordered = np.sort(values)
-    gap = np.inf
-    for k in range(1, ordered.size):
-        if ordered[k] > ordered[k - 1]:
-            gap = min(gap, ordered[k] - ordered[k - 1])
-    return gap

@@ -17,16 +17,29 @@ def disc_half_widths(radius: int) -> Int64Array:
 @njit(cache=True, nogil=True, error_model="numpy")
 def mirror(i, n):
     """Place of index ``i`` in a line of ``n`` pixels mirrored at its edges: (c b a | a b c)."""
-    i = i % (2 * n)
-    return i if i < n else 2 * n - 1 - i
+    while i < 0 or i >= n:
+        i = -1 - i if i < 0 else 2 * n - 1 - i
+    return i
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def disc_extreme(plane, height, width, half_widths, dilate, padded, spans, out):
+def disc_scratch(height, width, half_widths, pixels):
+    """Three buffers for `disc_extreme` of planes up to a size, of the type of ``pixels``."""
+    most = (height + half_widths.size) * (width + half_widths.size)
+    return (
+        np.empty(most, pixels.dtype),
+        np.empty(most, pixels.dtype),
+        np.empty(most, pixels.dtype),
+    )
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def disc_extreme(plane, height, width, half_widths, dilate, scratch, out):
     """Smallest pixel within a disc, or the largest if ``dilate``.
 
     The extremes over horizontal spans grow from one half width to the next; each row of the disc
-    takes them when they have reached its half width.
+    takes them when they have reached its half width. All rows of the plane and its margins lie in
+    one line, so that a neighbour is at the same distance everywhere.
 
     Parameters
     ----------
@@ -34,37 +47,57 @@ def disc_extreme(plane, height, width, half_widths, dilate, padded, spans, out):
     half_widths : (2 * radius + 1) int64
         Of the disc's rows.
     dilate : bool
-    padded : at least (height + 2 * radius, width + 2 * radius), scratch
-    spans : at least (height + 2 * radius, width), scratch
+    scratch
+        As of `disc_scratch`.
     out : at least (height, width), out
-        Not ``plane``.
+        May be ``plane``.
     """
+    line, spans, found = scratch
     radius = half_widths.size // 2
-    rows = height + 2 * radius
-    for y in range(rows):
-        source = mirror(y - radius, height)
-        for x in range(width + 2 * radius):
-            padded[y, x] = plane[source, mirror(x - radius, width)]
-        for x in range(width):
-            spans[y, x] = padded[y, x + radius]
-    for y in range(height):
-        for x in range(width):
-            out[y, x] = spans[y + radius, x]
+    stride = width + 2 * radius
+    _mirrored(plane, height, width, radius, line)
+    # Of the spans, those around the first and the last pixels of the line are never looked at.
+    n = (height + 2 * radius) * stride - 2 * radius
+    inner = height * stride - 2 * radius
+    middle = line[radius:]
+    for x in range(n):
+        spans[x] = middle[x]
+    centre = spans[radius * stride :]
+    for x in range(inner):
+        found[x] = centre[x]
     for half in range(radius + 1):
         if half:
-            for y in range(rows):
-                for x in range(width):
-                    left = padded[y, x + radius - half]
-                    right = padded[y, x + radius + half]
-                    if dilate:
-                        spans[y, x] = max(spans[y, x], max(left, right))
-                    else:
-                        spans[y, x] = min(spans[y, x], min(left, right))
+            _take(line[radius - half :], n, dilate, spans)
+            _take(line[radius + half :], n, dilate, spans)
         for k in range(half_widths.size):
             if half_widths[k] == half:
-                for y in range(height):
-                    for x in range(width):
-                        if dilate:
-                            out[y, x] = max(out[y, x], spans[y + k, x])
-                        else:
-                            out[y, x] = min(out[y, x], spans[y + k, x])
+                _take(spans[k * stride :], inner, dilate, found)
+    for y in range(height):
+        source, target = found[y * stride : y * stride + width], out[y]
+        for x in range(width):
+            target[x] = source[x]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _take(others, n, dilate, out):
+    """The smaller, or larger, of ``out`` and ``others``, in place."""
+    if dilate:
+        for x in range(n):
+            out[x] = max(out[x], others[x])
+    else:
+        for x in range(n):
+            out[x] = min(out[x], others[x])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _mirrored(plane, height, width, radius, line):
+    """Copy a plane into a line, with margins that mirror it."""
+    stride = width + 2 * radius
+    for y in range(height + 2 * radius):
+        source, target = plane[mirror(y - radius, height)], line[y * stride : (y + 1) * stride]
+        inner = target[radius : radius + width]
+        for x in range(width):
+            inner[x] = source[x]
+        for x in range(radius):
+            target[radius - 1 - x] = source[mirror(-1 - x, width)]
+            target[radius + width + x] = source[mirror(width + x, width)]

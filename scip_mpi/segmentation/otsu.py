@@ -11,8 +11,8 @@ from scip_mpi.batches import BoolArray, ImageBatch, UInt8Array
 from scip_mpi.segmentation.components import flip_small, run_scratch
 from scip_mpi.segmentation.li import SMALLEST_OBJECT
 from scip_mpi.segmentation.planes import largest, require_numpy
-from scip_mpi.segmentation.rank_median import rank_median
-from scip_mpi.segmentation.smoothing import gaussian, gaussian_weights, sobel
+from scip_mpi.segmentation.rank_median import disc_halves, median_scratch, rank_median
+from scip_mpi.segmentation.smoothing import frame_scratch, gaussian, gaussian_weights, sobel
 
 BINS = 512
 
@@ -110,13 +110,16 @@ def _otsu(
 ):  # fmt: skip
     a = np.empty((height, width))
     b = np.empty((height, width))
-    line = np.empty(width)
+    frames = frame_scratch(height, width, weights.size)
     levels = np.empty((height, width), np.uint16)
     median = np.empty((height, width), np.uint16)
     histogram = np.empty(BINS + 2, np.int64)
+    discs = median_scratch(height, width)
     runs, row_start, parent, size = run_scratch(height, width)
     for i in range(len(shapes)):
         channels, h, w = shapes[i]
+        if i == 0 or h != shapes[i - 1, 1] or w != shapes[i - 1, 2]:
+            disc_halves(h, w, discs)
         for c in range(channels):
             if not enabled[i, c]:
                 continue
@@ -142,12 +145,12 @@ def _otsu(
             for y in range(h):
                 for x in range(w):
                     top = max(top, levels[y, x])
-            rank_median(levels, h, w, histogram, median)
+            rank_median(levels, h, w, discs, histogram, median)
             for y in range(h):
                 for x in range(w):
                     a[y, x] = np.float64(levels[y, x]) - np.float64(median[y, x])
-            gaussian(a, weights, h, w, line, b)
-            sobel(b, h, w, a)
+            gaussian(a, weights, h, w, frames, b)
+            sobel(b, h, w, frames, a)
             low = a[0, 0]
             high = a[0, 0]
             for y in range(h):
@@ -159,7 +162,7 @@ def _otsu(
             for y in range(h):
                 for x in range(w):
                     levels[y, x] = np.uint16(np.int64((a[y, x] - low) / (high - low) * top))
-            rank_median(levels, h, w, histogram, median)
+            rank_median(levels, h, w, discs, histogram, median)
             threshold = otsu_threshold(median, h, w, histogram)
             for y in range(h):
                 for x in range(w):

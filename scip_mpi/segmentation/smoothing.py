@@ -17,6 +17,10 @@ from scip_mpi.batches import FloatArray, Int64Array, offsets_of
 from scip_mpi.errors import UserError
 from scip_mpi.segmentation.planes import per_channel
 
+ROOT = math.sqrt(2.0)
+# Pixels that are worked on together, so that what is summed of them stays near the core.
+BLOCK = 1024
+
 
 def sigmas_of(smooth: float | Sequence[float], channels: int, method: str) -> list[float]:
     """Standard deviations of a method's Gaussian, one per channel.
@@ -51,47 +55,93 @@ def gaussian_weights(sigma: float) -> FloatArray:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def gaussian(plane, weights, height, width, line, out):
-    """Smooth ``plane`` into ``out`` (both (H, W)); edges repeat the nearest pixel.
-
-    ``line`` is scratch of at least ``width`` items. ``out`` may not be ``plane``.
-    """
-    radius = weights.size - 1
-    for y in range(height):
-        for x in range(width):
-            out[y, x] = plane[y, x] * weights[0]
-        for k in range(radius, 0, -1):
-            above = max(y - k, 0)
-            below = min(y + k, height - 1)
-            for x in range(width):
-                out[y, x] += (plane[above, x] + plane[below, x]) * weights[k]
-    for y in range(height):
-        for x in range(width):
-            line[x] = out[y, x]
-        for x in range(width):
-            out[y, x] = line[x] * weights[0]
-        for k in range(radius, 0, -1):
-            for x in range(width):
-                left = line[max(x - k, 0)]
-                right = line[min(x + k, width - 1)]
-                out[y, x] += (left + right) * weights[k]
+def frame_scratch(height, width, radius):
+    """Three buffers for the filters of planes up to a size, by kernels up to a radius."""
+    most = (height + 2 * radius) * (width + 2 * radius) + 2 * BLOCK
+    return np.empty(most), np.empty(most), np.empty(most)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def sobel(plane, height, width, out):
-    """Sobel magnitude of ``plane`` into ``out``, divided by the square root of 2."""
-    root = math.sqrt(2.0)
+def gaussian(plane, weights, height, width, frames, out):
+    """Smooth ``plane`` into ``out`` (both (H, W)); edges repeat the nearest pixel.
+
+    ``frames`` is scratch as of `frame_scratch` for a radius of ``weights.size - 1`` at least.
+    """
+    framed, down, over = frames
+    radius = weights.size - 1
+    stride = width + 2 * radius
+    _frame(plane, height, width, radius, framed)
+    _weigh(framed, radius * stride, height * stride, stride, weights, down)
+    # The frame at the sides is as right after the columns as it was before.
+    _weigh(down, radius, height * stride - 2 * radius, 1, weights, over)
+    _unframe(over, height, width, stride, out)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def sobel(plane, height, width, frames, out):
+    """Sobel magnitude of ``plane`` into ``out``, divided by the square root of 2.
+
+    ``frames`` is scratch as of `frame_scratch` for a radius of 1 at least.
+    """
+    framed, found, _ = frames
+    stride = width + 2
+    _frame(plane, height, width, 1, framed)
+    n = height * stride - 2
+    north, row, south = framed, framed[stride:], framed[2 * stride :]
+    for x in range(n):
+        nw, ne, w, e, sw, se = north[x], north[x + 2], row[x], row[x + 2], south[x], south[x + 2]
+        down = (
+            (((-0.25 * nw + -0.5 * north[x + 1]) + -0.25 * ne) + 0.25 * sw) + 0.5 * south[x + 1]
+        ) + 0.25 * se
+        over = ((((-0.25 * nw + 0.25 * ne) + -0.5 * w) + 0.5 * e) + -0.25 * sw) + 0.25 * se
+        found[x] = math.sqrt(down * down + over * over) / ROOT
+    _unframe(found, height, width, stride, out)
+
+
+# The filters work on a plane with a frame of its nearest pixels, all in one line: neighbours are
+# then at the same distance everywhere, and no row has an end where fewer pixels go together.
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _frame(plane, height, width, margin, line):
+    """Copy a plane into a line, with a frame of ``margin`` pixels that repeats the nearest."""
+    stride = width + 2 * margin
     for y in range(height):
-        a = max(y - 1, 0)
-        c = min(y + 1, height - 1)
+        start = (margin + y) * stride
+        source, target = plane[y], line[start + margin : start + margin + width]
         for x in range(width):
-            w = max(x - 1, 0)
-            e = min(x + 1, width - 1)
-            nw, n, ne = plane[a, w], plane[a, x], plane[a, e]
-            west, east = plane[y, w], plane[y, e]
-            sw, s, se = plane[c, w], plane[c, x], plane[c, e]
-            down = ((((-0.25 * nw + -0.5 * n) + -0.25 * ne) + 0.25 * sw) + 0.5 * s) + 0.25 * se
-            over = (
-                (((-0.25 * nw + 0.25 * ne) + -0.5 * west) + 0.5 * east) + -0.25 * sw
-            ) + 0.25 * se
-            out[y, x] = math.sqrt(down * down + over * over) / root
+            target[x] = source[x]
+        left, right = line[start : start + margin], line[start + margin + width : start + stride]
+        for x in range(margin):
+            left[x] = source[0]
+            right[x] = source[width - 1]
+    first, last = line[margin * stride :], line[(margin + height - 1) * stride :]
+    for y in range(margin):
+        above, below = line[y * stride :], line[(margin + height + y) * stride :]
+        for x in range(stride):
+            above[x] = first[x]
+            below[x] = last[x]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _unframe(line, height, width, stride, out):
+    for y in range(height):
+        source, target = line[y * stride : y * stride + width], out[y]
+        for x in range(width):
+            target[x] = source[x]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _weigh(line, start, n, step, weights, out):
+    """Weighted sums of ``n`` pixels and those that are ``step`` and more apart on both sides."""
+    for at in range(0, n, BLOCK):
+        m = min(BLOCK, n - at)
+        middle, total = line[start + at :], out[at:]
+        weight = weights[0]
+        for x in range(m):
+            total[x] = middle[x] * weight
+        for k in range(weights.size - 1, 0, -1):
+            before, after = line[start + at - k * step :], line[start + at + k * step :]
+            weight = weights[k]
+            for x in range(m):
+                total[x] += (before[x] + after[x]) * weight

@@ -11,6 +11,7 @@ from scip_mpi.batches import BoolArray, ImageBatch, UInt8Array
 from scip_mpi.segmentation.components import flip_small, run_scratch
 from scip_mpi.segmentation.li import SMALLEST_OBJECT
 from scip_mpi.segmentation.planes import largest, require_numpy, scaling
+from scip_mpi.segmentation.smoothing import frame_scratch
 from scip_mpi.segmentation.smoothing import sobel as gradient
 from scip_mpi.segmentation.thresholds import BINS, finite_pixels, histogram, otsu_of_counts
 
@@ -55,6 +56,7 @@ def sobel(batch: ImageBatch, enabled: BoolArray, xp: ModuleType) -> UInt8Array:
 def _sobel(pixels, offsets, shapes, enabled, scale, floor, height, width, masks):
     a = np.empty((height, width))
     b = np.empty((height, width))
+    frames = frame_scratch(height, width, 1)
     values = np.empty(height * width)
     counts = np.empty(BINS, np.int64)
     centres = np.empty(BINS)
@@ -72,7 +74,7 @@ def _sobel(pixels, offsets, shapes, enabled, scale, floor, height, width, masks)
             for y in range(h):
                 for x in range(w):
                     a[y, x] = max(plane[y, x] * scale, floor)
-            gradient(a, h, w, b)
+            gradient(a, h, w, frames, b)
             n, low, high = finite_pixels(b, h, w, values)
             if n < h * w or low == high:
                 continue

@@ -9,8 +9,8 @@ from numba import njit
 
 from scip_mpi.batches import BoolArray, ImageBatch, UInt8Array
 from scip_mpi.errors import UserError
-from scip_mpi.segmentation.morphology import disc_extreme, disc_half_widths
-from scip_mpi.segmentation.order import select
+from scip_mpi.segmentation.morphology import disc_extreme, disc_half_widths, disc_scratch
+from scip_mpi.segmentation.order import select_unsigned
 from scip_mpi.segmentation.planes import largest, require_numpy
 
 FRACTION = 0.99
@@ -54,39 +54,37 @@ def spot(batch: ImageBatch, enabled: BoolArray, xp: ModuleType, *, spotsize: int
         height, width = largest(batch)
         dtype = batch.pixels.dtype
         # The difference of two signed integers may not fit their type.
-        values = np.empty((2, height * width), np.int64 if dtype.kind == "i" else dtype)
+        tophat = np.empty(height * width + 1, np.int64 if dtype.kind == "i" else dtype)
+        # None is below 0, so that the bits of floating-point numbers are in their order too.
+        bits = tophat.view(f"u{tophat.itemsize}")
         _spot(
             batch.pixels, batch.offsets, batch.shapes, enabled, disc_half_widths(int(spotsize)),
-            height, width, values, masks,
+            height, width, tophat, bits, masks,
         )  # fmt: skip
     return masks
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _spot(pixels, offsets, shapes, enabled, half_widths, height, width, values, masks):
-    radius = half_widths.size // 2
-    padded = np.empty((height + 2 * radius, width + 2 * radius), pixels.dtype)
-    spans = np.empty((height + 2 * radius, width), pixels.dtype)
-    eroded = np.empty((height, width), pixels.dtype)
+def _spot(pixels, offsets, shapes, enabled, half_widths, height, width, tophat, bits, masks):
+    discs = disc_scratch(height, width, half_widths, pixels)
     opened = np.empty((height, width), pixels.dtype)
     for i in range(len(shapes)):
         channels, h, w = shapes[i]
+        n = h * w
         for c in range(channels):
             if not enabled[i, c]:
                 continue
-            at = offsets[i] + c * h * w
-            plane = pixels[at : at + h * w].reshape(h, w)
-            mask = masks[at : at + h * w].reshape(h, w)
-            disc_extreme(plane, h, w, half_widths, False, padded, spans, eroded)
-            disc_extreme(eroded, h, w, half_widths, True, padded, spans, opened)
-            tophat, reordered = values[0], values[1]
+            at = offsets[i] + c * n
+            plane, mask = pixels[at : at + n], masks[at : at + n]
+            disc_extreme(plane.reshape(h, w), h, w, half_widths, False, discs, opened)
+            disc_extreme(opened, h, w, half_widths, True, discs, opened)
             for y in range(h):
+                source, lowered, target = plane[y * w :], opened[y], tophat[y * w :]
                 for x in range(w):
-                    tophat[y * w + x] = plane[y, x]
-                    tophat[y * w + x] -= opened[y, x]
-                    reordered[y * w + x] = tophat[y * w + x]
+                    target[x] = source[x]
+                    target[x] -= lowered[x]
             # A value is above the interpolated quantile just if it is above the value below it.
-            threshold = select(reordered, h * w, int(FRACTION * (h * w - 1)))
-            for y in range(h):
-                for x in range(w):
-                    mask[y, x] = tophat[y * w + x] > threshold
+            bits[n] = select_unsigned(bits, n, int(FRACTION * (n - 1)))
+            threshold = tophat[n]
+            for k in range(n):
+                mask[k] = tophat[k] > threshold

@@ -13,9 +13,9 @@ from numba import njit
 from scip_mpi.batches import BoolArray, ImageBatch, UInt8Array
 from scip_mpi.errors import UserError
 from scip_mpi.segmentation.box_mean import box_mean
-from scip_mpi.segmentation.li import li_threshold
+from scip_mpi.segmentation.li_threshold import li_threshold
 from scip_mpi.segmentation.planes import largest, per_channel, require_numpy
-from scip_mpi.segmentation.smoothing import gaussian, gaussian_kernels, sigmas_of
+from scip_mpi.segmentation.smoothing import frame_scratch, gaussian, gaussian_kernels, sigmas_of
 from scip_mpi.segmentation.thresholds import (
     BINS,
     LEVELS,
@@ -148,6 +148,7 @@ def _threshold(
     a = np.empty((height, width))
     b = np.empty((height, width))
     line = np.empty(max(height, width) + block)
+    frames = frame_scratch(height, width, weights.size)
     values = np.empty((3, height * width))
     counts = np.empty(LEVELS, np.int64)
     centres = np.empty(LEVELS)
@@ -167,7 +168,7 @@ def _threshold(
             half = weights[starts[c] : starts[c + 1]]
             smoothed = half.size > 1
             if smoothed:
-                gaussian(a, half, h, w, line, b)
+                gaussian(a, half, h, w, frames, b)
                 a, b = b, a
             if method == LOCAL:
                 box_mean(a, h, w, block, line, b)

@@ -16,9 +16,9 @@ from scip_mpi.errors import UserError
 from scip_mpi.segmentation.components import flip_small, run_scratch
 from scip_mpi.segmentation.flooding import flood, flood_scratch
 from scip_mpi.segmentation.li import SMALLEST_OBJECT
-from scip_mpi.segmentation.morphology import disc_extreme, disc_half_widths
+from scip_mpi.segmentation.morphology import disc_extreme, disc_half_widths, disc_scratch
 from scip_mpi.segmentation.planes import largest, require_numpy, scaling
-from scip_mpi.segmentation.smoothing import sobel
+from scip_mpi.segmentation.smoothing import frame_scratch, sobel
 from scip_mpi.segmentation.thresholds import BINS, finite_pixels, histogram, otsu_of_counts
 
 SMALLEST_HOLE = 300
@@ -99,12 +99,11 @@ def _denoised(batch: ImageBatch, enabled: BoolArray, channels: Sequence[int]) ->
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _watershed(pixels, offsets, shapes, enabled, scales, disc, height, width, masks):
-    radius = disc.size // 2
     level = np.empty((height, width))
     a = np.empty((height, width))
     b = np.empty((height, width))
-    padded = np.empty((height + 2 * radius, width + 2 * radius))
-    spans = np.empty((height + 2 * radius, width))
+    discs = disc_scratch(height, width, disc, level)
+    frames = frame_scratch(height, width, 1)
     values = np.empty(height * width)
     counts = np.empty(BINS, np.int64)
     centres = np.empty(BINS)
@@ -127,12 +126,12 @@ def _watershed(pixels, offsets, shapes, enabled, scales, disc, height, width, ma
                 for x in range(w):
                     level[y, x] = plane[y, x]
                     a[y, x] = max(plane[y, x] * scales[c, 0], scales[c, 1])
-            sobel(a, h, w, b)
+            sobel(a, h, w, frames, b)
             n, low, high = finite_pixels(b, h, w, values)
             if n < h * w or low == high:
                 continue
-            disc_extreme(b, h, w, disc, True, padded, spans, a)
-            disc_extreme(a, h, w, disc, False, padded, spans, b)
+            disc_extreme(b, h, w, disc, True, discs, a)
+            disc_extreme(a, h, w, disc, False, discs, b)
             n, low, high = finite_pixels(b, h, w, values)
             if low == high:
                 continue

@@ -30,8 +30,9 @@ from skimage.filters import threshold_li
 
 from scip_mpi.batches import ImageBatch
 from scip_mpi.errors import UserError
-from scip_mpi.segmentation.li import li, li_threshold
-from scip_mpi.segmentation.order import select
+from scip_mpi.segmentation.li import li
+from scip_mpi.segmentation.li_threshold import _exactly, li_threshold
+from scip_mpi.segmentation.order import select, select_unsigned
 from scip_mpi.segmentation.otsu import otsu
 from scip_mpi.segmentation.pairwise import pairwise_sum
 from scip_mpi.segmentation.spot import spot
@@ -256,6 +257,26 @@ def test_lis_threshold_stops_at_a_step_of_half_the_smallest_gap(counts: list[int
     assert np.array_equal(plane > ours, plane > threshold_li(plane))
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(2, 3000),
+    st.sampled_from([1e-300, 1e-6, 1.0, 1e12]),
+    st.sampled_from([0.0, -1.0, 1e6, -1e15]),
+    st.floats(0.3, 9),
+    st.integers(0, 2**32),
+)
+def test_lis_threshold_by_sums_in_any_order_parts_as_by_numpys(n, scale, shift, power, seed):
+    values = shift + scale * np.random.default_rng(seed).random(n) ** power
+    shifted = values - values.min()
+    if not shifted.any():
+        return
+    work = np.empty((3, n))
+    ours = li_threshold(values[np.newaxis], 1, n, work)
+    unequal = np.unique(shifted)
+    exact = _exactly(shifted, n, np.diff(unequal).min(), work[1], work[2])
+    assert np.array_equal(values > ours, values > exact + values.min())
+
+
 def test_lis_threshold_of_few_even_levels() -> None:
     rng = np.random.default_rng(1)
     for _ in range(2000):
@@ -277,6 +298,10 @@ def test_the_kth_smallest_is_the_sorted_ones(n: int, levels: int, seed: int) -> 
     values = np.random.default_rng(seed).integers(0, levels, n)
     k = seed % n
     assert select(values.copy(), n, k) == np.sort(values)[k]
+    for dtype in ("u1", "u2", "u4", "u8"):
+        top = np.iinfo(dtype).max
+        spread = (values % 256).astype(dtype) * top if seed % 2 else (values % 256).astype(dtype)
+        assert select_unsigned(spread, n, k) == np.sort(spread)[k]
 
 
 CACHED = """
