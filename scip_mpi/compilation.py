@@ -23,7 +23,7 @@ def cache_folder() -> Path:
     return Path(given) if given else Path(__file__).parent / "__pycache__"
 
 
-class Compilations(event.Listener):  # type: ignore[misc]
+class Compilations(event.Listener):
     """Hears of every kernel that is compiled because no cache holds it.
 
     Parameters
