@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scip_mpi.batches import BoolArray, FloatArray, ImageBatch, Int64Array, offsets_of
+from scip_mpi.batches import (
+    BoolArray,
+    FloatArray,
+    ImageBatch,
+    Int64Array,
+    UInt8Array,
+    from_buffer,
+    offsets_of,
+    to_buffer,
+)
 from scip_mpi.loaders.contract import Failure, References
-from scip_mpi.pipeline import Segmented
+from scip_mpi.pipeline import Segmented, failures_of, references_of
 from scip_mpi.store import MaskStore
 from scip_mpi.verdict import Verdict
 
@@ -20,19 +29,41 @@ Allreduce = Callable[[Int64Array], Int64Array]
 
 @dataclass(frozen=True)
 class ChunkRecord:
-    """What is kept in memory of a chunk, whatever becomes of its masks and pixels."""
+    """What is kept in memory of a chunk, whatever becomes of its masks and pixels.
 
-    references: References
-    found: Int64Array
-    saturated: FloatArray
-    background: FloatArray
-    focus: FloatArray
+    The arguments of `scip_mpi.pipeline.references_of`, then of each object its image, label, pixels
+    in the crop (all channels) and statistics.
+    """
+
+    span: Int64Array
+    sources: UInt8Array
+    within: Int64Array
+    group: NDArray[np.int32]
+    readable: int
     image: Int64Array
     label: Int64Array
     pixels: Int64Array
     statistics: FloatArray
+
+    @property
+    def references(self) -> References:
+        """The part of the catalog that the chunk is."""
+        return references_of(self.span, self.sources, self.within, self.group)
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What the first pass found in a chunk that only the tables of images and objects need.
+
+    As in `scip_mpi.pipeline.Segmented`.
+    """
+
+    found: Int64Array
+    saturated: FloatArray
+    background: FloatArray
+    focus: FloatArray
     centroid: FloatArray
-    failures: list[Failure]
+    failures: UInt8Array
 
 
 @dataclass
@@ -48,21 +79,24 @@ class Holdings:
         if lo in self.records:
             return False
         masks = segmented.objects()
-        self.store.put(lo, masks, pixels)
+        notes = Notes(**{f.name: getattr(segmented, f.name) for f in fields(Notes)})
+        self.store.put(lo, masks, to_buffer(notes), pixels)
         self.records[lo] = ChunkRecord(
-            references=segmented.references(),
-            found=segmented.found,
-            saturated=segmented.saturated,
-            background=segmented.background,
-            focus=segmented.focus,
+            span=segmented.span.copy(),
+            sources=segmented.sources.copy(),
+            within=segmented.within.copy(),
+            group=segmented.group.copy(),
+            readable=int((segmented.found >= 0).sum()),
             image=masks.image.copy(),
             label=masks.label.copy(),
             pixels=masks.shapes.prod(axis=1),
             statistics=masks.statistics.copy(),
-            centroid=segmented.centroid,
-            failures=segmented.failed(),
         )
         return True
+
+    def notes(self, lo: int) -> Notes:
+        """The notes on the chunk at ``lo``."""
+        return from_buffer(Notes, self.store.notes(lo))
 
     def chunks(self) -> list[int]:
         """The chunks held, in the order of the catalog."""
@@ -72,7 +106,7 @@ class Holdings:
         """The filter's statistics of all objects held, and the code of each one's group."""
         records = [self.records[lo] for lo in self.chunks()]
         values = [r.statistics for r in records]
-        groups = [r.references.group[r.image - r.references.index[0]] for r in records]
+        groups = [r.group[r.image - r.span[0]] for r in records]
         return (
             np.concatenate([np.empty((0, columns)), *values]),
             np.concatenate([np.empty(0, np.int32), *groups]),
@@ -153,7 +187,7 @@ def number_rows(
         k = np.searchsorted(bounds, lo)
         counts[k] = rows[lo].sum()
         counts[chunks + k] = len(np.unique(holdings.records[lo].image[rows[lo]]))
-        counts[-1] += (holdings.records[lo].found >= 0).sum()
+        counts[-1] += holdings.records[lo].readable
         at += m
     counts = allreduce(counts)
     row_bounds = offsets_of(counts[:chunks])
@@ -192,9 +226,10 @@ def tally(holdings: Holdings, survivors: Survivors, lo: int, hi: int) -> Tally |
     if not chunks:
         return None
     records = [holdings.records[chunk] for chunk in chunks]
+    notes = [holdings.notes(chunk) for chunk in chunks]
     kept = []
-    for chunk, record in zip(chunks, records, strict=True):
-        kept.append(np.zeros(len(record.found), np.int64))
+    for chunk, record, note in zip(chunks, records, notes, strict=True):
+        kept.append(np.zeros(len(note.found), np.int64))
         np.add.at(kept[-1], record.image - chunk, survivors.keep[chunk])
     gone = [~survivors.keep[chunk] for chunk in chunks]
 
@@ -202,21 +237,21 @@ def tally(holdings: Holdings, survivors: Survivors, lo: int, hi: int) -> Tally |
         return np.concatenate([v[g] for v, g in zip(values, gone, strict=True)])
 
     return Tally(
-        image=np.concatenate([r.references.index for r in records]),
-        found=np.concatenate([r.found for r in records]),
+        image=np.concatenate([np.arange(*r.span) for r in records]),
+        found=np.concatenate([n.found for n in notes]),
         kept=np.concatenate(kept),
-        saturated=np.concatenate([r.saturated for r in records]),
-        background=np.concatenate([r.background for r in records]),
-        focus=np.concatenate([r.focus for r in records]),
+        saturated=np.concatenate([n.saturated for n in notes]),
+        background=np.concatenate([n.background for n in notes]),
+        focus=np.concatenate([n.focus for n in notes]),
         object_image=np.concatenate([r.image for r in records]),
         object_label=np.concatenate([r.label for r in records]),
         object_keep=np.concatenate([survivors.keep[chunk] for chunk in chunks]),
-        centroid=np.concatenate([r.centroid for r in records]),
+        centroid=np.concatenate([n.centroid for n in notes]),
         gone_image=left_out([r.image for r in records]),
         gone_label=left_out([r.label for r in records]),
         gone_statistics=left_out([r.statistics for r in records]),
         gone_broken=left_out([survivors.broken[chunk] for chunk in chunks]),
-        failures=[f for r in records for f in r.failures],
+        failures=[f for n in notes for f in failures_of(n.failures)],
     )
 
 

@@ -124,18 +124,30 @@ class Segmented:
 
     def references(self) -> References:
         """The part of the catalog that this chunk is."""
-        files = bytes(self.sources).decode("utf-8", "surrogateescape").split("\0")
-        each = len(files) // len(self.within)
-        sources = [tuple(files[i : i + each]) for i in range(0, len(files), each)]
-        return References(sources, self.within, np.arange(*self.span, dtype=np.int64), self.group)
+        return references_of(self.span, self.sources, self.within, self.group)
 
     def failed(self) -> list[Failure]:
         """The images of this chunk that could not be processed."""
-        return [Failure(**f) for f in json.loads(bytes(self.failures))]
+        return failures_of(self.failures)
 
     def objects(self) -> MaskBatch:
         """The table of objects and their masks."""
         return from_buffer(MaskBatch, self.masks)
+
+
+def references_of(
+    span: Int64Array, sources: UInt8Array, within: Int64Array, group: NDArray[np.int32]
+) -> References:
+    """The part of the catalog that a chunk is, as `Segmented` holds it."""
+    files = bytes(sources).decode("utf-8", "surrogateescape").split("\0")
+    each = len(files) // len(within)
+    own = [tuple(files[i : i + each]) for i in range(0, len(files), each)]
+    return References(own, within, np.arange(*span, dtype=np.int64), group)
+
+
+def failures_of(text: UInt8Array) -> list[Failure]:
+    """Failures as `Segmented` holds them."""
+    return [Failure(**f) for f in json.loads(bytes(text))]
 
 
 def segment(stages: Stages, references: References, timers: Timers) -> tuple[Segmented, ImageBatch]:

@@ -10,23 +10,21 @@ from typing import IO
 
 import numpy as np
 
-from scip_mpi.batches import ImageBatch, Int64Array, MaskBatch, UInt8Array, from_buffer, to_buffer
+from scip_mpi.batches import ImageBatch, MaskBatch, UInt8Array, from_buffer, to_buffer
 from scip_mpi.memory import MemoryAccount
 
 
-@dataclass
-class Held:
-    """A chunk's masks: in memory, or at an offset of the spill file."""
+@dataclass(frozen=True)
+class Kept:
+    """A buffer: in memory, or at an offset of the spill file."""
 
     buffer: UInt8Array | None
     offset: int
     size: int
-    pixels: ImageBatch | None
-    pixel_bytes: int
 
 
 class MaskStore:
-    """Masks by chunk, bit-packed, and pixels as far as memory allows.
+    """What is kept of each chunk: bit-packed masks and notes, and pixels as far as memory allows.
 
     Parameters
     ----------
@@ -40,50 +38,54 @@ class MaskStore:
     def __init__(self, memory: MemoryAccount, scratch: Path | None = None) -> None:
         self.memory = memory
         self.scratch = scratch
-        self.chunks: dict[int, Held] = {}
+        self.chunks: dict[int, Kept] = {}
+        self.noted: dict[int, Kept] = {}
+        self.images: dict[int, ImageBatch] = {}
         self.spill: IO[bytes] | None = None
         self.spilled = 0
 
-    def put(self, lo: int, masks: MaskBatch, pixels: ImageBatch | None) -> None:
-        """Keep the masks of the chunk at ``lo``; its pixels only if they fit."""
-        packed = to_buffer(masks)
-        buffer: UInt8Array | None = packed
-        size, offset = packed.nbytes, -1
-        if not self.memory.reserve("masks", size):
-            buffer, offset = None, self._spill(packed)
-        kept = 0 if pixels is None else pixels.pixels.nbytes
-        if pixels is None or not self.memory.reserve("pixels", kept):
-            pixels, kept = None, 0
-        self.chunks[lo] = Held(buffer, offset, size, pixels, kept)
+    def put(self, lo: int, masks: MaskBatch, notes: UInt8Array, pixels: ImageBatch | None) -> None:
+        """Keep the masks and notes of the chunk at ``lo``; its pixels only if they fit."""
+        self.chunks[lo] = self._keep("masks", to_buffer(masks))
+        self.noted[lo] = self._keep("notes", notes)
+        if pixels is not None and self.memory.reserve("pixels", pixels.pixels.nbytes):
+            self.images[lo] = pixels
 
     def masks(self, lo: int) -> MaskBatch:
         """The masks of the chunk at ``lo``."""
-        held = self.chunks[lo]
-        if held.buffer is not None:
-            return from_buffer(MaskBatch, held.buffer)
-        assert self.spill is not None
-        data = os.pread(self.spill.fileno(), held.size, held.offset)
-        return from_buffer(MaskBatch, np.frombuffer(data, np.uint8))
+        return from_buffer(MaskBatch, self._fetch(self.chunks[lo]))
+
+    def notes(self, lo: int) -> UInt8Array:
+        """The notes on the chunk at ``lo``, which stay when it is dropped."""
+        return self._fetch(self.noted[lo])
 
     def pixels(self, lo: int) -> ImageBatch | None:
         """The pixels of the chunk at ``lo``, if they were kept."""
-        return self.chunks[lo].pixels
+        return self.images.get(lo)
 
     def drop(self, lo: int) -> None:
-        """The chunk is written: give its memory back."""
+        """The chunk is written: give the memory of its masks and pixels back."""
         held = self.chunks.pop(lo)
         if held.buffer is not None:
             self.memory.release("masks", held.size)
-        self.memory.release("pixels", held.pixel_bytes)
-
-    def starts(self) -> Int64Array:
-        """The chunks held, in the order of the catalog."""
-        return np.array(sorted(self.chunks), np.int64)
+        if lo in self.images:
+            self.memory.release("pixels", self.images.pop(lo).pixels.nbytes)
 
     def close(self) -> None:
         """Close the spill file, which removes it."""
         if self.spill is not None:
             self.spill.close()
+
+    def _keep(self, purpose: str, buffer: UInt8Array) -> Kept:
+        if self.memory.reserve(purpose, buffer.nbytes):
+            return Kept(buffer, -1, buffer.nbytes)
+        return Kept(None, self._spill(buffer), buffer.nbytes)
+
+    def _fetch(self, kept: Kept) -> UInt8Array:
+        if kept.buffer is not None:
+            return kept.buffer
+        assert self.spill is not None
+        return np.frombuffer(os.pread(self.spill.fileno(), kept.size, kept.offset), np.uint8)
 
     def _spill(self, buffer: UInt8Array) -> int:
         if self.spill is None:

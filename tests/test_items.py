@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from types import SimpleNamespace
 
@@ -79,25 +80,23 @@ def hold(disk: Disk, chunks: dict[int, list[int]], limit: int, pixels: bool = Tr
     for lo, per_image in chunks.items():
         hi, masks = lo + len(per_image), objects(lo, per_image)
         batch = disk.batch(list(range(lo, hi))) if pixels else None
-        holdings.store.put(lo, masks, batch)
+        holdings.store.put(lo, masks, np.empty(0, np.uint8), batch)
         holdings.records[lo] = record(references(lo, hi), masks)
     return holdings
 
 
 def record(refs: References, masks: MaskBatch) -> ChunkRecord:
-    wide = np.zeros((len(refs), SHAPE[0]))
+    files = "\0".join(file for own in refs.alone().sources for file in own)
     return ChunkRecord(
-        references=refs,
-        found=np.bincount(masks.image - refs.index[0], minlength=len(refs)),
-        saturated=wide,
-        background=wide,
-        focus=wide,
+        span=np.array([refs.index[0], refs.index[-1] + 1]),
+        sources=np.frombuffer(os.fsencode(files), np.uint8),
+        within=refs.within,
+        group=refs.group,
+        readable=len(refs),
         image=masks.image,
         label=masks.label,
         pixels=masks.shapes.prod(axis=1),
         statistics=masks.statistics,
-        centroid=np.zeros((len(masks), 2)),
-        failures=[],
     )
 
 
@@ -237,7 +236,7 @@ def test_memory_is_given_back_with_the_last_run(given_away: int) -> None:
     runs = runs_of(0, 8, 2) + runs_of(2, 3, 3, start=8)
     own = bench(disk, holdings, runs)
     assert 0 < memory.total() < before
-    assert holdings.store.starts().tolist() == [0, 2]
+    assert sorted(holdings.store.chunks) == [0, 2]
     first, last = runs[: len(runs) - given_away], runs[len(runs) - given_away :]
     for run in first:
         assert memory.total() > 0
@@ -246,7 +245,7 @@ def test_memory_is_given_back_with_the_last_run(given_away: int) -> None:
         assert memory.total() > 0
         own.pack(run)
     assert memory.total() == 0
-    assert holdings.store.starts().tolist() == []
+    assert sorted(holdings.store.chunks) == []
 
 
 @pytest.mark.parametrize("handed_over", [False, True])

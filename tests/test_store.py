@@ -29,32 +29,39 @@ def some_masks(n: int, seed: int) -> MaskBatch:
     )
 
 
+def notes_on(lo: int) -> np.ndarray:
+    return np.full(100, lo, np.uint8)
+
+
 @pytest.mark.parametrize("limit", [0, 1500, 1 << 20])
 def test_masks_come_back_from_memory_or_scratch_as_they_were(limit: int, tmp_path: Path) -> None:
     account = MemoryAccount(limit)
     store = MaskStore(account, tmp_path)
     masks = {lo: some_masks(3 + lo % 4, lo) for lo in (0, 7, 9, 30)}
     for lo, batch in masks.items():
-        store.put(lo, batch, None)
+        store.put(lo, batch, notes_on(lo), None)
     for lo, batch in masks.items():
         back = store.masks(lo)
         assert np.array_equal(back.bits, batch.bits)
         assert np.array_equal(back.shapes, batch.shapes)
         assert np.array_equal(back.kept, batch.kept)
+        assert np.array_equal(store.notes(lo), notes_on(lo))
     assert account.total() <= limit
     assert list(tmp_path.iterdir()) == []  # the spill file has no name
     assert (store.spilled > 0) == (limit < 1 << 20)
     for lo in masks:
         store.drop(lo)
-    assert account.total() == 0
+        assert np.array_equal(store.notes(lo), notes_on(lo))
+    # Notes outlive the masks.
+    assert account.total() == account.held["notes"] <= 400
     store.close()
 
 
 def test_pixels_are_kept_only_if_they_fit() -> None:
     batch = ImageBatch.from_images([np.ones((2, 40, 40), np.uint16)])
     store = MaskStore(MemoryAccount(10_000))
-    store.put(0, some_masks(1, 0), batch)
-    store.put(1, some_masks(1, 0), batch)
+    store.put(0, some_masks(1, 0), notes_on(0), batch)
+    store.put(1, some_masks(1, 0), notes_on(1), batch)
     assert store.pixels(0) is batch
     assert store.pixels(1) is None
 
