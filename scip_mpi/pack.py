@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from scip_mpi import registry
-from scip_mpi.batches import Int64Array
+from scip_mpi.batches import ImageBatch, Int64Array
 from scip_mpi.chunks import cut
 from scip_mpi.config import Config, parse_config, read_config, resolve_channels
 from scip_mpi.errors import DONE, FAILED, SOME_FAILED, UserError
 from scip_mpi.job import agree
 from scip_mpi.loaders import packed
+from scip_mpi.loaders.companions import read_companions
 from scip_mpi.loaders.contract import Catalog, ImageInfo, References
 from scip_mpi.loaders.gather import ImageError
 from scip_mpi.loaders.listing import shown
@@ -68,7 +69,7 @@ class Order:
     dtype : str
         Pixel type.
     channels : Channels
-        What the channels read are called.
+        What the channels read, and the pictures beside them, are called.
     files : list of Path
         The shards.
     images : int
@@ -193,11 +194,6 @@ def make_order(
     UserError
         The config does not fit the images.
     """
-    if catalog.companions:
-        raise UserError(
-            f"images with companions ({', '.join(catalog.companions)}) cannot be packed: a run "
-            "reads them from their own files"
-        )
     sample = probe_sample(config, catalog)
     if sample is None:
         # Every image will end among the failures; only some shape to go by is needed.
@@ -215,7 +211,7 @@ def make_order(
             places=places,
             of=sample.shape[0],
             dtype=dtype.name,
-            channels=Channels(numbered, called if named else None),
+            channels=Channels(numbered, called if named else None, catalog.companions),
             files=shard_names(request.out, len(shards) - 1),
             images=len(catalog),
         ),
@@ -278,7 +274,11 @@ def write_shard(order: Order, piece: Piece, own: Packed, step: Step) -> None:
     for lo, hi in zip(piece.batches[:-1], piece.batches[1:], strict=True):
         part = piece.references.take(np.arange(lo, hi))
         batch, failures = loader.read(part, order.places, dtype, of=order.of)
-        writer.add(batch)
+        companions: dict[str, ImageBatch] = {}
+        if order.channels.companions:
+            batch, companions, lacking = read_companions(part, batch, order.channels.companions)
+            failures += lacking
+        writer.add(batch, companions)
         kept.append(batch.index - first)
         names = piece.columns.names
         own.failures += [(f.index, names[f.index - first], f.stage, f.error) for f in failures]

@@ -11,7 +11,7 @@ import numpy as np
 
 from scip_mpi.batches import ImageBatch
 from scip_mpi.errors import UserError
-from scip_mpi.loaders import picture, tiff_file
+from scip_mpi.loaders import packed, picture, tiff_file
 from scip_mpi.loaders.contract import Catalog, Failure, References
 from scip_mpi.loaders.gather import STAGE, ImageError, describe, located, pixel_type
 from scip_mpi.loaders.listing import shown
@@ -110,7 +110,9 @@ def read_companions(
             sources = references.sources[place - first]
             try:
                 own = [
-                    _plane(path, name, tuple(batch.shapes[i, 1:].tolist()))
+                    packed.companion(path, name, int(references.within[place - first]))
+                    if path == sources[0] and path.lower().endswith(packed.SUFFIX)
+                    else _plane(path, name, tuple(batch.shapes[i, 1:].tolist()))
                     for path, name in zip(sources[-len(names) :], names, strict=True)
                 ]
             except Exception as error:  # one image's fault must not end a run of millions
