@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from scip_mpi.batches import ImageBatch
 from scip_mpi.errors import UserError
-from scip_mpi.loaders import tiff_file
+from scip_mpi.loaders import plain_tiff, tiff_file
 from scip_mpi.loaders.contract import Catalog, Failure, ImageInfo, References, Window
 from scip_mpi.loaders.gather import GrowingBatch, Pick, gather, located
 from scip_mpi.loaders.single import discover_files
@@ -22,6 +22,8 @@ RESERVED = {
     "channel": "each file of multiframe_tiff holds all channels of its image; use load.format: "
     "tiff for one file per channel"
 }
+
+warm_up = plain_tiff.warm_up
 
 
 def discover(paths: Sequence[str], *, regex: str | None = None) -> Catalog:

@@ -31,8 +31,8 @@ from scip_mpi.loaders.shard import Index, Shard
 from scip_mpi.loaders.texts import TextsBuilder, compact
 
 SUFFIX = ".h5"
-# Shards kept open: chunks are handed out in any order, but mostly of one shard after the other.
-OPEN = 16
+# Shards kept open: chunks are handed out by what they cost, so a shard's come at any time.
+OPEN = 128
 # Bytes that are read along, rather than begin another read.
 GAP = 256 << 10
 # An image's index within its shard is in the lower bits, the shard's key above them.

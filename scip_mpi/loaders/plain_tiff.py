@@ -133,6 +133,16 @@ def _decoders() -> dict[int, Callable[..., Any]]:
     }
 
 
+def warm_up() -> None:
+    """Have all kernels compiled, and cached, by a rank that others wait for."""
+    data, tables, chosen = np.zeros(16, np.uint8), Tables(), np.zeros(1, np.int64)
+    parse(data, tables)
+    tables.pages[0] = 0
+    kernels.copy_stored(data, tables.pages[:1], tables.strips, chosen, 1, data)
+    for size in (1, 2, 4):
+        kernels.undo_differences(np.zeros((1, 1, 1), f"u{size}"))
+
+
 def parse(data: UInt8Array, tables: Tables | None = None) -> Pages | None:
     """Pages of a TIFF file; None unless all are plain and their strips lie in the file.
 

@@ -23,6 +23,7 @@ PATH, FILE, FOLDER, COMPANION = "path_", "FileName_", "PathName_", "companion_"
 
 probe = picture.probe
 read = picture.read
+warm_up = picture.warm_up
 
 
 def discover(paths: Sequence[str], *, root: str | None = None) -> Catalog:
