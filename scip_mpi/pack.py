@@ -34,7 +34,7 @@ from scip_mpi.parallel.world import World, enter
 from scip_mpi.plan import find_images, probe_sample, run_dtype, suited
 from scip_mpi.progress import Progress, Silent, open_progress
 from scip_mpi.results import tables, writers
-from scip_mpi.run import conclude
+from scip_mpi.run import conclude, only_here
 
 # Pixels that are read at once.
 BATCH_BYTES = 16 << 20
@@ -126,6 +126,7 @@ def pack(world: World, request: Request) -> int:
         catalog = find_images(config, paths)
         order, shards, batches = make_order(config, catalog, request)
         known["all"] = catalog, shards, batches
+        make_folder(request.out.parent)
         return order
 
     order = agree(world, prepare)
@@ -139,7 +140,8 @@ def pack(world: World, request: Request) -> int:
 
     try:
         progress.start("pack", order.images, "images")
-        deal(world, len(order.files), describe, work, progress.advance)
+        with only_here(world):
+            deal(world, len(order.files), describe, work, progress.advance)
         progress.finish()
         told = world.gather(own)
         return agree(world, lambda: publish(request, order, told or [], progress))
@@ -157,7 +159,7 @@ def chosen(inputs: Sequence[str]) -> tuple[Config, list[str]]:
 
 
 def earlier(out: Path) -> list[Path]:
-    """Shards, and a list of failures, that an earlier packing into the same name left."""
+    """Shards that an earlier packing into the same name left."""
     pattern = re.compile(re.escape(out.stem) + r"(_\d{5,})?\.h5")
     found = [p for p in out.parent.iterdir() if pattern.fullmatch(p.name)]
     return sorted(found)
@@ -167,13 +169,7 @@ def refuse_existing(out: Path, overwrite: bool) -> None:
     """Raise if FILE is no name for shards, or if something is there that must not be replaced."""
     if out.suffix.lower() != packed.SUFFIX:
         raise UserError(f"-o {out}: shards are HDF5 files; call it {out.name}.h5")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        found = earlier(out)
-    except OSError as error:
-        raise UserError(f"cannot write to {out.parent}: {error.strerror}") from None
-    if not os.access(out.parent, os.W_OK):
-        raise UserError(f"cannot write to {out.parent}: Permission denied")
+    found = earlier(out) if out.parent.is_dir() else []
     if found and not overwrite:
         raise UserError(f"{found[0]} is there already: give another name, or --overwrite")
     for path in found:
@@ -182,6 +178,16 @@ def refuse_existing(out: Path, overwrite: bool) -> None:
                 read_index(file)
         except ImageError as error:
             raise UserError(f"{path} {error}: it is not overwritten; move it away") from None
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder for the shards; `UserError` if they cannot be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}") from None
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"cannot write to {folder}: Permission denied")
 
 
 def make_order(

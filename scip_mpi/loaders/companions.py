@@ -16,6 +16,7 @@ from scip_mpi.loaders.contract import Catalog, Failure, References
 from scip_mpi.loaders.gather import STAGE, ImageError, describe, located, pixel_type
 from scip_mpi.loaders.listing import shown
 from scip_mpi.loaders.table import file_facts
+from scip_mpi.loaders.texts import compact
 
 
 def attach(catalog: Catalog, rules: Mapping[str, tuple[str, str]]) -> Catalog:
@@ -69,7 +70,7 @@ def attach(catalog: Catalog, rules: Mapping[str, tuple[str, str]]) -> Catalog:
     sizes, mtimes = file_facts(files[len(catalog.files) :])
     return replace(
         catalog,
-        files=files,
+        files=compact(files),
         sources=np.hstack(columns),
         sizes=np.concatenate([catalog.sizes, sizes]),
         mtimes=np.concatenate([catalog.mtimes, mtimes]),

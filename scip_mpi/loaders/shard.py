@@ -1,7 +1,6 @@
 """Shards: many images in one HDF5 file, their pixels in one contiguous dataset.
 
-    /                    attributes: format, version, key, parts; channels, channel_names,
-                         companions if there are any
+    /                    attributes: format, version, key, parts
     /pixels              1-D, all pixels, each image in C order (channel, row, column)
     /images/offset       int64 (n,): where in pixels each image starts; images may share pixels
     /images/shape        int64 (n, 3): (C, H, W)
@@ -9,7 +8,9 @@
     /images/group        texts, a code per image
     /metadata/<column>   texts, a code per image, -1 for a missing one
     /numbers/<column>    int64 or float64 (n,)
-    /companions/<name>   a plane of int64 per image, deflated: ``bytes``, and ``ends`` of each
+    /channels/number     int64, and /channels/name, texts: as far as they are known
+    /companions/name     texts: what pictures each image has beside it
+    /companions/<k>      a plane of int64 per image, deflated: ``bytes``, and where each ``ends``
 
 Texts are a group of two datasets, ``bytes`` (UTF-8, undecodable bytes of file names kept) and
 ``ends`` (where in it each text ends); those with a code per image have ``codes`` beside them.
@@ -127,11 +128,11 @@ def read_columns(file: Any) -> Columns:
 
 def read_channels(file: Any) -> Channels:
     """What an open shard's channels are called."""
-    numbers, names = file.attrs.get("channels"), file.attrs.get("channel_names")
+    known = file["channels"]
     return Channels(
-        None if numbers is None else [int(n) for n in numbers],
-        None if names is None else names.split("\n"),
-        list(file.get("companions", {})) and file.attrs["companions"].split("\n"),
+        known["number"][()].tolist() if "number" in known else None,
+        list(get_texts(known["name"])) if "name" in known else None,
+        list(get_texts(file["companions/name"])),
     )
 
 
@@ -229,11 +230,14 @@ class Shard:
 
 @contextmanager
 def open_hdf5(path: str) -> Iterator[Any]:
-    """A shard's HDF5 file, open; whatever HDF5 complains of is an `ImageError`."""
+    """A shard's HDF5 file, open; whatever HDF5 complains of is an `ImageError`.
+
+    It is not locked, as some parallel file systems know no locks.
+    """
     import h5py
 
     try:
-        file = h5py.File(path, "r")
+        file = h5py.File(path, "r", locking=False)
     except OSError as error:
         # HDF5's own words are about its insides.
         known = os.strerror(error.errno) if error.errno else "is truncated, broken or no HDF5 file"
@@ -271,7 +275,10 @@ def read_index(file: Any) -> Index:
         key=int(file.attrs["key"]),
         companions={
             name: (int(group["bytes"].id.get_offset() or 0), group["ends"][()])
-            for name, group in file.get("companions", {}).items()
+            for name, group in (
+                (name, file[f"companions/{k}"])
+                for k, name in enumerate(get_texts(file["companions/name"]))
+            )
         },
     )
     n = len(index)

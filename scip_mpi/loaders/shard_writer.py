@@ -88,15 +88,15 @@ class ShardWriter:
         def fill(file: Any) -> None:
             file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
             file.attrs["parts"] = parts
+            known = file.create_group("channels")
             if channels.numbers is not None:
-                file.attrs["channels"] = np.asarray(channels.numbers, np.int64)
+                known["number"] = np.asarray(channels.numbers, np.int64)
             if channels.names is not None:
-                file.attrs["channel_names"] = "\n".join(channels.names)
-            if channels.companions:
-                file.attrs["companions"] = "\n".join(channels.companions)
-            for name in channels.companions:
+                put_texts(known.create_group("name"), channels.names)
+            put_texts(file.create_group("companions/name"), channels.companions)
+            for k, name in enumerate(channels.companions):
                 planes = self.companions.get(name, [])
-                group = file.create_group(f"companions/{name}")
+                group = file.create_group(f"companions/{k}")
                 group["bytes"] = np.frombuffer(b"".join(planes), np.uint8)
                 group["ends"] = np.cumsum([len(p) for p in planes], dtype=np.int64)
             images = file.create_group("images")
@@ -142,7 +142,7 @@ class ShardWriter:
         where: dict[str, Any] = {"driver": "core", "backing_store": False} if path is None else {}
         with h5py.File(
             path or "frame", "w", libver="v110", alignment_threshold=PAGE, alignment_interval=PAGE,
-            **where,
+            locking=False, **where,
         ) as file:  # fmt: skip
             plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
             plist.set_layout(h5py.h5d.CONTIGUOUS)

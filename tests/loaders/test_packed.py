@@ -138,7 +138,7 @@ def test_what_is_known_of_images_travels_with_them(tmp_path):
         tmp_path / "a.h5",
         images,
         ["a", "b\udcff", "é"],
-        channels=Channels([1, 4, 7], ["BF", "DNA, dim", "SSC"]),
+        channels=Channels([1, 4, 7], ["BF", "DNA\n\udcff", "SSC"]),
         group=(np.array([1, 0, 1], np.int32), ["early", "late"]),
         metadata={"well": (np.array([0, -1, 1], np.int32), ["A01", "B02"])},
         numbers={"dose": np.array([0.5, np.nan, 2]), "cell": np.array([3, 1, 2])},
@@ -147,14 +147,14 @@ def test_what_is_known_of_images_travels_with_them(tmp_path):
         tmp_path / "b.h5",
         images[:2],
         ["c", "d"],
-        channels=Channels([1, 4, 7], ["BF", "DNA, dim", "SSC"]),
+        channels=Channels([1, 4, 7], ["BF", "DNA\n\udcff", "SSC"]),
         group=(np.array([0, 0], np.int32), ["blank"]),
         metadata={"plate": (np.array([0, 0], np.int32), ["P"])},
         numbers={"cell": np.array([9, 8]), "site": np.array([5, 6])},
     )
     catalog = discover(packed, tmp_path)
     assert catalog.names == ["a", "b\udcff", "é", "c", "d"]
-    assert (catalog.channels, catalog.channel_names) == ([1, 4, 7], ["BF", "DNA, dim", "SSC"])
+    assert (catalog.channels, catalog.channel_names) == ([1, 4, 7], ["BF", "DNA\n\udcff", "SSC"])
     assert catalog.groups == ["blank", "early", "late"]
     assert groups(catalog) == ["late", "early", "late", "blank", "blank"]
     assert texts(catalog, "well") == ["A01", None, "B02", None, None]
@@ -185,7 +185,7 @@ def test_a_companion_that_is_damaged_is_its_images_failure(tmp_path):
     for i, plane in enumerate(planes):
         np.testing.assert_array_equal(named["mask"].image(i), plane)
     with h5py.File(tmp_path / "a.h5", "r+") as file:
-        file["companions/mask/bytes"][file["companions/mask/ends"][0] + 3] ^= 0xFF
+        file["companions/0/bytes"][file["companions/0/ends"][0] + 3] ^= 0xFF
     batch, named, failures = together()
     assert batch.index.tolist() == named["mask"].index.tolist() == [0, 2]
     assert "the companion mask is not whole" in failures[0].error
