@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from scip_mpi import registry
-from scip_mpi.batches import Int64Array
+from scip_mpi.batches import ImageBatch, Int64Array
 from scip_mpi.chunks import cut
 from scip_mpi.config import Config, parse_config, read_config, resolve_channels
 from scip_mpi.errors import DONE, FAILED, SOME_FAILED, UserError
 from scip_mpi.job import agree
 from scip_mpi.loaders import packed
+from scip_mpi.loaders.companions import read_companions
 from scip_mpi.loaders.contract import Catalog, ImageInfo, References
 from scip_mpi.loaders.gather import ImageError
 from scip_mpi.loaders.listing import shown
@@ -33,7 +34,7 @@ from scip_mpi.parallel.world import World, enter
 from scip_mpi.plan import find_images, probe_sample, run_dtype, suited
 from scip_mpi.progress import Progress, Silent, open_progress
 from scip_mpi.results import tables, writers
-from scip_mpi.run import conclude
+from scip_mpi.run import conclude, only_here
 
 # Pixels that are read at once.
 BATCH_BYTES = 16 << 20
@@ -68,7 +69,7 @@ class Order:
     dtype : str
         Pixel type.
     channels : Channels
-        What the channels read are called.
+        What the channels read, and the pictures beside them, are called.
     files : list of Path
         The shards.
     images : int
@@ -125,6 +126,7 @@ def pack(world: World, request: Request) -> int:
         catalog = find_images(config, paths)
         order, shards, batches = make_order(config, catalog, request)
         known["all"] = catalog, shards, batches
+        make_folder(request.out.parent)
         return order
 
     order = agree(world, prepare)
@@ -138,7 +140,8 @@ def pack(world: World, request: Request) -> int:
 
     try:
         progress.start("pack", order.images, "images")
-        deal(world, len(order.files), describe, work, progress.advance)
+        with only_here(world):
+            deal(world, len(order.files), describe, work, progress.advance)
         progress.finish()
         told = world.gather(own)
         return agree(world, lambda: publish(request, order, told or [], progress))
@@ -156,7 +159,7 @@ def chosen(inputs: Sequence[str]) -> tuple[Config, list[str]]:
 
 
 def earlier(out: Path) -> list[Path]:
-    """Shards, and a list of failures, that an earlier packing into the same name left."""
+    """Shards that an earlier packing into the same name left."""
     pattern = re.compile(re.escape(out.stem) + r"(_\d{5,})?\.h5")
     found = [p for p in out.parent.iterdir() if pattern.fullmatch(p.name)]
     return sorted(found)
@@ -166,13 +169,7 @@ def refuse_existing(out: Path, overwrite: bool) -> None:
     """Raise if FILE is no name for shards, or if something is there that must not be replaced."""
     if out.suffix.lower() != packed.SUFFIX:
         raise UserError(f"-o {out}: shards are HDF5 files; call it {out.name}.h5")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        found = earlier(out)
-    except OSError as error:
-        raise UserError(f"cannot write to {out.parent}: {error.strerror}") from None
-    if not os.access(out.parent, os.W_OK):
-        raise UserError(f"cannot write to {out.parent}: Permission denied")
+    found = earlier(out) if out.parent.is_dir() else []
     if found and not overwrite:
         raise UserError(f"{found[0]} is there already: give another name, or --overwrite")
     for path in found:
@@ -181,6 +178,16 @@ def refuse_existing(out: Path, overwrite: bool) -> None:
                 read_index(file)
         except ImageError as error:
             raise UserError(f"{path} {error}: it is not overwritten; move it away") from None
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder for the shards; `UserError` if they cannot be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}") from None
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"cannot write to {folder}: Permission denied")
 
 
 def make_order(
@@ -193,11 +200,6 @@ def make_order(
     UserError
         The config does not fit the images.
     """
-    if catalog.companions:
-        raise UserError(
-            f"images with companions ({', '.join(catalog.companions)}) cannot be packed: a run "
-            "reads them from their own files"
-        )
     sample = probe_sample(config, catalog)
     if sample is None:
         # Every image will end among the failures; only some shape to go by is needed.
@@ -215,7 +217,7 @@ def make_order(
             places=places,
             of=sample.shape[0],
             dtype=dtype.name,
-            channels=Channels(numbered, called if named else None),
+            channels=Channels(numbered, called if named else None, catalog.companions),
             files=shard_names(request.out, len(shards) - 1),
             images=len(catalog),
         ),
@@ -278,7 +280,11 @@ def write_shard(order: Order, piece: Piece, own: Packed, step: Step) -> None:
     for lo, hi in zip(piece.batches[:-1], piece.batches[1:], strict=True):
         part = piece.references.take(np.arange(lo, hi))
         batch, failures = loader.read(part, order.places, dtype, of=order.of)
-        writer.add(batch)
+        companions: dict[str, ImageBatch] = {}
+        if order.channels.companions:
+            batch, companions, lacking = read_companions(part, batch, order.channels.companions)
+            failures += lacking
+        writer.add(batch, companions)
         kept.append(batch.index - first)
         names = piece.columns.names
         own.failures += [(f.index, names[f.index - first], f.stage, f.error) for f in failures]

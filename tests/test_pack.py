@@ -165,6 +165,36 @@ def test_a_plate_map_is_joined_once(tmp_path):
     assert table(config, tmp_path / "x.h5", out=tmp_path / "shards") == files
 
 
+def test_companions_go_into_the_shards(tmp_path):
+    rng = np.random.default_rng(0)
+    for k, name in enumerate("abcd"):
+        write_tiff(tmp_path / "in" / f"{name}.tif", rng.integers(0, 99, (9 + k, 12), np.uint8))
+        labels = np.zeros((9 + k, 12), np.uint16)
+        labels[1:4, 1:5], labels[5:8, 6:11] = 1, 7
+        write_tiff(tmp_path / "labels" / f"{name}.tif", labels)
+    # One that does not fit its image, so that it fails there as here.
+    write_tiff(tmp_path / "labels" / "c.tif", np.zeros((2, 2), np.uint8))
+    config = write_config(
+        tmp_path / "c.yml",
+        text="load:\n  format: image\n"
+        "  companions: {labels: {match: /in/, replace: /labels/}}\n"
+        "segment: {method: labels, settings: {companion: labels}}\n"
+        "feature_extraction: [shape, intensity]\n",
+    )
+    assert packing(config, tmp_path / "in", out=tmp_path / "s" / "x.h5", size=250) == DONE
+    shards = sorted((tmp_path / "s").glob("*.h5"))
+    assert len(shards) > 1
+    listed = (tmp_path / "s" / "x_failures.csv").read_text()
+    assert "(companion labels) is 2 x 2 pixels, its image is 11 x 12" in listed
+    files = table(config, tmp_path / "in", out=tmp_path / "files")
+    packed_ = table(config, *shards, out=tmp_path / "shards")
+    assert files["X"] == packed_["X"]
+    assert files["obs/object"] == packed_["obs/object"]
+    assert len(obs_names(tmp_path / "files")) == 6
+    (tmp_path / "labels" / "a.tif").unlink()
+    assert table(config, *shards, out=tmp_path / "again") == packed_
+
+
 def test_what_is_refused_before_any_work(cells, tmp_path):
     def refused(message: str, *inputs: Path, out: Path, **options: bool) -> None:
         with pytest.raises(UserError, match=message):
@@ -178,16 +208,7 @@ def test_what_is_refused_before_any_work(cells, tmp_path):
     refused("cannot read .*gone", tmp_path / "gone", out=tmp_path / "y.h5")
     refused("cannot write to", cells, out=tmp_path / "x_00003.h5" / "y.h5")
     refused("no images were named", out=tmp_path / "y.h5")
-    write_tiff(tmp_path / "in" / "a_mask.tif", np.ones((4, 4), np.uint8))
-    write_tiff(tmp_path / "in" / "a.tif", np.ones((4, 4), np.uint8))
-    config = write_config(
-        tmp_path / "c.yml",
-        text="load:\n  format: image\n  kwargs: {regex: 'a.tif'}\n"
-        "  companions: {mask: {match: 'a.tif', replace: a_mask.tif}}\n"
-        "feature_extraction: [raw]\n",
-    )
-    refused(r"companions \(mask\) cannot be packed", config, tmp_path / "in", out=tmp_path / "y.h5")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["c.yml", "in", "x_00003.h5"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["x_00003.h5"]
 
 
 def test_fewer_shards_replace_more(cells, tmp_path):

@@ -1,6 +1,7 @@
 """What a loader gives: a catalog of images, their shape without pixels, and batches of pixels.
 
-A loader is a module with three functions; the keyword-only arguments of ``discover`` are the keys
+A loader is a module with three functions, and perhaps ``warm_up()``, which has its kernels
+compiled; the keyword-only arguments of ``discover`` are the keys
 that ``load.kwargs`` accepts.
 
     discover(paths, *, ...) -> Catalog

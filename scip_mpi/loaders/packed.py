@@ -31,8 +31,8 @@ from scip_mpi.loaders.shard import Index, Shard
 from scip_mpi.loaders.texts import TextsBuilder, compact
 
 SUFFIX = ".h5"
-# Shards kept open: chunks are handed out in any order, but mostly of one shard after the other.
-OPEN = 16
+# Shards kept open: chunks are handed out by what they cost, so a shard's come at any time.
+OPEN = 128
 # Bytes that are read along, rather than begin another read.
 GAP = 256 << 10
 # An image's index within its shard is in the lower bits, the shard's key above them.
@@ -72,8 +72,8 @@ def discover(paths: Sequence[str]) -> Catalog:
             raise UserError(f"{shown(path)}: {error}") from None
         if channels is not None and own != channels:
             raise UserError(
-                f"{shown(path)} has other channels than {shown(listing.files[0])}: give each a "
-                "run of its own"
+                f"{shown(path)} has other channels, or companions, than "
+                f"{shown(listing.files[0])}: give each a run of its own"
             )
         channels = own
         sets[path.rpartition("_")[0], part] = sets.get((path.rpartition("_")[0], part), 0) + 1
@@ -97,11 +97,13 @@ def discover(paths: Sequence[str]) -> Catalog:
     if both is not None:
         one, other = (shown(listing.files[file_of[i]]) for i in both)
         raise UserError(f"the image {ids[both[0]]!r} is in {one} and in {other}")
+    assert channels is not None
     codes, groups = group.sorted(n)
     each = np.arange(n, dtype=np.int64)
     return Catalog(
         files=listing.files,
-        sources=file_of[:, np.newaxis],
+        # An image's companions are in its shard.
+        sources=np.broadcast_to(file_of[:, np.newaxis], (n, 1 + len(channels.companions))),
         names=ids,
         named=each,
         within=np.concatenate([_keyed(np.arange(len(i)), i.key) for i in indices]),
@@ -120,8 +122,9 @@ def discover(paths: Sequence[str]) -> Catalog:
             for (stem, parts), found in sets.items()
             if parts > found
         ],
-        channels=channels.numbers if channels else None,
-        channel_names=channels.names if channels else None,
+        channels=channels.numbers,
+        channel_names=channels.names,
+        companions=channels.companions,
         nbytes=np.concatenate([i.sizes * i.dtype.itemsize for i in indices]),
     )
 
@@ -225,6 +228,18 @@ def read(
         return image[pick(len(image))]
 
     return gather(references, decode, channels, dtype, window, of)
+
+
+def companion(path: str, name: str, within: int) -> Int64Array:
+    """A picture that belongs to an image, shape (H, W).
+
+    Raises
+    ------
+    ImageError
+        It cannot be read.
+    """
+    opened = _opened(path)
+    return opened.companion(name, int(_places(opened.index, np.array([within]))[0]))
 
 
 @lru_cache(maxsize=OPEN)

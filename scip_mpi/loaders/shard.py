@@ -1,6 +1,6 @@
 """Shards: many images in one HDF5 file, their pixels in one contiguous dataset.
 
-    /                    attributes: format, version, key, parts; channels, channel_names if known
+    /                    attributes: format, version, key, parts
     /pixels              1-D, all pixels, each image in C order (channel, row, column)
     /images/offset       int64 (n,): where in pixels each image starts; images may share pixels
     /images/shape        int64 (n, 3): (C, H, W)
@@ -8,6 +8,9 @@
     /images/group        texts, a code per image
     /metadata/<column>   texts, a code per image, -1 for a missing one
     /numbers/<column>    int64 or float64 (n,)
+    /channels/number     int64, and /channels/name, texts: as far as they are known
+    /companions/name     texts: what pictures each image has beside it
+    /companions/<k>      a plane of int64 per image, deflated: ``bytes``, and where each ``ends``
 
 Texts are a group of two datasets, ``bytes`` (UTF-8, undecodable bytes of file names kept) and
 ``ends`` (where in it each text ends); those with a code per image have ``codes`` beside them.
@@ -17,6 +20,7 @@ The ``key`` is a checksum of pixels and index, by which a shard that was replace
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scip_mpi.batches import Int64Array
+from scip_mpi.batches import Int64Array, UInt8Array
 from scip_mpi.loaders.gather import ImageError, describe
 from scip_mpi.loaders.texts import Texts
 
@@ -78,10 +82,14 @@ def used(column: Categorical, rows: Int64Array) -> Categorical:
 
 @dataclass(frozen=True)
 class Channels:
-    """What ``load.channels`` calls the channels, and their names, as far as they are known."""
+    """What ``load.channels`` calls the channels, and their names, as far as they are known.
+
+    ``companions`` are the names of the pictures that each image has beside it.
+    """
 
     numbers: list[int] | None = None
     names: list[str] | None = None
+    companions: list[str] = field(default_factory=list)
 
 
 def put_texts(group: Any, texts: Sequence[str]) -> None:
@@ -120,10 +128,11 @@ def read_columns(file: Any) -> Columns:
 
 def read_channels(file: Any) -> Channels:
     """What an open shard's channels are called."""
-    numbers, names = file.attrs.get("channels"), file.attrs.get("channel_names")
+    known = file["channels"]
     return Channels(
-        None if numbers is None else [int(n) for n in numbers],
-        None if names is None else names.split("\n"),
+        known["number"][()].tolist() if "number" in known else None,
+        list(get_texts(known["name"])) if "name" in known else None,
+        list(get_texts(file["companions/name"])),
     )
 
 
@@ -141,6 +150,8 @@ class Index:
     offset : ndarray of int64, shape (n,)
     shape : ndarray of int64, shape (n, 3)
     key : int
+    companions : dict of str to (int, ndarray of int64)
+        Byte of the file at which a companion's planes begin, and where from there each ends.
     """
 
     start: int
@@ -149,6 +160,7 @@ class Index:
     offset: Int64Array
     shape: Int64Array
     key: int
+    companions: dict[str, tuple[int, Int64Array]]
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -182,22 +194,50 @@ class Shard:
             They are not in the file.
         """
         out = np.empty(hi - lo, self.index.dtype)
-        view, at = memoryview(out.view(np.uint8)), self.index.start + lo * out.itemsize
+        self._fill(out.view(np.uint8), self.index.start + lo * out.itemsize)
+        return out
+
+    def companion(self, name: str, place: int) -> Int64Array:
+        """One image's companion, shape (H, W).
+
+        Raises
+        ------
+        ImageError
+            It is not in the file, or not whole.
+        """
+        start, ends = self.index.companions[name]
+        lo = int(ends[place - 1]) if place else 0
+        data = np.empty(int(ends[place]) - lo, np.uint8)
+        self._fill(data, start + lo)
+        shape = self.index.shape[place, 1:]
+        size = int(shape.prod()) * 8
+        try:
+            plane = zlib.decompressobj().decompress(data, size + 1)
+        except zlib.error:
+            plane = b""
+        if len(plane) != size:
+            raise ImageError(f"is a broken shard: the companion {name} is not whole")
+        return np.frombuffer(plane, np.int64).reshape(shape)
+
+    def _fill(self, buffer: UInt8Array, at: int) -> None:
+        view = memoryview(buffer)
         while view:
             got = os.preadv(self.file.fileno(), [view], at)
             if not got:
                 raise ImageError("is truncated: pixels are missing")
             view, at = view[got:], at + got
-        return out
 
 
 @contextmanager
 def open_hdf5(path: str) -> Iterator[Any]:
-    """A shard's HDF5 file, open; whatever HDF5 complains of is an `ImageError`."""
+    """A shard's HDF5 file, open; whatever HDF5 complains of is an `ImageError`.
+
+    It is not locked, as some parallel file systems know no locks.
+    """
     import h5py
 
     try:
-        file = h5py.File(path, "r")
+        file = h5py.File(path, "r", locking=False)
     except OSError as error:
         # HDF5's own words are about its insides.
         known = os.strerror(error.errno) if error.errno else "is truncated, broken or no HDF5 file"
@@ -233,12 +273,19 @@ def read_index(file: Any) -> Index:
         offset=file["images/offset"][()],
         shape=file["images/shape"][()].reshape(-1, 3),
         key=int(file.attrs["key"]),
+        companions={
+            name: (int(group["bytes"].id.get_offset() or 0), group["ends"][()])
+            for name, group in (
+                (name, file[f"companions/{k}"])
+                for k, name in enumerate(get_texts(file["companions/name"]))
+            )
+        },
     )
     n = len(index)
     fits = index.shape.shape == (n, 3) and index.start is not None
     if fits and n:
         ends = index.offset + index.sizes
         fits = index.offset.min() >= 0 and index.shape.min() > 0 and ends.max() <= index.length
-    if not fits:
+    if not fits or any(len(ends) != n for _, ends in index.companions.values()):
         raise ImageError("is a broken shard: its index does not fit its pixels")
     return index

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +45,13 @@ class ShardWriter:
         self.pixels, self.key = 0, 0
         self.offsets: list[Int64Array] = []
         self.shapes: list[Int64Array] = []
+        self.companions: dict[str, list[bytes]] = {}
 
-    def add(self, batch: ImageBatch) -> None:
-        """Write the images of a batch."""
+    def add(self, batch: ImageBatch, companions: Mapping[str, ImageBatch] | None = None) -> None:
+        """Write the images of a batch, and keep the pictures beside each, deflated, for the end."""
+        for name, planes in (companions or {}).items():
+            own = self.companions.setdefault(name, [])
+            own += [zlib.compress(np.asarray(p, np.int64).tobytes(), 1) for p in planes]
         data = memoryview(np.ascontiguousarray(batch.pixels, self.dtype).view(np.uint8))
         self.key = zlib.crc32(data, self.key)
         self.offsets.append(batch.offsets[:-1] + self.pixels)
@@ -84,10 +88,17 @@ class ShardWriter:
         def fill(file: Any) -> None:
             file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
             file.attrs["parts"] = parts
+            known = file.create_group("channels")
             if channels.numbers is not None:
-                file.attrs["channels"] = np.asarray(channels.numbers, np.int64)
+                known["number"] = np.asarray(channels.numbers, np.int64)
             if channels.names is not None:
-                file.attrs["channel_names"] = "\n".join(channels.names)
+                put_texts(known.create_group("name"), channels.names)
+            put_texts(file.create_group("companions/name"), channels.companions)
+            for k, name in enumerate(channels.companions):
+                planes = self.companions.get(name, [])
+                group = file.create_group(f"companions/{k}")
+                group["bytes"] = np.frombuffer(b"".join(planes), np.uint8)
+                group["ends"] = np.cumsum([len(p) for p in planes], dtype=np.int64)
             images = file.create_group("images")
             images["offset"], images["shape"] = offset, shape
             put_texts(images.create_group("name"), columns.names)
@@ -131,7 +142,7 @@ class ShardWriter:
         where: dict[str, Any] = {"driver": "core", "backing_store": False} if path is None else {}
         with h5py.File(
             path or "frame", "w", libver="v110", alignment_threshold=PAGE, alignment_interval=PAGE,
-            **where,
+            locking=False, **where,
         ) as file:  # fmt: skip
             plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
             plist.set_layout(h5py.h5d.CONTIGUOUS)

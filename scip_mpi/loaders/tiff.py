@@ -23,6 +23,7 @@ SPARSEST = 1000
 
 probe = picture.probe
 read = picture.read
+warm_up = picture.warm_up
 
 
 def discover(

@@ -18,6 +18,7 @@ from pictures import discover, groups, read, texts
 from scip_mpi.batches import ImageBatch
 from scip_mpi.errors import UserError
 from scip_mpi.loaders import packed, shard
+from scip_mpi.loaders.companions import read_companions
 from scip_mpi.loaders.shard import Channels, Columns
 from scip_mpi.loaders.shard_writer import ShardWriter
 from scip_mpi.loaders.texts import Texts
@@ -137,7 +138,7 @@ def test_what_is_known_of_images_travels_with_them(tmp_path):
         tmp_path / "a.h5",
         images,
         ["a", "b\udcff", "é"],
-        channels=Channels([1, 4, 7], ["BF", "DNA, dim", "SSC"]),
+        channels=Channels([1, 4, 7], ["BF", "DNA\n\udcff", "SSC"]),
         group=(np.array([1, 0, 1], np.int32), ["early", "late"]),
         metadata={"well": (np.array([0, -1, 1], np.int32), ["A01", "B02"])},
         numbers={"dose": np.array([0.5, np.nan, 2]), "cell": np.array([3, 1, 2])},
@@ -146,14 +147,14 @@ def test_what_is_known_of_images_travels_with_them(tmp_path):
         tmp_path / "b.h5",
         images[:2],
         ["c", "d"],
-        channels=Channels([1, 4, 7], ["BF", "DNA, dim", "SSC"]),
+        channels=Channels([1, 4, 7], ["BF", "DNA\n\udcff", "SSC"]),
         group=(np.array([0, 0], np.int32), ["blank"]),
         metadata={"plate": (np.array([0, 0], np.int32), ["P"])},
         numbers={"cell": np.array([9, 8]), "site": np.array([5, 6])},
     )
     catalog = discover(packed, tmp_path)
     assert catalog.names == ["a", "b\udcff", "é", "c", "d"]
-    assert (catalog.channels, catalog.channel_names) == ([1, 4, 7], ["BF", "DNA, dim", "SSC"])
+    assert (catalog.channels, catalog.channel_names) == ([1, 4, 7], ["BF", "DNA\n\udcff", "SSC"])
     assert catalog.groups == ["blank", "early", "late"]
     assert groups(catalog) == ["late", "early", "late", "blank", "blank"]
     assert texts(catalog, "well") == ["A01", None, "B02", None, None]
@@ -161,6 +162,33 @@ def test_what_is_known_of_images_travels_with_them(tmp_path):
     np.testing.assert_array_equal(catalog.numbers["dose"], [0.5, np.nan, 2, np.nan, np.nan])
     assert catalog.numbers["cell"].tolist() == [3, 1, 2, 9, 8]
     assert catalog.numbers["site"].tolist() == [-1, -1, -1, 5, 6]
+
+
+def test_a_companion_that_is_damaged_is_its_images_failure(tmp_path):
+    images = images_of(SIZES[:3])
+    planes = [np.arange(i[0].size).reshape(1, *i[0].shape) for i in images]
+    writer = ShardWriter(tmp_path / "a.h5", U2)
+    writer.add(ImageBatch.from_images(images), {"mask": ImageBatch.from_images(planes)})
+    columns = Columns(Texts.of("abc"), (np.zeros(3, np.int32), ["g"]))
+    writer.finish(columns, Channels(companions=["mask"]))
+
+    def together():
+        catalog = discover(packed, tmp_path)
+        assert catalog.companions == ["mask"]
+        references = catalog.references(0, 3)
+        batch, failures = packed.read(references, None, U2)
+        assert not failures
+        return read_companions(references, batch, ["mask"])
+
+    batch, named, failures = together()
+    assert not failures
+    for i, plane in enumerate(planes):
+        np.testing.assert_array_equal(named["mask"].image(i), plane)
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file["companions/0/bytes"][file["companions/0/ends"][0] + 3] ^= 0xFF
+    batch, named, failures = together()
+    assert batch.index.tolist() == named["mask"].index.tolist() == [0, 2]
+    assert "the companion mask is not whole" in failures[0].error
 
 
 def test_any_hdf5_program_reads_a_shard(shards):
@@ -268,7 +296,7 @@ def test_shards_that_do_not_go_together(tmp_path):
     images = images_of(SIZES)
     write(tmp_path / "a.h5", images, channels=Channels([0, 1, 2]))
     write(tmp_path / "b.h5", images, channels=Channels([1, 2, 3]))
-    with pytest.raises(UserError, match=r"b\.h5 has other channels than .*a\.h5"):
+    with pytest.raises(UserError, match=r"b\.h5 has other channels, or companions, than .*a\.h5"):
         discover(packed, tmp_path)
     write(tmp_path / "b.h5", images, [f"a/{4 - i}.tif" for i in range(5)],
           channels=Channels([0, 1, 2]))  # fmt: skip
