@@ -226,10 +226,15 @@ def packed(folder: Path) -> Path:
     return _finished(folder.with_name(folder.name + "_packed"), fill)
 
 
-def config(name: str) -> Path:
-    """The config ``li`` or ``paper``, or a file."""
+def config(settings: Settings, name: str, more: str = "") -> Path:
+    """The config ``li`` or ``paper``, or a file; with more sections, a copy that has them."""
     path = CONFIGS / f"throughput_{name}.yml"
-    return path if path.exists() else Path(name)
+    path = path if path.exists() else Path(name)
+    if not more:
+        return path
+    copy = settings.work / path.name
+    copy.write_text(path.read_text() + more)
+    return copy
 
 
 # Runs

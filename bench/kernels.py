@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -55,7 +56,9 @@ def main(
     printed = ("kernel", "given", "who", "how", "columns", "us", "range", "times")
     harness.print_table([{k: row[k] for k in printed} for row in rows])
     click.echo(f"us: CPU per cell and channel, median of {repeats}; times: over ours")
-    harness.write_csv(harness.results_path(settings, "kernels"), rows)
+    path = harness.results_path(settings, "kernels")
+    harness.write_csv(path, rows)
+    draw(path, rows)
 
 
 def measured(cases: list[Case], repeats: int) -> list[list[float]]:
@@ -95,6 +98,30 @@ def table(cases: list[Case], found: list[list[float]]) -> list[dict[str, Any]]:
             "times": middle / base[case.kernel, case.given],
         })  # fmt: skip
     return rows
+
+
+def draw(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Bars of the time per cell and channel, on crops and on the field, a colour for each code."""
+    pyplot = harness.pyplot()
+    if pyplot is None:
+        return
+    everyone = list(dict.fromkeys(row["who"] for row in rows))
+    height = 1 + 0.22 * max(sum(r["given"] == g for r in rows) for g in ("crops", "field"))
+    figure, axes = pyplot.subplots(1, 2, figsize=(12, height), layout="constrained", sharex=True)
+    for axis, given in zip(axes, ("crops", "field"), strict=True):
+        own = [row for row in rows if row["given"] == given]
+        at = range(len(own))
+        colours = [f"C{everyone.index(row['who'])}" for row in own]
+        axis.barh(at, [row["us"] for row in own], color=colours)
+        axis.set_yticks(
+            at, [f"{r['kernel']}: {r['who']} ({r['columns']})" for r in own], fontsize=7
+        )
+        axis.set(
+            xscale="log", title=given, xlabel="CPU us per cell and channel (in brackets: columns)"
+        )
+        axis.invert_yaxis()
+    figure.savefig(path.with_suffix(".png"), dpi=150)
+    pyplot.close(figure)
 
 
 if __name__ == "__main__":
