@@ -21,6 +21,7 @@ import kernel_peers
 from harness import Settings
 from kernel_cases import FIVE, US, Case
 
+LIBRARIES = (*harness.LIBRARIES, "scipy", "cp_measure", "mahotas")
 ORDER = (
     "li", "otsu", "spot", "normaltest", "shape", "intensity", FIVE, "texture", "co-occurrence",
     "Sobel", "raw",
@@ -40,7 +41,7 @@ def main(
     """Every kernel against its twin and the peers: microseconds per cell and channel."""
     if settings.quick:
         number, few, repeats = 4, 1, 1
-    harness.print_facts((*harness.LIBRARIES, "scipy", "cp_measure", "mahotas"))
+    harness.print_facts(LIBRARIES)
     cells, some = kernel_inputs.make(number), kernel_inputs.make(few)
     cases = kernel_cases.ours(cells)
     try:
@@ -57,7 +58,7 @@ def main(
     harness.print_table([{k: row[k] for k in printed} for row in rows])
     click.echo(f"us: CPU per cell and channel, median of {repeats}; times: over ours")
     path = harness.results_path(settings, "kernels")
-    harness.write_csv(path, rows)
+    harness.write_csv(path, rows, LIBRARIES)
     draw(path, rows)
 
 
