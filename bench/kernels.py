@@ -45,7 +45,7 @@ def main(
     cells, some = kernel_inputs.make(number), kernel_inputs.make(few)
     cases = kernel_cases.ours(cells)
     try:
-        cases += kernel_cases.twins(some)
+        cases += kernel_cases.twins(some, cells)
     except ImportError as error:
         click.echo(f"missing: the twins ({error}); pip install 'scip_mpi[bench]'")
     if peers:
