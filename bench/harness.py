@@ -84,13 +84,13 @@ def options(function: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-def machine() -> dict[str, str]:
+def machine(libraries: Iterable[str] = LIBRARIES) -> dict[str, str]:
     """What a figure needs beside it: date, machine, versions, command; the same in every row."""
     return {
         "date": time.strftime("%Y-%m-%d %H:%M"),
         "machine": f"{processor()}, {cores()} cores, {memory_bytes() / 2**30:.0f} GiB",
         "load": " ".join(f"{x:.1f}" for x in os.getloadavg()),
-        "versions": ", ".join(f"{k} {v}" for k, v in versions().items()),
+        "versions": ", ".join(f"{k} {v}" for k, v in versions(libraries).items()),
         "command": shlex.join(["python", *(_from_root(a) for a in sys.argv)]),
     }
 
@@ -226,10 +226,15 @@ def packed(folder: Path) -> Path:
     return _finished(folder.with_name(folder.name + "_packed"), fill)
 
 
-def config(name: str) -> Path:
-    """The config ``li`` or ``paper``, or a file."""
+def config(settings: Settings, name: str, more: str = "") -> Path:
+    """The config ``li`` or ``paper``, or a file; with more sections, a copy that has them."""
     path = CONFIGS / f"throughput_{name}.yml"
-    return path if path.exists() else Path(name)
+    path = path if path.exists() else Path(name)
+    if not more:
+        return path
+    copy = settings.work / path.name
+    copy.write_text(path.read_text() + more)
+    return copy
 
 
 # Runs
@@ -403,9 +408,9 @@ def results_path(settings: Settings, name: str) -> Path:
     return settings.results / f"{name}_{time.strftime('%Y%m%d_%H%M%S')}"
 
 
-def write_csv(path: Path, rows: Sequence[Row]) -> Path:
+def write_csv(path: Path, rows: Sequence[Row], libraries: Iterable[str] = LIBRARIES) -> Path:
     """Write rows, each with the machine's facts behind it, to ``path`` with ``.csv``."""
-    facts = machine()
+    facts = machine(libraries)
     columns = list(dict.fromkeys(itertools.chain.from_iterable(rows)))
     path = path.with_suffix(".csv")
     with path.open("w", newline="") as handle:
@@ -439,11 +444,10 @@ def _cell(value: Any) -> str:
     return f"{value:,.4g}" if isinstance(value, float) else str(value)
 
 
-def print_facts(names: Iterable[str] = LIBRARIES) -> None:
+def print_facts(libraries: Iterable[str] = LIBRARIES) -> None:
     """Say on what the figures were measured."""
-    facts = machine()
-    click.echo(f"{facts['date']}  {facts['machine']}, load {facts['load']}")
-    click.echo(", ".join(f"{k} {v}" for k, v in versions(names).items()))
+    facts = machine(libraries)
+    click.echo(f"{facts['date']}  {facts['machine']}, load {facts['load']}\n{facts['versions']}")
 
 
 def optional(name: str) -> Any:

@@ -23,6 +23,8 @@ from scip_mpi.segmentation.spot import spot
 
 SPOT = 5
 US = "scip_mpi"
+# Twins and peers do so many channels of a field: the others cost the same.
+CHANNELS = 2
 # What most peers measure.
 FIVE = "intensity, five statistics"
 FAMILIES: dict[str, Family] = {
@@ -113,8 +115,10 @@ def _masks(images: ImageBatch) -> dict[str, Callable[[], Any]]:
     }
 
 
-def twins(cells: Cells) -> list[Case]:
+def twins(few: Cells, cells: Cells) -> list[Case]:
     """What the kernels agree with, with scikit-image, SciPy and NumPy, plane by plane.
+
+    ``few`` cells as crops, some channels of ``cells`` as a field.
 
     Raises
     ------
@@ -127,8 +131,8 @@ def twins(cells: Cells) -> list[Case]:
     import twins as family_twins
     from scipy import stats
 
-    channels = cells.batch.channels
-    images = list(cells.batch)
+    channels = few.batch.channels
+    images = list(few.batch)
     masks: dict[str, Callable[[Any], Any]] = {
         "li": lambda plane: mask_twins.twin_li(plane, SMOOTH),
         "otsu": mask_twins.twin_otsu,
@@ -137,14 +141,14 @@ def twins(cells: Cells) -> list[Case]:
     }
     found = []
     for kernel, twin in masks.items():
-        for given, pictures in (("crops", images), ("field", [cells.field])):
+        for given, pictures in (("crops", images), ("field", [cells.field[:CHANNELS]])):
 
             def call(twin: Any = twin, pictures: Any = pictures) -> None:
                 for picture in pictures:
                     for plane in picture:
                         twin(plane)
 
-            units = len(cells) * channels
+            units = len(few) * channels if given == "crops" else len(cells) * CHANNELS
             found.append(Case(kernel, given, "twin", "scikit-image, SciPy", 0, units, call))
     families: dict[str, tuple[int, Callable[[Any, Any, Any], Any]]] = {
         "shape": (59, lambda _, own, union: family_twins.shape(own, union)),
@@ -156,10 +160,10 @@ def twins(cells: Cells) -> list[Case]:
         each = channels + 1 if kernel == "shape" else channels
 
         def whole(twin: Any = twin) -> None:
-            for image, own, union in zip(images, cells.own, cells.union, strict=True):
+            for image, own, union in zip(images, few.own, few.union, strict=True):
                 twin(image, own, union)
 
         found.append(
-            Case(kernel, "crops", "twin", "scikit-image, SciPy", columns, len(cells) * each, whole)
+            Case(kernel, "crops", "twin", "scikit-image, SciPy", columns, len(few) * each, whole)
         )
     return found

@@ -11,7 +11,7 @@ from typing import Any
 
 import harness
 import numpy as np
-from kernel_cases import FIVE, SPOT, Case
+from kernel_cases import CHANNELS, FIVE, SPOT, Case
 from kernel_inputs import Cells
 from numpy.typing import NDArray
 from skimage.feature import graycomatrix, graycoprops
@@ -36,8 +36,6 @@ INTENSITY = (
     "intensity_std",
     "intensity_median",
 )
-# Of a field, so many channels: the others cost the same.
-CHANNELS = 2
 
 Plane = NDArray[Any]
 # call(labels, pixels) does one channel of a crop or a field.

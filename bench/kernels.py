@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -20,6 +21,7 @@ import kernel_peers
 from harness import Settings
 from kernel_cases import FIVE, US, Case
 
+LIBRARIES = (*harness.LIBRARIES, "scipy", "cp_measure", "mahotas")
 ORDER = (
     "li", "otsu", "spot", "normaltest", "shape", "intensity", FIVE, "texture", "co-occurrence",
     "Sobel", "raw",
@@ -39,11 +41,11 @@ def main(
     """Every kernel against its twin and the peers: microseconds per cell and channel."""
     if settings.quick:
         number, few, repeats = 4, 1, 1
-    harness.print_facts((*harness.LIBRARIES, "scipy", "cp_measure", "mahotas"))
+    harness.print_facts(LIBRARIES)
     cells, some = kernel_inputs.make(number), kernel_inputs.make(few)
     cases = kernel_cases.ours(cells)
     try:
-        cases += kernel_cases.twins(some)
+        cases += kernel_cases.twins(some, cells)
     except ImportError as error:
         click.echo(f"missing: the twins ({error}); pip install 'scip_mpi[bench]'")
     if peers:
@@ -55,7 +57,9 @@ def main(
     printed = ("kernel", "given", "who", "how", "columns", "us", "range", "times")
     harness.print_table([{k: row[k] for k in printed} for row in rows])
     click.echo(f"us: CPU per cell and channel, median of {repeats}; times: over ours")
-    harness.write_csv(harness.results_path(settings, "kernels"), rows)
+    path = harness.results_path(settings, "kernels")
+    harness.write_csv(path, rows, LIBRARIES)
+    draw(path, rows)
 
 
 def measured(cases: list[Case], repeats: int) -> list[list[float]]:
@@ -95,6 +99,30 @@ def table(cases: list[Case], found: list[list[float]]) -> list[dict[str, Any]]:
             "times": middle / base[case.kernel, case.given],
         })  # fmt: skip
     return rows
+
+
+def draw(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Bars of the time per cell and channel, on crops and on the field, a colour for each code."""
+    pyplot = harness.pyplot()
+    if pyplot is None:
+        return
+    everyone = list(dict.fromkeys(row["who"] for row in rows))
+    height = 1 + 0.22 * max(sum(r["given"] == g for r in rows) for g in ("crops", "field"))
+    figure, axes = pyplot.subplots(1, 2, figsize=(12, height), layout="constrained", sharex=True)
+    for axis, given in zip(axes, ("crops", "field"), strict=True):
+        own = [row for row in rows if row["given"] == given]
+        at = range(len(own))
+        colours = [f"C{everyone.index(row['who'])}" for row in own]
+        axis.barh(at, [row["us"] for row in own], color=colours)
+        axis.set_yticks(
+            at, [f"{r['kernel']}: {r['who']} ({r['columns']})" for r in own], fontsize=7
+        )
+        axis.set(
+            xscale="log", title=given, xlabel="CPU us per cell and channel (in brackets: columns)"
+        )
+        axis.invert_yaxis()
+    figure.savefig(path.with_suffix(".png"), dpi=150)
+    pyplot.close(figure)
 
 
 if __name__ == "__main__":

@@ -41,24 +41,23 @@ def main(
         numbers, entries = [10, 30], 10_000
     harness.print_facts()
     if only != "catalog":
-        runs(settings, numbers, ranks, budget, harness.config(config), launcher)
+        scratch = settings.work / "scratch"
+        scratch.mkdir(exist_ok=True)
+        limits = f"resources: {{memory: {budget}, scratch: {scratch}}}\n"
+        small = harness.config(settings, config, limits)
+        runs(settings, numbers, ranks, budget, small, launcher)
     if only != "runs":
-        catalog(settings, entries, harness.config(config))
+        catalog(settings, entries, harness.config(settings, config))
 
 
 def runs(
     settings: Settings, numbers: list[int], ranks: int, budget: str, config: Path, by: str
 ) -> None:
     """Peak memory of every rank for both numbers of images, each on a rank's first run."""
-    scratch = settings.work / "scratch"
-    scratch.mkdir(exist_ok=True)
-    small = settings.work / f"small_{config.name}"
-    limits = f"resources: {{memory: {budget}, scratch: {scratch}}}\n"
-    small.write_text(config.read_text() + limits)
     rows, peaks = [], {}
     for number in numbers:
         images = harness.simulated(settings.work, number) / "images"
-        ran = harness.run_program(settings, small, images, ranks, by)
+        ran = harness.run_program(settings, config, images, ranks, by)
         peaks[number] = [rank["peak_memory_bytes"] for rank in ran.run_json["ranks"]]
         rows += [
             {"config": config.stem, "budget": budget, "images": number, "rank": k, "peak_mib": p}

@@ -37,7 +37,7 @@ def main(
         repeats, number = 1, 10
     harness.print_facts()
     imports = importtime()
-    path = harness.config(config)
+    path = harness.config(settings, config)
     images = harness.simulated(settings.work, number) / "images"
 
     def run(on: int | None) -> Ran:

@@ -36,7 +36,7 @@ def main(
     if settings.quick:
         number, repeats = 20, 1
     harness.print_facts()
-    path = harness.config(config)
+    path = harness.config(settings, config)
     if pairs:
         in_pairs(settings, path, number, repeats, launcher)
         return

@@ -37,7 +37,7 @@ def main(
     if out is None:
         number = 20 if settings.quick else number
         images = harness.simulated(settings.work, number) / "images"
-        path = harness.config(config)
+        path = harness.config(settings, config)
         harness.warm(settings, path, images, ranks, launcher)
         told = harness.run_program(settings, path, images, ranks, launcher).run_json
     else:

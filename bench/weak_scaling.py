@@ -22,7 +22,7 @@ def main(
     if settings.quick:
         number, repeats = 10, 1
     harness.print_facts()
-    path = harness.config(config)
+    path = harness.config(settings, config)
     images_of = {n: n * number for n in sorted({int(n) for n in ranks.split(",")})}
     rows = scaling.run_all(settings, path, images_of, repeats, launcher)
     scaling.report(settings, "weak_scaling", [{"config": path.stem, **r} for r in rows], True)
