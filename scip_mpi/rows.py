@@ -18,6 +18,7 @@ from scip_mpi.batches import (
     Int64Array,
     MaskBatch,
     Scratch,
+    SetMasks,
     offsets_of,
 )
 from scip_mpi.chunks import cut
@@ -113,8 +114,12 @@ def features_of(
     needs = frozenset().union(*(f.needs for f in stages.families))
     shared = prepare(needs, batch)
     views = {}
+    unpacked: dict[int, SetMasks] = {}
     for s in sorted({b.mask_set for b in plan.blocks}):
-        own = set_masks(masks, max(s, 0), list(stages.combined))
+        # Families of the bare image are given the first set's masks.
+        if max(s, 0) not in unpacked:
+            unpacked[max(s, 0)] = set_masks(masks, max(s, 0), list(stages.combined))
+        own = unpacked[max(s, 0)]
         if stages.bounds is None or s < 0:
             views[s] = batch, own, shared
         else:

@@ -26,6 +26,14 @@ def set_bits(row, start, stop):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def bit_at(rows, y, x):
+    """Bit of a column of a row, 0 or 1, of rows without a word before column 0."""
+    column = np.uint64(x)
+    word = rows[y, column >> np.uint64(6)]
+    return np.int64((word >> (column & np.uint64(63))) & np.uint64(1))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def to_left(row, j, n):
     """For each bit of word ``j`` of a row, the one ``n`` columns to the left; 0 < n < 64."""
     return (row[j] << np.uint64(n)) | (row[j - 1] >> np.uint64(WORD - n))

@@ -6,7 +6,8 @@ import numpy as np
 from numba import njit
 
 from scip_mpi.batches import BoolArray, FloatArray, ImageBatch, Scratch, SetMasks
-from scip_mpi.features.edge import RADIUS, WORD, inner_bits, inner_size
+from scip_mpi.features.bit_rows import WORD, bit_at
+from scip_mpi.features.edge import RADIUS, inner_bits, inner_size
 from scip_mpi.features.order_statistics import (
     BY_DEVIATIONS,
     BY_MOMENTS,
@@ -108,6 +109,9 @@ def _intensity(
     runs = np.empty((capacity, 3), np.int64)
     row = np.empty(np.int64(shapes[:, 2].max()) // WORD + 3, np.uint64)
     counts = np.zeros(2 * WIDEST, np.uint32)
+    lows = np.empty(len(work), np.int64)
+    highs = np.empty(len(work), np.int64)
+    sums = np.empty(len(work), np.int64)
     of_view = np.empty(N_STATISTICS)
     lessened = np.empty(N_STATISTICS)
     for i in range(len(shapes)):
@@ -116,6 +120,11 @@ def _intensity(
         channels, h, w = shapes[i]
         n = h * w
         box = boxes[i]
+        if exact:
+            for c in range(channels):
+                if work[c, :, :, 0].any():
+                    at = offsets[i] + c * n
+                    lows[c], highs[c], sums[c] = whole_range(pixels[at : at + n])
         # The combined mask is the same for every channel that asks for it, so it comes last.
         for which in range(2):
             known = -1
@@ -130,8 +139,8 @@ def _intensity(
                     inner = inner_bits(runs[:known], box, h, w, row, words)
                 if exact:
                     m, e, inside, whole, edge_whole, outside = _count(
-                        flat, w, runs[:known], box, inner, counts, found, spare, values, times,
-                        edge_values, edge_times,
+                        flat, w, (lows[c], highs[c], sums[c]), runs[:known], box, inner, counts,
+                        found, spare, values, times, edge_values, edge_times,
                     )  # fmt: skip
                     total = np.float64(whole)
                     edge_total = np.float64(edge_whole)
@@ -173,45 +182,58 @@ def _intensity(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _count(
-    flat, width, runs, box, inner, counts, found, spare, values, times, edge_values, edge_times
+    flat,
+    width,
+    span,
+    runs,
+    box,
+    inner,
+    counts,
+    found,
+    spare,
+    values,
+    times,
+    edge_values,
+    edge_times,
 ):
     """Tallies of a mask and its rim, for whole numbers of at most 16 bits.
 
-    Returns the distinct values of either, the number of pixels in the mask, the sums of either and
-    of what is outside.
+    Parameters
+    ----------
+    span : tuple of int
+        Least, largest, and sum of all pixels of the plane.
+
+    Returns
+    -------
+    tuple
+        The distinct values of either, the number of pixels in the mask, the sums of either and of
+        what is outside.
     """
-    low, high, every = whole_range(flat)
+    low, high, every = span
     inside = 0
     if high - low < WIDEST:
         for r in range(len(runs)):
-            y, start, stop = runs[r]
-            kept = inner[y - box[0] + RADIUS]
-            pixels = flat[y * width + start : y * width + stop]
-            inside += stop - start
-            for x in range(pixels.size):
-                column = np.uint64(start - box[1] + x)
-                bit = (kept[column >> np.uint64(6)] >> (column & np.uint64(63))) & np.uint64(1)
-                counts[2 * (np.int64(pixels[x]) - low) + 1 - np.int64(bit)] += np.uint32(1)
-        m, e = tally_both(
-            counts, high - low + 1, low, values, times, edge_values, edge_times
-        )  # fmt: skip
+            at = runs[r, 0] * width
+            kept = np.uint64(runs[r, 0] - box[0] + RADIUS)
+            inside += runs[r, 2] - runs[r, 1]
+            for x in range(runs[r, 1], runs[r, 2]):
+                bit = bit_at(inner, kept, x - box[1])
+                value = np.int64(flat[np.uint64(at + x)]) - low
+                counts[np.uint64(2 * value + 1 - bit)] += np.uint32(1)
+        m, e = tally_both(counts, high - low + 1, low, values, times, edge_values, edge_times)
     else:
-        at_edge = 0
         for r in range(len(runs)):
-            y, start, stop = runs[r]
-            kept = inner[y - box[0] + RADIUS]
-            for x in range(start, stop):
-                found[inside] = flat[y * width + x]
+            for x in range(runs[r, 1], runs[r, 2]):
+                found[inside] = flat[runs[r, 0] * width + x]
                 inside += 1
         m = tally_whole(found, inside, spare, values, times)
+        at_edge = 0
         for r in range(len(runs)):
-            y, start, stop = runs[r]
-            kept = inner[y - box[0] + RADIUS]
-            for x in range(start, stop):
-                column = np.uint64(x - box[1])
-                bit = (kept[column >> np.uint64(6)] >> (column & np.uint64(63))) & np.uint64(1)
-                found[at_edge] = flat[y * width + x]
-                at_edge += 1 - np.int64(bit)
+            kept = np.uint64(runs[r, 0] - box[0] + RADIUS)
+            for x in range(runs[r, 1], runs[r, 2]):
+                if not bit_at(inner, kept, x - box[1]):
+                    found[at_edge] = flat[runs[r, 0] * width + x]
+                    at_edge += 1
         e = tally_whole(found, at_edge, spare, edge_values, edge_times)
     total = _sum(values, times, m)
     return m, e, inside, total, _sum(edge_values, edge_times, e), np.float64(every - total)
@@ -232,12 +254,9 @@ def _walk(flat, width, order, runs, box, inner, codes, values, times, edge_value
     # Outside the mask 0, in it 1, in its rim 2.
     codes[:] = 0
     for r in range(len(runs)):
-        y, start, stop = runs[r]
-        kept = inner[y - box[0] + RADIUS]
-        for x in range(start, stop):
-            column = np.uint64(x - box[1])
-            bit = (kept[column >> np.uint64(6)] >> (column & np.uint64(63))) & np.uint64(1)
-            codes[y * width + x] = 2 - np.int64(bit)
+        kept = np.uint64(runs[r, 0] - box[0] + RADIUS)
+        for x in range(runs[r, 1], runs[r, 2]):
+            codes[runs[r, 0] * width + x] = 2 - bit_at(inner, kept, x - box[1])
     m = 0
     e = 0
     inside = 0

@@ -7,7 +7,7 @@ from numba import njit
 
 # Most values between the least and the largest of whole numbers that are counted in a histogram.
 WIDEST = 4096
-LANES = 4
+LANES = 2
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -47,19 +47,20 @@ def tally_plane(flat, low, high, counts, values, times):
     # was just written is slow to read again.
     for k in range(0, n - LANES + 1, LANES):
         for j in range(LANES):
-            counts[LANES * (np.int64(flat[k + j]) - low) + j] += np.uint32(1)
+            value = np.int64(flat[np.uint64(k + j)]) - low
+            counts[np.uint64(LANES * value + j)] += np.uint32(1)
     for k in range(n - n % LANES, n):
-        counts[LANES * (np.int64(flat[k]) - low)] += np.uint32(1)
-    m = 0
+        counts[np.uint64(LANES * (np.int64(flat[k]) - low))] += np.uint32(1)
+    m = np.uint64(0)
     for k in range(high - low + 1):
-        count = np.int64(0)
+        count = np.uint32(0)
         for j in range(LANES):
-            count += counts[LANES * k + j]
-            counts[LANES * k + j] = 0
+            count += counts[np.uint64(LANES * k + j)]
+            counts[np.uint64(LANES * k + j)] = 0
         values[m] = low + k
         times[m] = count
-        m += count > 0
-    return m
+        m += np.uint64(count > 0)
+    return np.int64(m)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -68,20 +69,21 @@ def tally_both(counts, width, low, values, times, edge_values, edge_times):
 
     ``counts`` holds for each value those within the rim's inner border, then those in the rim.
     """
-    m = 0
-    e = 0
+    m = np.uint64(0)
+    e = np.uint64(0)
     for k in range(width):
-        count = counts[2 * k + 1]
-        every = counts[2 * k] + count
-        counts[2 * k] = 0
-        counts[2 * k + 1] = 0
+        at = np.uint64(2 * k)
+        count = counts[at + np.uint64(1)]
+        every = counts[at] + count
+        counts[at] = 0
+        counts[at + np.uint64(1)] = 0
         values[m] = low + k
         times[m] = every
-        m += every > 0
+        m += np.uint64(every > 0)
         edge_values[e] = low + k
         edge_times[e] = count
-        e += count > 0
-    return m, e
+        e += np.uint64(count > 0)
+    return np.int64(m), np.int64(e)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
