@@ -2,7 +2,8 @@
 
 The program's own loops, manager and offices run both passes, with callables that sleep for as
 long as the work would take. Sleeping scales on 2 cores as work does on many, so this shows the
-scheduling alone. Prints a JSON object: seconds of each pass, and each rank's work.
+scheduling alone. Prints a JSON object: seconds of each pass; how long each
+rank was to sleep and did; which chunks it held.
 """
 
 from __future__ import annotations
@@ -65,7 +66,13 @@ def sleep(world: World, scenario: Scenario) -> dict[str, Any]:
     bounds = np.array([0, *accumulate(scenario.images)], np.int64)
     chunk_at = {int(lo): k for k, lo in enumerate(bounds[:-1])}
     roles, _ = assign_roles([Sight("here")] * world.size, 0)
-    slept = [0.0, 0.0]
+    slept, took = [0.0, 0.0], [0.0, 0.0]
+
+    def nap(seconds: float, which: int) -> None:
+        started = time.perf_counter()
+        time.sleep(seconds)
+        took[which] += time.perf_counter() - started
+        slept[which] += seconds
 
     def desk() -> Desk:
         manager, peers = world.link(Port.MANAGER), world.link(Port.WORKER)
@@ -77,8 +84,7 @@ def sleep(world: World, scenario: Scenario) -> dict[str, Any]:
     def segment(references: References) -> Measured:
         lo = int(references.index[0])
         chunk = chunk_at[lo]
-        time.sleep(scenario.first[chunk])
-        slept[0] += scenario.first[chunk]
+        nap(scenario.first[chunk], 0)
         held.append(chunk)
         return Measured(lo, len(references), len(references), 0, NOTHING)
 
@@ -111,8 +117,7 @@ def sleep(world: World, scenario: Scenario) -> dict[str, Any]:
             start += size
 
     def write(run: Run) -> int:
-        time.sleep(run.work)
-        slept[1] += run.work
+        nap(run.work, 1)
         return 0
 
     def pack(run: Run) -> UInt8Array:
@@ -125,15 +130,17 @@ def sleep(world: World, scenario: Scenario) -> dict[str, Any]:
 
     own_desk = desk()
     second = managed(world, own_desk, rows, lambda: second_pass(own_desk, own, write, pack, unpack))
-    every = world.gather((slept, held))
+    every = world.gather((slept, took, held))
     if every is None:
         return {}
     return {
         "first_s": first,
         "second_s": second,
-        "slept_first": [s[0] for s, _ in every],
-        "slept_second": [s[1] for s, _ in every],
-        "held": [h for _, h in every],
+        "slept_first": [s[0] for s, _, _ in every],
+        "slept_second": [s[1] for s, _, _ in every],
+        "took_first": [t[0] for _, t, _ in every],
+        "took_second": [t[1] for _, t, _ in every],
+        "held": [h for _, _, h in every],
     }
 
 
