@@ -1,4 +1,4 @@
-"""``python -m bench.model``: predicted wall time for 1 to 4,096 ranks, and how good predictions are.
+"""``python -m bench.model``: predicted wall time for 1 to 4,096 ranks, and how good that is.
 
 ``probe`` measures messages and hand-outs here; ``check`` compares with runs that sleep and with
 the program on 1 and 2 ranks; ``predict`` prints what more ranks would reach; ``gpu`` how many
@@ -75,7 +75,9 @@ def probe(settings: harness.Settings) -> None:
 @main.command()
 @name_option
 @run_option
-@click.option("--ranks", default="16,32,64", show_default=True, help="Of the sleeping runs.")
+@click.option(
+    "--ranks", default="16,32,64", show_default=True, help="Of the sleeping runs; empty: none."
+)
 @click.option("--each", default=3000, show_default=True, help="Images of a sleeping rank.")
 @click.option("--images", default=3000, show_default=True, help="Of the program's runs; 0: none.")
 @click.option("--repeats", default=5, show_default=True)
@@ -95,7 +97,7 @@ def check(
     machine, _ = probed()
     work = recorded(settings, name, run, images or 500)
     rows = []
-    for count in map(int, ranks.split(",")):
+    for count in map(int, ranks.split(",") if ranks else ()):
         scenario = asleep(work, count, each, np.random.default_rng(0))
         rows.append(check_sleeping(machine, scenario, count))
         click.echo(
