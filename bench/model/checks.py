@@ -153,8 +153,9 @@ def check_program(
 ) -> list[dict[str, Any]]:
     """Predicted and measured seconds of the program on 1 and 2 ranks.
 
-    The work's cost comes from one rank's run.json of the same repeat, what is fixed (start,
-    creating, publishing) from a run of few images on as many ranks. Measured seconds are given as
+    The work's cost comes from the run.json of as many ranks in the same repeat, since cores that
+    work at once slow each other down (``work_s``, of all ranks); what is fixed (start, creating,
+    publishing) from a run of few images on as many ranks. Measured seconds are given as
     the clock has them and without what the ranks waited for cores that other programs had;
     predictions are compared with the latter.
     """
@@ -164,19 +165,18 @@ def check_program(
     rows: list[dict[str, Any]] = []
     for repeat in range(repeats + 1):
         walls: dict[tuple[int, int], tuple[float, float]] = {}
-        told: dict[str, Any] = {}
+        works: dict[int, Work] = {}
         for ranks, n in ((1, few), (2, few), (1, images), (2, images)):
             out = settings.work / "model_table"
             call = ("-m", "scip_mpi", "run", config, folders[n], "-o", out, "-q", "--overwrite")
             command = harness.python(*call, ranks=None if ranks == 1 else ranks)
             walls[ranks, n] = timed(command, ranks)
-            if (ranks, n) == (1, images):
-                told = json.loads((out / "run.json").read_text())
+            if n == images:
+                works[ranks] = from_run(json.loads((out / "run.json").read_text()))
         if repeat == 0:
             # Kernels are compiled and files are read from the disk in this one.
             continue
-        work = from_run(told)
-        for ranks in (1, 2):
+        for ranks, work in works.items():
             simulated = {
                 n: predict(
                     machine, Fixed(), work, ranks, chunk_sizes(n, ranks, PIXELS), PIXELS
@@ -188,6 +188,7 @@ def check_program(
             fixed = small - small_waited - simulated[few]
             rows.append({
                 "check": "program", "config": config.stem, "ranks": ranks, "images": images,
+                "work_s": (work.images.each + work.rows.each) * images,
                 "fixed_s": fixed, "predicted_s": fixed + simulated[images],
                 "wall_s": wall, "waited_for_cores_s": waited, "measured_s": wall - waited,
                 "ratio": (fixed + simulated[images]) / (wall - waited),
