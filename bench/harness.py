@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import importlib
 import itertools
 import json
 import os
@@ -21,7 +22,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
@@ -83,13 +84,13 @@ def options(function: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-def machine() -> dict[str, str]:
+def machine(libraries: Iterable[str] = LIBRARIES) -> dict[str, str]:
     """What a figure needs beside it: date, machine, versions, command; the same in every row."""
     return {
         "date": time.strftime("%Y-%m-%d %H:%M"),
         "machine": f"{processor()}, {cores()} cores, {memory_bytes() / 2**30:.0f} GiB",
         "load": " ".join(f"{x:.1f}" for x in os.getloadavg()),
-        "versions": ", ".join(f"{k} {v}" for k, v in versions().items()),
+        "versions": ", ".join(f"{k} {v}" for k, v in versions(libraries).items()),
         "command": shlex.join(["python", *(_from_root(a) for a in sys.argv)]),
     }
 
@@ -204,7 +205,7 @@ def _finished(folder: Path, fill: Callable[[Path], None]) -> Path:
 
 
 def packed(folder: Path) -> Path:
-    """The images of a folder in few large files, made beside them if they are not there.
+    """The images of a folder in few large files, made beside it if they are not there.
 
     Raises
     ------
@@ -213,26 +214,27 @@ def packed(folder: Path) -> Path:
     """
 
     def fill(partial: Path) -> None:
-        command = python("-m", "scip_mpi", "pack", folder / "images", "-o", partial / "cells.h5")
+        command = python(
+            "-m", "scip_mpi", "pack", "-q", folder / "images", "-o", partial / "cells.h5"
+        )
         ran = measure(command)
         if ran.code != 0:
             raise click.ClickException(
-                f"{shlex.join(command)}\nended with {ran.code}: {ran.stderr}"
+                f"{shlex.join(command)}\nended with {ran.code}:\n{ran.stderr}"
             )
 
     return _finished(folder.with_name(folder.name + "_packed"), fill)
 
 
-def config(settings: Settings, name: str, packed: bool = False) -> Path:
-    """The config ``li`` or ``paper`` or a file, as it is or for packed images."""
+def config(settings: Settings, name: str, more: str = "") -> Path:
+    """The config ``li`` or ``paper``, or a file; with more sections, a copy that has them."""
     path = CONFIGS / f"throughput_{name}.yml"
     path = path if path.exists() else Path(name)
-    if not packed:
+    if not more:
         return path
-    changed = settings.work / path.name
-    text = path.read_text().replace("format: multiframe_tiff", "format: packed")
-    changed.write_text(text)
-    return changed
+    copy = settings.work / path.name
+    copy.write_text(path.read_text() + more)
+    return copy
 
 
 # Runs
@@ -253,7 +255,7 @@ class Ran:
         Resident memory of its largest process.
     code : int
         Exit code.
-    stderr : str
+    stdout, stderr : str
         What it said.
     run_json : dict
         What the program says of the run, if it was the program and ended well.
@@ -263,6 +265,7 @@ class Ran:
     cpu_s: float
     peak_bytes: int
     code: int
+    stdout: str
     stderr: str
     run_json: dict[str, Any]
 
@@ -291,10 +294,12 @@ def measure(
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
         process.returncode = code = os.waitstatus_to_exitcode(status)
-        err.seek(0)
-        said = err.read().decode(errors="replace")
+        texts = []
+        for stream in (out, err):
+            stream.seek(0)
+            texts.append(stream.read().decode(errors="replace"))
     cpu = usage.ru_utime + usage.ru_stime
-    return Ran(wall, cpu, usage.ru_maxrss * 1024, code, said, {})
+    return Ran(wall, cpu, usage.ru_maxrss * 1024, code, *texts, {})
 
 
 def launcher(text: str) -> list[str]:
@@ -342,7 +347,7 @@ def run_program(
     keep: Path | None = None,
     arguments: Sequence[str] = (),
 ) -> Ran:
-    """Run the program on a folder of images; its table is deleted again, or stands in ``keep``.
+    """Run the program on a folder of images, packed or not; its table is deleted, or ``keep``.
 
     Raises
     ------
@@ -350,7 +355,8 @@ def run_program(
         It failed; with what it said.
     """
     out = keep or Path(tempfile.mkdtemp(prefix="table.", dir=settings.work)) / "out"
-    words = ["-m", "scip_mpi", "run", config, images, "-o", out, "-q", *arguments]
+    paths = sorted(images.glob("*.h5")) or [images]
+    words = ["-m", "scip_mpi", "run", config, *paths, "-o", out, "-q", *arguments]
     command = python(*words, ranks=ranks, by=by)
     try:
         ran = measure(command, environ)
@@ -363,14 +369,15 @@ def run_program(
         if keep is None:
             shutil.rmtree(out.parent)
     cpu = max(ran.cpu_s, sum(rank["cpu_s"] for rank in told["ranks"]))
-    return Ran(ran.wall_s, cpu, ran.peak_bytes, ran.code, ran.stderr, told)
+    return replace(ran, cpu_s=cpu, run_json=told)
 
 
 def warm(
     settings: Settings, config: Path, images: Path, ranks: int | None = 1, by: str = "auto"
 ) -> None:
     """One run, so that kernels are compiled and files and libraries in the page cache."""
-    run_program(settings, config, images, ranks, by)
+    if not settings.quick:
+        run_program(settings, config, images, ranks, by)
 
 
 # Repeats and results
@@ -401,9 +408,9 @@ def results_path(settings: Settings, name: str) -> Path:
     return settings.results / f"{name}_{time.strftime('%Y%m%d_%H%M%S')}"
 
 
-def write_csv(path: Path, rows: Sequence[Row]) -> Path:
+def write_csv(path: Path, rows: Sequence[Row], libraries: Iterable[str] = LIBRARIES) -> Path:
     """Write rows, each with the machine's facts behind it, to ``path`` with ``.csv``."""
-    facts = machine()
+    facts = machine(libraries)
     columns = list(dict.fromkeys(itertools.chain.from_iterable(rows)))
     path = path.with_suffix(".csv")
     with path.open("w", newline="") as handle:
@@ -437,16 +444,25 @@ def _cell(value: Any) -> str:
     return f"{value:,.4g}" if isinstance(value, float) else str(value)
 
 
-def print_facts(names: Iterable[str] = LIBRARIES) -> None:
+def print_facts(libraries: Iterable[str] = LIBRARIES) -> None:
     """Say on what the figures were measured."""
-    facts = machine()
-    click.echo(f"{facts['date']}  {facts['machine']}, load {facts['load']}")
-    click.echo(", ".join(f"{k} {v}" for k, v in versions(names).items()))
+    facts = machine(libraries)
+    click.echo(f"{facts['date']}  {facts['machine']}, load {facts['load']}\n{facts['versions']}")
 
 
 def optional(name: str) -> Any:
     """A library that may be missing, or None."""
     try:
-        return __import__(name)
+        return importlib.import_module(name)
     except ImportError:
         return None
+
+
+def pyplot() -> Any:
+    """Matplotlib's pyplot without a screen; None, and a word about it, if it is not installed."""
+    library = optional("matplotlib")
+    if library is None:
+        click.echo("no plot: pip install 'scip_mpi[bench]' brings matplotlib", err=True)
+        return None
+    library.use("Agg")
+    return importlib.import_module("matplotlib.pyplot")

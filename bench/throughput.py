@@ -55,7 +55,7 @@ def main(
     folders = {n: _images(settings, images, n, packed) for n in numbers}
     found = []
     for name in configs or ("li", "paper"):
-        config = harness.config(settings, name, packed)
+        config = harness.config(settings, name)
         harness.warm(settings, config, folders[numbers[0]], ranks, launcher)
         runs: dict[int, list[Ran]] = {n: [] for n in numbers}
         for _, n in harness.shuffled(numbers, repeats):
