@@ -1,0 +1,212 @@
+"""A whole run: start-up, both passes, what lies between them and after them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.model.machine import Machine, collective
+from bench.model.passes import Books, Runs, first_pass, second_pass
+from bench.model.work import Work
+from scip_mpi.batches import FloatArray, Int64Array
+from scip_mpi.items import LEAST_PIXELS, RUNS
+from scip_mpi.rows import ITEM_PIXELS
+
+# Images of a block that the clerk asks for (20,000 images and rows).
+BLOCK_IMAGES = 10_000
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Seconds that do not depend on the pixels.
+
+    Attributes
+    ----------
+    python, kernels : float
+        Start of a process until it is the program, and kernels from their cache.
+    mpi, mpi_doubling : float
+        MPI's own start, and what every doubling of the ranks adds. Not measurable on one machine.
+    list_image, plan_chunk : float
+        Rank 0 lists an image, plans a chunk.
+    number_chunk, number_own : float
+        Between the passes: rank 0's time for each chunk of the run, a rank's for each of its own.
+    create : float
+        Creating the table.
+    clerk_image : float
+        Rank 0's time for an image beside the second pass.
+    finish, finish_rank : float
+        Publishing, and for each rank's account.
+    export_image : float
+        The Parquet table, if asked for, on rank 0 alone.
+    """
+
+    python: float = 0.6
+    kernels: float = 0.3
+    mpi: float = 0.3
+    mpi_doubling: float = 0.1
+    list_image: float = 7e-6
+    plan_chunk: float = 4e-6
+    number_chunk: float = 5e-6
+    number_own: float = 30e-6
+    create: float = 0.03
+    clerk_image: float = 4e-6
+    finish: float = 0.1
+    finish_rank: float = 30e-6
+    export_image: float = 0.0
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Seconds of a run's parts, each until the last rank is through.
+
+    ``alone`` is one rank's time for the same work, after its start-up and with it.
+    """
+
+    ranks: int
+    images: int
+    chunks: int
+    startup: float
+    first: float
+    between: float
+    second: float
+    finish: float
+    export: float
+    alone: float
+    alone_startup: float
+    manager_first: float
+    manager_second: float
+    moved: int
+
+    @property
+    def after(self) -> float:
+        """Seconds after start-up, without the export."""
+        return self.first + self.between + self.second + self.finish
+
+    @property
+    def efficiency(self) -> float:
+        """Of the time after start-up, against one rank."""
+        return self.alone / (self.ranks * self.after)
+
+    @property
+    def efficiency_with_startup(self) -> float:
+        """Of the whole time, against the work of one rank and its start-up."""
+        return (self.alone + self.alone_startup) / (self.ranks * (self.after + self.startup))
+
+
+def shrinking(images: int, ranks: int, smallest: int, largest: int) -> Int64Array:
+    """Images of chunks that shrink towards the end: half an equal share of what remains."""
+    sizes, remaining = [], images
+    while remaining > 0:
+        size = min(max(remaining // (2 * ranks), smallest), largest, remaining)
+        # Far from the end all chunks are of the largest size.
+        count = max(remaining // largest - 2 * ranks, 1) if size == largest else 1
+        sizes += [size] * count
+        remaining -= size * count
+    return np.array(sizes, np.int64)
+
+
+def chunk_sizes(images: int, ranks: int, pixels: int) -> Int64Array:
+    """Images of the chunks that a run is cut into (`scip_mpi.plan.chunk_bounds`)."""
+    most = min(256, max((32 << 20) // (2 * pixels), 1))
+    return shrinking(images, ranks, min(max((1 << 19) // pixels, 1), most), most)
+
+
+def startup(fixed: Fixed, machine: Machine, ranks: int, images: int, chunks: int) -> float:
+    """Seconds until all ranks have the plan and the kernels."""
+    mpi = 0.0 if ranks == 1 else fixed.mpi + fixed.mpi_doubling * (ranks - 1).bit_length()
+    plan = fixed.list_image * images + fixed.plan_chunk * chunks
+    # The plan's bounds and costs go to all; a barrier ends the compilation.
+    shared = collective(ranks, 2 * chunks, machine) + 2 * collective(ranks, 1, machine)
+    return fixed.python + mpi + plan + shared + fixed.kernels
+
+
+def rows_of_a_run(rows: float, pixels: int) -> int:
+    """Rows of a run where a rank has so many rows of so many pixels (`scip_mpi.items`)."""
+    size = min(max(rows * pixels / RUNS, LEAST_PIXELS), ITEM_PIXELS)
+    return max(round(size / pixels), 1)
+
+
+def cut_runs(counts: Int64Array, most: int) -> Int64Array:
+    """Rows of the runs that chunks of so many rows are cut into."""
+    whole, rest = np.divmod(counts, most)
+    per_chunk = np.column_stack([np.full(len(counts), most), rest])
+    repeats = np.column_stack([whole, rest > 0])
+    return np.repeat(per_chunk.ravel(), repeats.ravel())
+
+
+def predict(
+    machine: Machine,
+    fixed: Fixed,
+    work: Work,
+    ranks: int,
+    sizes: Int64Array,
+    pixels: int,
+    seed: int = 0,
+) -> Prediction:
+    """Simulate a run.
+
+    Parameters
+    ----------
+    machine, fixed, work
+        What messages, the fixed parts, and images and rows cost.
+    ranks : int
+    sizes : ndarray of int64
+        Images of each chunk, in the order in which they are handed out; a row per image.
+    pixels : int
+        Pixels of an image, all channels.
+    seed : int
+        Of the draws of costs.
+    """
+    rng = np.random.default_rng(seed)
+    images, chunks = int(sizes.sum()), len(sizes)
+    costs = work.images.draw(sizes, rng)
+    one = first_pass(machine, [0.0] * ranks, costs.tolist(), sizes.tolist())
+    first = float(one.ends.max())
+
+    most = rows_of_a_run(images / ranks, pixels)
+    held = _held(one.holder, ranks)
+    own, total = [], 0.0
+    for mine in map(np.sort, held):
+        rows = cut_runs(sizes[mine], most)
+        drawn: FloatArray = work.rows.draw(rows, rng)
+        total += float(drawn.sum())
+        own.append(Runs(drawn.tolist(), rows.tolist()))
+    # Each rank numbers its own rows, all add them up, rank 0 opens its office and the table.
+    between = fixed.number_own * max(len(mine) for mine in held)
+    between += collective(ranks, chunks + 1, machine) + collective(ranks, 1, machine)
+    between += fixed.number_chunk * chunks + fixed.create
+    clerk = fixed.clerk_image * images
+    blocks = -(-images // BLOCK_IMAGES)
+    books = Books(blocks, clerk / blocks, 300.0 * images / blocks, ranks)
+    row_bytes = 2.0 * pixels * 1.1
+    two = second_pass(machine, [0.0] * ranks, own, row_bytes, 3e-10 * row_bytes, books)
+    second = float(two.ends.max())
+    finish = fixed.finish + fixed.finish_rank * ranks + 3 * collective(ranks, 1 << 13, machine)
+
+    serial = fixed.number_own * chunks + fixed.number_chunk * chunks + fixed.create + clerk
+    served = chunks * (machine.assign + machine.report) + images * machine.assign_image
+    served += sum(len(runs.rows) for runs in own) * machine.report
+    alone = float(costs.sum()) + total + serial + served + fixed.finish + fixed.finish_rank
+    return Prediction(
+        ranks=ranks,
+        images=images,
+        chunks=chunks,
+        startup=startup(fixed, machine, ranks, images, chunks),
+        first=first,
+        between=between,
+        second=second,
+        finish=finish,
+        export=fixed.export_image * images,
+        alone=alone,
+        alone_startup=startup(fixed, machine, 1, images, chunks),
+        manager_first=one.manager,
+        manager_second=two.manager,
+        moved=two.moved,
+    )
+
+
+def _held(holder: Int64Array, ranks: int) -> list[Int64Array]:
+    # The chunks of each rank, in order.
+    order = np.argsort(holder, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(holder, minlength=ranks))[:-1])
