@@ -25,7 +25,7 @@ LAYERS = [
     {"items"},
     {"stages", "check"},
     {"job"},
-    {"publish"},
+    {"publish", "merge"},
     {"run"},
     {"demo"},
     {"cli"},

@@ -70,32 +70,37 @@ def create_table(path: Path, spec: TableSpec) -> dict[str, DatasetLayout]:
     with h5py.File(
         path, "w", libver="v110", alignment_threshold=PAGE, alignment_interval=PAGE
     ) as file:
-        _encode(file, "anndata", "0.1.0")
-        layout["X"] = _reserve(file, "X", (spec.n_rows, len(spec.var_names)), np.float32)
-        obs = _frame(file, "obs", [*spec.categoricals, *spec.known, *spec.filled])
+        encode(file, "anndata", "0.1.0")
+        layout["X"] = reserve(file, "X", (spec.n_rows, len(spec.var_names)), np.float32)
+        obs = frame(file, "obs", [*spec.categoricals, *spec.known, *spec.filled])
         _write_names(obs, spec.names)
         for name, (codes, categories) in spec.categoricals.items():
             _categorical(obs, name, codes, categories)
         for name, values in spec.known.items():
-            _encode(obs.create_dataset(name, data=canonical(np.asarray(values))), "array", "0.2.0")
+            encode(obs.create_dataset(name, data=canonical(np.asarray(values))), "array", "0.2.0")
         for name, dtype in spec.filled.items():
-            layout[f"obs/{name}"] = _reserve(obs, name, (spec.n_rows,), dtype)
-        var = _frame(file, "var", [*spec.var, *SEEN])
+            layout[f"obs/{name}"] = reserve(obs, name, (spec.n_rows,), dtype)
+        var = frame(file, "var", [*spec.var, *SEEN])
         _strings(var, "_index", spec.var_names)
         for name, texts in spec.var.items():
             _categorical(var, name, *_codes(texts))
         for name, dtype in SEEN.items():
-            _encode(var.create_dataset(name, (len(spec.var_names),), dtype), "array", "0.2.0")
+            encode(var.create_dataset(name, (len(spec.var_names),), dtype), "array", "0.2.0")
         for name in ("obsm", "varm", "obsp", "varp", "layers", "uns"):
-            _encode(file.create_group(name), "dict", "0.1.0")
-        _encode(
+            encode(file.create_group(name), "dict", "0.1.0")
+        encode(
             file["obsm"].create_dataset("spatial", data=canonical(spec.spatial)), "array", "0.2.0"
         )
-        uns = file["uns"].create_group("scip_mpi")
-        _encode(uns, "dict", "0.1.0")
-        for name, text in spec.uns.items():
-            _encode(uns.create_dataset(name, data=text, dtype=TEXT), "string", "0.2.0")
+        write_uns(file, spec.uns)
     return layout
+
+
+def write_uns(file: h5py.File, texts: Mapping[str, str]) -> None:
+    """Texts under uns/scip_mpi, by which a table is known as ours."""
+    uns = file["uns"].create_group("scip_mpi")
+    encode(uns, "dict", "0.1.0")
+    for name, text in texts.items():
+        encode(uns.create_dataset(name, data=text, dtype=TEXT), "string", "0.2.0")
 
 
 def complete(path: Path, seen: Mapping[str, NDArray[Any]]) -> None:
@@ -113,14 +118,16 @@ def complete(path: Path, seen: Mapping[str, NDArray[Any]]) -> None:
             file["var"][name][...] = seen[name]
 
 
-def _encode(node: Any, kind: str, version: str) -> None:
+def encode(node: Any, kind: str, version: str) -> None:
+    """Say what a group or dataset is, in AnnData's terms."""
     node.attrs["encoding-type"] = kind
     node.attrs["encoding-version"] = version
 
 
-def _frame(file: h5py.File, name: str, columns: list[str]) -> h5py.Group:
+def frame(file: h5py.File, name: str, columns: list[str]) -> h5py.Group:
+    """A group that will hold a table's columns, which are named in order."""
     group = file.create_group(name)
-    _encode(group, "dataframe", "0.2.0")
+    encode(group, "dataframe", "0.2.0")
     group.attrs["_index"] = "_index"
     group.attrs.create("column-order", np.array(columns, object), dtype=TEXT)
     return group
@@ -128,13 +135,13 @@ def _frame(file: h5py.File, name: str, columns: list[str]) -> h5py.Group:
 
 def _strings(group: h5py.Group, name: str, texts: Sequence[str]) -> None:
     data = np.array([_clean(t) for t in texts], object)
-    _encode(group.create_dataset(name, data=data, dtype=TEXT), "string-array", "0.2.0")
+    encode(group.create_dataset(name, data=data, dtype=TEXT), "string-array", "0.2.0")
 
 
 def _write_names(obs: h5py.Group, names: tuple[Int64Array, Int64Array]) -> None:
     image, label = names
     index = obs.create_dataset("_index", (len(image),), TEXT)
-    _encode(index, "string-array", "0.2.0")
+    encode(index, "string-array", "0.2.0")
     for lo in range(0, len(image), BLOCK):
         pairs = zip(image[lo : lo + BLOCK], label[lo : lo + BLOCK], strict=True)
         index[lo : lo + BLOCK] = np.array([f"{i}_{k}" for i, k in pairs], object)
@@ -143,12 +150,21 @@ def _write_names(obs: h5py.Group, names: tuple[Int64Array, Int64Array]) -> None:
 def _categorical(
     group: h5py.Group, name: str, codes: NDArray[Any], categories: Sequence[str]
 ) -> None:
+    empty_categorical(group, name, len(codes), categories)[...] = codes
+
+
+def empty_categorical(
+    group: h5py.Group, name: str, rows: int, categories: Sequence[str]
+) -> h5py.Dataset:
+    """A column of text whose codes, into the categories, are still to be filled in."""
     node = group.create_group(name)
-    _encode(node, "categorical", "0.2.0")
+    encode(node, "categorical", "0.2.0")
     node.attrs["ordered"] = False
     small = np.int8 if len(categories) < 128 else np.int32
-    _encode(node.create_dataset("codes", data=np.asarray(codes, small)), "array", "0.2.0")
+    codes = node.create_dataset("codes", (rows,), small)
+    encode(codes, "array", "0.2.0")
     _strings(node, "categories", categories)
+    return codes
 
 
 def _codes(texts: Sequence[str]) -> tuple[NDArray[Any], list[str]]:
@@ -156,7 +172,7 @@ def _codes(texts: Sequence[str]) -> tuple[NDArray[Any], list[str]]:
     return codes, categories.tolist()
 
 
-def _reserve(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: type) -> DatasetLayout:
+def reserve(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: type) -> DatasetLayout:
     """A contiguous dataset whose place in the file is fixed now, and that nothing fills twice."""
     plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     plist.set_layout(h5py.h5d.CONTIGUOUS)
@@ -166,7 +182,7 @@ def _reserve(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: type) 
     kind = h5py.h5t.py_create(np.dtype(dtype), logical=True)
     space = h5py.h5s.create_simple(shape)
     dataset = h5py.Dataset(h5py.h5d.create(group.id, name.encode(), kind, space, plist))
-    _encode(dataset, "array", "0.2.0")
+    encode(dataset, "array", "0.2.0")
     # An empty dataset has no place in the file.
     offset = dataset.id.get_offset()
     return DatasetLayout(dataset.name.lstrip("/"), -1 if offset is None else offset,
