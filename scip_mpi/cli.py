@@ -12,7 +12,10 @@ import click
 import scip_mpi
 from scip_mpi.errors import FAILED, USAGE, UserError
 from scip_mpi.parallel.world import launched_rank, launched_size
+from scip_mpi.timers import hold_signals, linger
 
+# Seconds that other ranks leave rank 0 to say what is wrong.
+SPEAKS_FIRST = 3.0
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -70,6 +73,7 @@ def run(
     Exit codes: 0 done; 2 usage, config or input error, before any work; 3 done, but some images
     failed and --strict was given; 75 stopped on a signal; 1 anything else.
     """
+    hold_signals()
     from scip_mpi.job import Request
     from scip_mpi.run import start
 
@@ -162,6 +166,9 @@ def main() -> None:
         code = USAGE
         if speaks:
             click.echo(f"scip_mpi: {error}", err=True)
+        elif launched_size(os.environ) > 1:
+            # A launcher may end the job with the first rank that fails: rank 0 speaks before it.
+            linger(SPEAKS_FIRST)
     except (click.Abort, KeyboardInterrupt):
         code = FAILED
     sys.exit(code)

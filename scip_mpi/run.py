@@ -40,7 +40,7 @@ from scip_mpi.results.hygiene import ColumnCheck
 from scip_mpi.rows import compute, cut_out, masked_pixels
 from scip_mpi.stages import build_stages, compiled_before, filter_tree, warm_up
 from scip_mpi.store import MaskStore
-from scip_mpi.timers import StopFlag
+from scip_mpi.timers import StopFlag, outlast_signals
 
 NOTHING = np.empty(0, np.uint8)
 
@@ -272,6 +272,7 @@ def conclude(world: World, job: Callable[[], int]) -> int:
         code = USAGE
         if world.rank == 0:
             sys.stderr.write(f"scip_mpi: {error}\n")
+    outlast_signals()
     world.close()
     return code
 
