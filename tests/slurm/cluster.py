@@ -19,7 +19,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "srun", "sbatch", "sinfo", "scontrol", "unshare")
+PROGRAMS = (
+    "munged", "slurmctld", "slurmd", "srun", "sbatch", "sinfo", "scontrol", "qsub", "unshare",
+)  # fmt: skip
 # Hang guards, an order of magnitude above the usual time.
 PATIENCE = 600
 START_PATIENCE = 60
@@ -59,6 +61,7 @@ AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
 JobCompType=jobcomp/none
 MailProg=/bin/true
+PlugStackConfig={folder}/plugstack.conf
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
 """
 NODE = (
@@ -242,6 +245,8 @@ class Cluster:
             except PermissionError as error:
                 raise Unavailable(f"device files cannot be made here: {error}") from error
         self.conf.write_text(text)
+        # The variables of Torque, for scripts that are submitted with qsub.
+        (self.folder / "plugstack.conf").write_text("optional spank_pbs.so\n")
         (self.folder / "gres.conf").write_text(gres)
 
     def _launch(self, program: str, *arguments: str, name: str = "", apart: bool = False) -> None:

@@ -226,3 +226,26 @@ def test_strong_scaling(cluster: Cluster, tmp_path: Path) -> None:
     (csv,) = (tmp_path / "scaling").glob("strong_scaling*.csv")
     rows = pd.read_csv(csv, comment="#")
     assert sorted(rows["ranks"]) == [1, 1, 2, 2]
+
+
+def test_hortense(cluster: Cluster, cells: Path, serial: Path, tmp_path: Path) -> None:
+    """Through Slurm's own qsub; mympirun, which only the VSC has, is a stand-in for it."""
+    write_config(tmp_path / "scip.yml")
+    stand_in = tmp_path / "bin" / "mympirun"
+    stand_in.parent.mkdir()
+    stand_in.write_text(
+        '#!/bin/bash\n[ "$1 $2" = "--hybrid 2" ] && exec srun --mpi=pmi2 "${@:3}"\n'
+    )
+    stand_in.chmod(0o755)
+    size = "#PBS -l nodes=2:ppn=2 -l walltime=00:10:00"
+    setup = f"{SETUP}; PATH={stand_in.parent}:$PATH; per_node=2"
+    job = f"config=scip.yml; images=({cells}); out=table"
+    script = edited("hortense.pbs", ["#PBS -q main", size, setup, job], tmp_path)
+    done = cluster.run("qsub", script.name, cwd=tmp_path, environ={"NUMBA_CACHE_DIR": ""})
+    assert done.returncode == 0, done.stderr
+    told = cluster.ended(done.stdout.strip())
+    assert told["JobState"] == "COMPLETED", output(tmp_path, "hortense.pbs.[oe]*")
+    assert digest(tmp_path / "table") == digest(serial)
+    ranks = json.loads((tmp_path / "table" / "run.json").read_text())["ranks"]
+    assert len(ranks) == 4
+    assert len({r["node"] for r in ranks}) == 2
