@@ -30,7 +30,8 @@ from scip_mpi.parallel.manager import ChunkOffice, Manager, Office, RowOffice
 from scip_mpi.parallel.roles import Sight, assign_roles
 from scip_mpi.parallel.workers import Desk, Measured, Run, first_pass, second_pass
 from scip_mpi.parallel.world import World, enter
-from scip_mpi.timers import StopFlag, Timers
+from scip_mpi.signals import StopFlag
+from scip_mpi.timers import Timers
 
 NOTHING = np.empty(0, np.uint8)
 # Bytes of a row that is handed over: 12 channels of 64 x 64 pixels of 16 bits.

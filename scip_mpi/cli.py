@@ -12,8 +12,11 @@ import click
 
 import scip_mpi
 from scip_mpi.errors import FAILED, USAGE, UserError
-from scip_mpi.parallel.world import launched_rank
+from scip_mpi.parallel.world import launched_rank, launched_size
+from scip_mpi.signals import hold_signals, linger
 
+# Seconds that other ranks leave rank 0 to say what is wrong.
+SPEAKS_FIRST = 3.0
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -71,6 +74,7 @@ def run(
     Exit codes: 0 done; 2 usage, config or input error, before any work; 3 done, but some images
     failed and --strict was given; 75 stopped on a signal; 1 anything else.
     """
+    hold_signals()
     from scip_mpi.job import Request
     from scip_mpi.run import start
 
@@ -87,6 +91,24 @@ def check(config: Path, paths: tuple[str, ...], ranks: int) -> None:
 
     for line in examine(config, list(paths), ranks):
         click.echo(line)
+
+
+@cli.command()
+@click.argument("outs", metavar="OUT ...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="New folder.")
+@click.option("--overwrite", is_flag=True, help="Replace the results that are there.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def merge(outs: tuple[Path, ...], out: Path, overwrite: bool, quiet: bool) -> None:
+    """Join the tables of finished runs with the same columns, such as the tasks of an array job.
+
+    Rows stand in the order of the OUTs; obs_names get the number of their OUT in front, from 0, and
+    a column `source` names it. What was filtered or normalized by the cells of each run stays so.
+    """
+    if launched_size(os.environ) > 1:
+        raise UserError("merge works in one process: start it without srun or mpiexec")
+    from scip_mpi.merge import merge as join
+
+    sys.exit(join(outs, out, overwrite, quiet))
 
 
 @cli.command()
@@ -231,6 +253,9 @@ def main() -> None:
         code = USAGE
         if speaks:
             click.echo(f"scip_mpi: {error}", err=True)
+        elif launched_size(os.environ) > 1:
+            # A launcher may end the job with the first rank that fails: rank 0 speaks before it.
+            linger(SPEAKS_FIRST)
     except (click.Abort, KeyboardInterrupt):
         code = FAILED
     sys.exit(code)

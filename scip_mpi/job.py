@@ -16,7 +16,8 @@ from scip_mpi.plan import Plan
 from scip_mpi.progress import Progress
 from scip_mpi.results.folder import Claim
 from scip_mpi.results.hygiene import ColumnCheck
-from scip_mpi.timers import StopFlag, Timers
+from scip_mpi.signals import StopFlag
+from scip_mpi.timers import Timers
 
 T = TypeVar("T")
 

@@ -42,10 +42,10 @@ from scip_mpi.progress import Silent, open_progress
 from scip_mpi.results.folder import Claim, Names, claim
 from scip_mpi.results.hygiene import ColumnCheck
 from scip_mpi.rows import compute, cut_out, masked_pixels
+from scip_mpi.signals import StopFlag, outlast_signals
 from scip_mpi.stages import build_stages, filter_tree, warm_up
 from scip_mpi.store import MaskStore
 from scip_mpi.table import Table, choose_writer, create_table, open_writer, put_rows
-from scip_mpi.timers import StopFlag
 
 NOTHING = np.empty(0, np.uint8)
 
@@ -333,6 +333,7 @@ def conclude(world: World, job: Callable[[], int]) -> int:
         code = USAGE
         if world.rank == 0:
             sys.stderr.write(f"scip_mpi: {error}\n")
+    outlast_signals()
     world.close()
     return code
 

@@ -1,8 +1,7 @@
-"""Where a rank's time goes, by stage, and the flag that asks it to stop."""
+"""Where a rank's time goes, by stage."""
 
 from __future__ import annotations
 
-import signal
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -124,23 +123,3 @@ class Samples:
         if len(self.items) > SAMPLES:
             self.items = self.items[::2]
             self.every *= 2
-
-
-class StopFlag:
-    """Set by a signal, polled between batches."""
-
-    def __init__(self) -> None:
-        self.signal: str | None = None
-
-    def __bool__(self) -> bool:
-        return self.signal is not None
-
-    def listen(self) -> None:
-        """Let SIGTERM, SIGINT and SIGUSR1 set the flag; a second SIGINT ends at once."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-            signal.signal(number, self._set)
-
-    def _set(self, number: int, frame: object) -> None:
-        if number == signal.SIGINT and self.signal is not None:
-            raise KeyboardInterrupt
-        self.signal = signal.Signals(number).name

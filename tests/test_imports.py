@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "scip_mpi"
 
 # From the ground up. A module may import from its own layer's line or from lines above it here.
 LAYERS = [
-    {"errors", "batches", "chunks", "memory", "timers", "progress", "compilation"},
+    {"errors", "batches", "chunks", "memory", "timers", "progress", "compilation", "signals"},
     {"statistics", "features", "loaders", "segmentation", "checkpoint"},
     {"filters", "measure", "correction", "normalization", "store", "simulation", "registry"},
     {"verdict"},
@@ -27,7 +27,7 @@ LAYERS = [
     {"job"},
     {"provenance", "books"},
     {"table"},
-    {"publish"},
+    {"publish", "merge"},
     {"run"},
     {"demo", "pack"},
     {"cli"},

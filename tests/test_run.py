@@ -20,7 +20,7 @@ from scip_mpi.job import Request
 from scip_mpi.parallel.inprocess import run_threads
 from scip_mpi.parallel.world import Alone
 from scip_mpi.run import run
-from scip_mpi.timers import StopFlag
+from scip_mpi.signals import StopFlag
 
 FILTER = "filter: {name: mad, statistic: mean, channel: PI, n_mads: 2, by: group, action: %s}\n"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from threading import RLock
 from typing import Any
@@ -92,6 +93,26 @@ class MPISharedFile:
         self.file.Close()
 
 
+def name_nodes(comm: MPI.Intracomm, lock: RLock) -> str:
+    """A name for this rank's node. Collective.
+
+    Ranks that can share memory are on one node. Names of hosts do not tell: they may be the same on
+    several (containers, Slurm's virtual nodes), and then get the rank that is first there behind.
+    """
+    here = comm.Split_type(MPI.COMM_TYPE_SHARED, comm.rank)
+    firsts = comm.Split(0 if here.rank == 0 else MPI.UNDEFINED, comm.rank)
+    name = ""
+    if here.rank == 0:
+        name = os.environ.get("SLURMD_NODENAME") or MPI.Get_processor_name()
+        names = collectives.bcast(firsts, lock, collectives.gather(firsts, lock, name))
+        if names.count(name) > 1:
+            name = f"{name}+{comm.rank}"
+        firsts.Free()
+    name = collectives.bcast(here, lock, name)
+    here.Free()
+    return name
+
+
 class MPIWorld:
     """The ranks of an MPI communicator, duplicated for our own use."""
 
@@ -105,6 +126,7 @@ class MPIWorld:
         self.links: dict[Port, MPILink] = {
             port: MPILink(comm.Dup(), self.lock, epoch) for port in Port
         }
+        self._node = name_nodes(self.comm, self.lock)
 
     @classmethod
     def enter(cls) -> MPIWorld:
@@ -116,8 +138,8 @@ class MPIWorld:
         return self.links[port]
 
     def node(self) -> str:
-        """The name MPI gives this node."""
-        return MPI.Get_processor_name()
+        """This node's name, another than that of every other node."""
+        return self._node
 
     def bcast(self, value: Any) -> Any:
         """Rank 0's value, on every rank."""

@@ -17,7 +17,8 @@ from scip_mpi.parallel.clerk import told
 from scip_mpi.parallel.link import Backoff, Link, Message, Tag, drain
 from scip_mpi.parallel.manager import featurizers, report
 from scip_mpi.parallel.roles import Role, Roles
-from scip_mpi.timers import StopFlag, Timers
+from scip_mpi.signals import StopFlag
+from scip_mpi.timers import Timers
 
 # Chunks, or runs of rows, asked for ahead, so that a rank never waits for its next one.
 AHEAD = 2

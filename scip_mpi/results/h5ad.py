@@ -89,32 +89,36 @@ def create_table(path: Path, spec: TableSpec) -> dict[str, DatasetLayout]:
     with h5py.File(
         path, "w", libver="v110", alignment_threshold=PAGE, alignment_interval=PAGE
     ) as file:
-        _encode(file, "anndata", "0.1.0")
-        layout["X"] = _reserve(file, "X", (spec.n_rows, len(spec.var_names)), np.float32)
-        obs = _frame(file, "obs", [*spec.categoricals, *spec.noted, *spec.filled])
-        _encode(obs.create_dataset("_index", (spec.n_rows,), TEXT), "string-array", "0.2.0")
+        encode(file, "anndata", "0.1.0")
+        layout["X"] = reserve(file, "X", (spec.n_rows, len(spec.var_names)), np.float32)
+        obs = frame(file, "obs", [*spec.categoricals, *spec.noted, *spec.filled])
+        encode(obs.create_dataset("_index", (spec.n_rows,), TEXT), "string-array", "0.2.0")
         for name, categories in spec.categoricals.items():
-            _categories(obs, name, categories, spec.n_rows)
+            empty_categorical(obs, name, spec.n_rows, categories)
         for name, dtype in spec.noted.items():
-            _reserve(obs, name, (spec.n_rows,), dtype)
+            reserve(obs, name, (spec.n_rows,), dtype)
         for name, dtype in spec.filled.items():
-            layout[f"obs/{name}"] = _reserve(obs, name, (spec.n_rows,), dtype)
-        var = _frame(file, "var", [*spec.var, *SEEN])
+            layout[f"obs/{name}"] = reserve(obs, name, (spec.n_rows,), dtype)
+        var = frame(file, "var", [*spec.var, *SEEN])
         _strings(var, "_index", spec.var_names)
         for name, texts in spec.var.items():
             codes, categories = _codes(texts)
-            _categories(var, name, categories, len(texts))
-            var[name]["codes"][...] = codes
+            empty_categorical(var, name, len(texts), categories)[...] = codes
         for name, dtype in SEEN.items():
-            _encode(var.create_dataset(name, (len(spec.var_names),), dtype), "array", "0.2.0")
+            encode(var.create_dataset(name, (len(spec.var_names),), dtype), "array", "0.2.0")
         for name in ("obsm", "varm", "obsp", "varp", "layers", "uns"):
-            _encode(file.create_group(name), "dict", "0.1.0")
-        _reserve(file["obsm"], "spatial", (spec.n_rows, 2), np.float64)
-        uns = file["uns"].create_group("scip_mpi")
-        _encode(uns, "dict", "0.1.0")
-        for name, text in spec.uns.items():
-            _encode(uns.create_dataset(name, data=text, dtype=TEXT), "string", "0.2.0")
+            encode(file.create_group(name), "dict", "0.1.0")
+        reserve(file["obsm"], "spatial", (spec.n_rows, 2), np.float64)
+        write_uns(file, spec.uns)
     return layout
+
+
+def write_uns(file: h5py.File, texts: Mapping[str, str]) -> None:
+    """Texts under uns/scip_mpi, by which a table is known as ours."""
+    uns = file["uns"].create_group("scip_mpi")
+    encode(uns, "dict", "0.1.0")
+    for name, text in texts.items():
+        encode(uns.create_dataset(name, data=text, dtype=TEXT), "string", "0.2.0")
 
 
 def write_rows(file: h5py.File, rows: ObsRows) -> None:
@@ -153,14 +157,16 @@ def complete(path: Path, seen: Mapping[str, NDArray[Any]]) -> None:
             file["var"][name][...] = seen[name]
 
 
-def _encode(node: Any, kind: str, version: str) -> None:
+def encode(node: Any, kind: str, version: str) -> None:
+    """Say what a group or dataset is, in AnnData's terms."""
     node.attrs["encoding-type"] = kind
     node.attrs["encoding-version"] = version
 
 
-def _frame(file: h5py.File, name: str, columns: list[str]) -> h5py.Group:
+def frame(file: h5py.File, name: str, columns: list[str]) -> h5py.Group:
+    """A group that will hold a table's columns, which are named in order."""
     group = file.create_group(name)
-    _encode(group, "dataframe", "0.2.0")
+    encode(group, "dataframe", "0.2.0")
     group.attrs["_index"] = "_index"
     group.attrs.create("column-order", np.array(columns, object), dtype=TEXT)
     return group
@@ -168,20 +174,26 @@ def _frame(file: h5py.File, name: str, columns: list[str]) -> h5py.Group:
 
 def _strings(group: h5py.Group, name: str, texts: Sequence[str]) -> None:
     data = np.array([_clean(t) for t in texts], object)
-    _encode(group.create_dataset(name, data=data, dtype=TEXT), "string-array", "0.2.0")
+    encode(group.create_dataset(name, data=data, dtype=TEXT), "string-array", "0.2.0")
 
 
-def _categories(group: h5py.Group, name: str, categories: Sequence[str] | int, rows: int) -> None:
-    """A categorical without its codes, and perhaps without its categories."""
+def empty_categorical(
+    group: h5py.Group, name: str, rows: int, categories: Sequence[str] | int
+) -> h5py.Dataset:
+    """A column of text whose codes, into the categories, are still to be filled in.
+
+    Its categories too, where only their number is given.
+    """
     node = group.create_group(name)
-    _encode(node, "categorical", "0.2.0")
+    encode(node, "categorical", "0.2.0")
     node.attrs["ordered"] = False
     count = categories if isinstance(categories, int) else len(categories)
-    _reserve(node, "codes", (rows,), np.int8 if count < 128 else np.int32)
+    reserve(node, "codes", (rows,), np.int8 if count < 128 else np.int32)
     if isinstance(categories, int):
-        _encode(node.create_dataset("categories", (count,), TEXT), "string-array", "0.2.0")
+        encode(node.create_dataset("categories", (count,), TEXT), "string-array", "0.2.0")
     else:
         _strings(node, "categories", categories)
+    return node["codes"]
 
 
 def _codes(texts: Sequence[str]) -> tuple[NDArray[Any], list[str]]:
@@ -189,7 +201,7 @@ def _codes(texts: Sequence[str]) -> tuple[NDArray[Any], list[str]]:
     return codes, categories.tolist()
 
 
-def _reserve(
+def reserve(
     group: h5py.Group, name: str, shape: tuple[int, ...], dtype: type | np.dtype[Any]
 ) -> DatasetLayout:
     """A contiguous dataset whose place in the file is fixed now, and that nothing fills twice."""
@@ -201,7 +213,7 @@ def _reserve(
     kind = h5py.h5t.py_create(np.dtype(dtype), logical=True)
     space = h5py.h5s.create_simple(shape)
     dataset = h5py.Dataset(h5py.h5d.create(group.id, name.encode(), kind, space, plist))
-    _encode(dataset, "array", "0.2.0")
+    encode(dataset, "array", "0.2.0")
     # An empty dataset has no place in the file.
     offset = dataset.id.get_offset()
     return DatasetLayout(dataset.name.lstrip("/"), -1 if offset is None else offset,

@@ -18,6 +18,10 @@ values = np.arange(12, dtype=np.int64).reshape(3, 4) << 40
 assert np.array_equal(world.allreduce(values + rank), values * size + size * (size - 1) // 2)
 assert world.allreduce(np.zeros(0, np.int64)).size == 0
 
+# All on one machine: one node, whatever it is called.
+nodes = world.gather(world.node())
+assert nodes is None or (len(nodes) == size and len(set(nodes)) == 1 and nodes[0]), nodes
+
 # Everybody sends everybody a small and a large message on both ports.
 for port in Port:
     link = world.link(port)

@@ -21,7 +21,8 @@ from scip_mpi.parallel.manager import ChunkOffice, Manager, RowOffice
 from scip_mpi.parallel.roles import Role, Sight, assign_roles
 from scip_mpi.parallel.workers import Desk, Measured, Run, first_pass, second_pass
 from scip_mpi.parallel.world import Alone
-from scip_mpi.timers import StopFlag, Timers
+from scip_mpi.signals import StopFlag
+from scip_mpi.timers import Timers
 
 IMAGES = 37
 BOUNDS = [0, 5, 6, 16, 30, 37]
