@@ -23,7 +23,7 @@ from scip_mpi.holdings import Survivors, Tally
 from scip_mpi.job import Job, Outcome, agree
 from scip_mpi.loaders.contract import Failure
 from scip_mpi.measurements import filter_measurements
-from scip_mpi.parallel.roles import describe
+from scip_mpi.parallel.roles import describe, describe_layout
 from scip_mpi.parallel.world import World
 from scip_mpi.plan import Plan
 from scip_mpi.results import h5ad, parquet, tables, writers
@@ -31,6 +31,7 @@ from scip_mpi.results.folder import Names
 from scip_mpi.results.hygiene import ColumnCheck
 from scip_mpi.results.writers import DatasetLayout, Writer
 from scip_mpi.rows import Rows
+from scip_mpi.segmentation.gpu.use import remarks
 from scip_mpi.stages import rule_label
 
 LIBRARIES = ("numpy", "numba", "h5py", "scikit-image", "tifffile", "pandas", "pyarrow", "mpi4py")
@@ -208,6 +209,8 @@ def provenance(job: Job, survivors: Survivors) -> dict[str, Any]:
         "mask_sets": [s for s in plan.sets if s],
         "filter": None if survivors.verdict is None else survivors.verdict.description,
         "roles": [describe(r) for r in plan.roles],
+        "layout": list(describe_layout(plan.layout)),
+        "notes": plan.notes,
     }
 
 
@@ -243,6 +246,8 @@ def finish(
             parquet.export(final, job.request.out / names_of(job).parquet, job.plan.sets)
         write_run_json(job, survivors, failures, code, facts)
         leave(job)
+        for remark in remarks(facts["device"] for _, facts in told):
+            job.progress.say(f"note: {remark}")
         shape = f"{table.rows:,} cells x {len(job.plan.columns):,} features"
         job.progress.say(f"table: {final} ({shape})")
         if failures:
@@ -357,6 +362,7 @@ def rank_facts(job: Job, outcome: Outcome) -> dict[str, Any]:
         "rank": job.world.rank,
         "node": job.world.node(),
         "roles": describe(job.plan.roles[job.world.rank]),
+        "device": None if job.device is None else job.device.facts(),
         "rows": outcome.rows,
         "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
         "peak_memory_bytes": usage.ru_maxrss * 1024,

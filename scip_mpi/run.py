@@ -19,6 +19,7 @@ from scip_mpi import verdict as verdicts
 from scip_mpi.batches import Scratch, from_buffer, to_buffer
 from scip_mpi.checkpoint.ledger import Ledger
 from scip_mpi.config import read_config
+from scip_mpi.devices import DeviceLost, OutOfMemory, visible_devices
 from scip_mpi.errors import USAGE, UserError
 from scip_mpi.holdings import Holdings, Survivors, Tally, merge, number_rows, tally
 from scip_mpi.items import Bench, own_runs, unpack
@@ -29,7 +30,7 @@ from scip_mpi.normalization import MaskedPixels, pixel_quantiles
 from scip_mpi.parallel.guard import GuardedThread, abort_guard
 from scip_mpi.parallel.link import Port
 from scip_mpi.parallel.manager import ChunkOffice, Manager, Office, RowOffice
-from scip_mpi.parallel.roles import Role, Sight
+from scip_mpi.parallel.roles import Role, Sight, describe_layout
 from scip_mpi.parallel.workers import Desk, Measured, Run, first_pass, second_pass
 from scip_mpi.parallel.world import World, enter
 from scip_mpi.pipeline import Segmented, segment
@@ -38,7 +39,9 @@ from scip_mpi.progress import Silent, open_progress
 from scip_mpi.results.folder import Claim, Names, claim
 from scip_mpi.results.hygiene import ColumnCheck
 from scip_mpi.rows import compute, cut_out, masked_pixels
-from scip_mpi.stages import build_stages, compiled_before, filter_tree, warm_up
+from scip_mpi.segmentation.gpu.opening import open_device
+from scip_mpi.segmentation.gpu.use import DeviceUse
+from scip_mpi.stages import build_stages, compiled_before, filter_tree, on_device, warm_up
 from scip_mpi.store import MaskStore
 from scip_mpi.timers import StopFlag
 
@@ -74,13 +77,16 @@ def run(world: World, request: Request, stop: StopFlag | None = None) -> int:
 def prepare(world: World, request: Request, stop: StopFlag) -> Job:
     """Rank 0 reads the config, claims OUT, lists the images and makes the plan for all."""
     progress = open_progress(request.quiet) if world.rank == 0 else Silent()
-    sights = world.gather(Sight(world.node()))
+    config = agree(world, lambda: read_config(request.config))
+    # The driver need not be woken on a node whose devices nobody wants.
+    seen = visible_devices() if config.resources.device != "cpu" else ((), "")
+    sight = Sight(world.node(), *seen)
+    sights = world.gather(sight)
     catalog: Catalog | None = None
     claimed: Claim | None = None
 
     def decide_everything() -> Plan:
         nonlocal catalog, claimed
-        config = read_config(request.config)
         catalog = find_images(config, request.paths)
         assert sights is not None
         plan = make_plan(config, catalog, sights)
@@ -100,6 +106,8 @@ def prepare(world: World, request: Request, stop: StopFlag) -> Job:
         f"{plan.images:,} images in {plan.chunks:,} chunks, {len(plan.columns):,} columns, "
         f"{world.size} rank(s)"
     )
+    for line in describe_layout(plan.layout):
+        progress.say(f"layout: {line}")
     if claimed is not None and not claimed.locked:
         progress.say(f"note: no locks on the file system of {request.out}: use it for one run only")
     if world.size > 1 and not world.serves_in_thread:
@@ -108,7 +116,30 @@ def prepare(world: World, request: Request, stop: StopFlag) -> Job:
         progress.say("compiling the kernels, once on this machine: about half a minute")
     with job.timers.stage("compile"):
         compile_once_per_node(job)
+        equip(job, sight)
     return job
+
+
+def equip(job: Job, sight: Sight) -> None:
+    """Open this rank's device, if it has one, and let it make the masks.
+
+    A device that cannot be opened is one that has failed: where a GPU was insisted on the run ends,
+    else the CPU takes over.
+    """
+    number = job.plan.devices[job.world.rank]
+    if number is None:
+        return
+    where = f"scip_mpi: rank {job.world.rank} on {sight.node}"
+    name = sight.devices[number]
+    use = DeviceUse(None, name, lambda text: print(f"{where}: {text}", file=sys.stderr, flush=True))
+    try:
+        use.device = open_device(name, number, np.dtype(job.plan.dtype))
+    except (DeviceLost, OutOfMemory) as error:
+        if job.plan.config.resources.device == "gpu":
+            raise RuntimeError(f"{where}: device {number} cannot be used: {error}") from error
+        use.lose(str(error))
+    job.device = use
+    job.stages = on_device(job.stages, job.plan, use)
 
 
 def compile_once_per_node(job: Job) -> None:
@@ -152,6 +183,8 @@ def segment_and_measure(job: Job) -> Holdings:
 
     with managing(job, desk, office, "segment", plan.images, "images"):
         reason = first_pass(desk, one, hold)
+    if job.device is not None:
+        job.device.close()
     # Only rank 0's ledger knows who holds what.
     job.holders = {entry.lo: entry.rank for entry in ledger.entries.values()}
     if reason is not None:
