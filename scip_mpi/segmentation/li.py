@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from types import ModuleType
 
@@ -11,6 +10,7 @@ from numba import njit
 
 from scip_mpi.batches import BoolArray, ImageBatch, UInt8Array
 from scip_mpi.segmentation.components import flip_small, run_scratch
+from scip_mpi.segmentation.logarithm import log
 from scip_mpi.segmentation.pairwise import pairwise_sum
 from scip_mpi.segmentation.planes import largest, require_numpy, scaling
 from scip_mpi.segmentation.smoothing import gaussian, gaussian_kernels, sigmas_of, sobel
@@ -169,7 +169,7 @@ def li_threshold(plane, height, width, values):
         if mean_below == 0.0:
             break
         mean_above = pairwise_sum(foreground, above) / above
-        following = (mean_below - mean_above) / (math.log(mean_below) - math.log(mean_above))
+        following = (mean_below - mean_above) / (log(mean_below) - log(mean_above))
         step = abs(following - threshold)
         threshold = following
         before = above

@@ -1,0 +1,54 @@
+// Connected components (by sides) of a plane of a mask, by union-find over its pixels: the root of a
+// component is its first pixel in raster order.
+
+__device__ inline int find_root(const volatile int* parent, int i) {
+    while (parent[i] != i) i = parent[i];
+    return i;
+}
+
+// Join two components. Of two roots the larger is hung under the smaller; if another thread was
+// faster, what it hung there is joined too.
+__device__ inline void join(int* parent, int a, int b) {
+    while (true) {
+        a = find_root(parent, a);
+        b = find_root(parent, b);
+        if (a == b) return;
+        if (a > b) {
+            const int c = a;
+            a = b;
+            b = c;
+        }
+        const int before = atomicMin(&parent[b], a);
+        if (before == b) return;
+        b = before;
+    }
+}
+
+// Turn components of `value` with fewer than `quarters` / 4 pixels over: flip_small.
+__device__ void flip_small(u8* mask, int height, int width, u8 value, i64 quarters, int* parent) {
+    const int n = height * width;
+    int* size = parent + n;
+    for (int p = threadIdx.x; p < n; p += blockDim.x) {
+        parent[p] = p;
+        size[p] = 0;
+    }
+    __syncthreads();
+    for (int p = threadIdx.x; p < n; p += blockDim.x) {
+        if (mask[p] != value) continue;
+        const int y = p / width, x = p - y * width;
+        const bool left = x > 0 && mask[p - 1] == value;
+        const bool above = y > 0 && mask[p - width] == value;
+        if (left) join(parent, p, p - 1);
+        // Where the corner between them is of the component too, it joins the two already.
+        if (above && !(left && mask[p - width - 1] == value)) join(parent, p, p - width);
+    }
+    __syncthreads();
+    for (int p = threadIdx.x; p < n; p += blockDim.x) {
+        if (mask[p] == value) atomicAdd(&size[find_root(parent, p)], 1);
+    }
+    __syncthreads();
+    for (int p = threadIdx.x; p < n; p += blockDim.x) {
+        if (mask[p] == value && 4 * (i64)size[find_root(parent, p)] < quarters) mask[p] = 1 - value;
+    }
+    __syncthreads();
+}
