@@ -133,7 +133,8 @@ def equip(job: Job, sight: Sight) -> None:
     name = sight.devices[number]
     use = DeviceUse(None, name, lambda text: print(f"{where}: {text}", file=sys.stderr, flush=True))
     try:
-        use.device = open_device(name, number, np.dtype(job.plan.dtype))
+        dtype = np.dtype(job.plan.dtype if job.stages.correction is None else np.float32)
+        use.device = open_device(name, number, dtype)
     except (DeviceLost, OutOfMemory) as error:
         if job.plan.config.resources.device == "gpu":
             raise RuntimeError(f"{where}: device {number} cannot be used: {error}") from error
