@@ -18,11 +18,12 @@ import harness
 import numpy as np
 from harness import Settings
 
-from scip_mpi import simulation
+from scip_mpi import registry, simulation
 from scip_mpi.batches import ImageBatch
 from scip_mpi.devices import FAKE_PREFIX, DeviceLost, OutOfMemory, visible_devices
-from scip_mpi.segmentation.gpu.fake import CPU
+from scip_mpi.segmentation.chain import MaskSet, make_masks
 from scip_mpi.segmentation.gpu.opening import open_device
+from scip_mpi.segmentation.gpu.use import Made, part
 
 METHODS: Mapping[str, Mapping[str, Any]] = {
     "li": {"smooth": 1.0},
@@ -62,26 +63,32 @@ def compare(
 ) -> dict[str, Any]:
     """Rates of the device, of its transfers alone and of a CPU core; whether masks are equal."""
     enabled = np.ones((len(batch), batch.channels), bool)
-    settings = METHODS[method]
+    chosen = MaskSet(method, registry.find("masks", method), METHODS[method])
 
-    def once() -> Any:
-        return device.masks(method, batch, enabled, settings)
+    def once() -> Made:
+        return device.make(chosen, method, batch, enabled, True)
 
-    masks, left = once()
+    made = once()
     seconds = [timed(once) for _ in range(repeats)]
     kernels = device.compiled(batch.pixels.dtype)
-    kernel = kernels[method]
-    kernels[method] = lambda *arguments: None
+    kept = dict(kernels)
+    kernels.update(dict.fromkeys(kernels, lambda *arguments: None))
     transfers = [timed(once) for _ in range(repeats)]
-    kernels[method] = kernel
-    few = ImageBatch.from_images([batch.image(i) for i in range(min(on_cpu, len(batch)))])
+    kernels.update(kept)
+    few = part(batch, 0, min(on_cpu, len(batch)))
     allowed = enabled[: len(few)]
-    CPU[method](few, allowed, np, **settings)
+    make_masks(chosen, few, allowed, np)
     began = time.process_time()
-    wanted = CPU[method](few, allowed, np, **settings)
+    wanted, regions, boxes = make_masks(chosen, few, allowed, np)
     cpu = (time.process_time() - began) / len(few)
-    whole = ~left[: len(few)].repeat(np.diff(few.planes).repeat(few.channels))
-    moved = batch.pixels.nbytes + masks.nbytes
+    whole = ~made.left[: len(few)].any(axis=1)
+    pixels = np.repeat(whole, np.diff(few.offsets))
+    identical = (
+        (made.masks[: few.pixels.size] == wanted)[pixels].all()
+        and (made.regions[: len(few)] == regions)[whole].all()
+        and (made.boxes[: len(few)] == boxes)[whole].all()
+    )
+    moved = batch.pixels.nbytes + made.masks.nbytes
     best = min(seconds)
     return {
         "method": method,
@@ -93,8 +100,8 @@ def compare(
         "transfers_s": min(transfers),
         "transfers_gib_per_s": moved / 2**30 / min(transfers),
         "transfers_part": min(transfers) / best,
-        "planes_left_to_cpu": int(left.sum()),
-        "identical": bool((masks[: few.pixels.size] == wanted)[whole].all()),
+        "planes_left_to_cpu": int(made.left.sum()),
+        "identical": bool(identical),
     }
 
 

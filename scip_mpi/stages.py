@@ -112,11 +112,11 @@ def mask_set(chosen: MaskMethod) -> MaskSet:
 
 
 def on_device(stages: Stages, plan: Plan, use: DeviceUse) -> Stages:
-    """The same stages, with the mask methods that a device has on the device."""
+    """The same stages, with the mask sets made on a device as far as it can."""
     if plan.config.mask is None:
         return stages
     sets = [
-        replace(own, method=use.method(chosen.method, own.method))
+        use.on(own, chosen.method)
         for own, chosen in zip(stages.sets, plan.config.mask.methods, strict=True)
     ]
     return replace(stages, sets=sets)

@@ -15,15 +15,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mask_twins import as_type, everything, speckled, twelve_channel_images
 
-from scip_mpi.batches import BoolArray, ImageBatch
+from scip_mpi.batches import BoolArray, ImageBatch, UInt8Array
 from scip_mpi.devices import DeviceLost, OutOfMemory
+from scip_mpi.segmentation.chain import MaskSet, make_masks
 from scip_mpi.segmentation.gpu import METHODS, cuda
 from scip_mpi.segmentation.gpu.cuda import CudaDevice
-from scip_mpi.segmentation.gpu.fake import CPU
 from scip_mpi.segmentation.gpu.recipes import C_TYPES
-from scip_mpi.segmentation.gpu.use import DeviceUse
+from scip_mpi.segmentation.gpu.use import DeviceUse, Made
+from scip_mpi.segmentation.li import li
+from scip_mpi.segmentation.otsu import otsu
+from scip_mpi.segmentation.spot import spot
 from scip_mpi.simulation import cell
 
+CPU = {"li": li, "otsu": otsu, "spot": spot}
 SETTINGS: dict[str, tuple[str, dict[str, float]]] = {
     "li-0": ("li", {"smooth": 0}),
     "li-0.5": ("li", {"smooth": 0.5}),
@@ -52,24 +56,42 @@ def emulated(compiled: Path) -> EmulatedCupy:
     return EmulatedCupy(compiled)
 
 
+def set_of(name: str, border: bool = True) -> tuple[str, MaskSet]:
+    method, own = SETTINGS[name]
+    return method, MaskSet(method, CPU[method], own, border=border)
+
+
 def same(
-    name: str, batch: ImageBatch, module: EmulatedCupy, enabled: BoolArray | None = None
+    name: str,
+    batch: ImageBatch,
+    module: EmulatedCupy,
+    enabled: BoolArray | None = None,
+    border: bool = True,
 ) -> tuple[int, float]:
     """Pixels of masks, and the part of planes left to the CPU, of masks that must be the CPU's."""
-    method, own = SETTINGS[name]
-    chosen = everything(batch) if enabled is None else enabled
+    method, chosen = set_of(name, border)
+    enabled = everything(batch) if enabled is None else enabled
     device = CudaDevice(0, batch.pixels.dtype, module)
-    masks, left = device.masks(method, batch, chosen, own)
-    wanted = CPU[method](batch, chosen, np, **own)
-    assert not left[~chosen].any()
+    bare = chosen.method(batch, enabled, np, **chosen.kwargs)
+    compare(device.make(chosen, method, batch, enabled, False), batch, enabled, bare)
+    masks, regions, boxes = make_masks(chosen, batch, enabled, np)
+    made = device.make(chosen, method, batch, enabled, True)
+    compare(made, batch, enabled, masks)
+    assert np.array_equal(made.regions[~made.left], regions[~made.left])
+    sound = ~made.left.any(axis=1)
+    assert np.array_equal(made.boxes[sound], boxes[sound])
+    return int(bare.sum()), float(made.left[enabled].mean()) if enabled.any() else 0.0
+
+
+def compare(made: Made, batch: ImageBatch, enabled: BoolArray, wanted: UInt8Array) -> None:
+    assert not made.left[~enabled].any()
     for i in range(len(batch)):
         ours, theirs = (
             m[batch.offsets[i] : batch.offsets[i + 1]].reshape(batch.shapes[i])
-            for m in (masks, wanted)
+            for m in (made.masks, wanted)
         )
-        for c in np.flatnonzero(~left[i]):
+        for c in np.flatnonzero(~made.left[i]):
             assert np.array_equal(ours[c], theirs[c]), (i, c)
-    return int(wanted.sum()), float(left[chosen].mean()) if chosen.any() else 0.0
 
 
 @methods
@@ -147,14 +169,16 @@ def test_flat_tiny_and_two_levels(name: str, emulated: EmulatedCupy) -> None:
     levels=st.integers(1, 400),
     seed=st.integers(0, 2**32),
     threads=st.integers(1, 9),
+    border=st.booleans(),
     name=st.sampled_from(sorted(SETTINGS)),
 )
 def test_odd_shapes_of_few_levels(
-    shapes, dtype, levels, seed, threads, name, compiled: Path
+    shapes, dtype, levels, seed, threads, border, name, compiled: Path
 ) -> None:
     rng = np.random.default_rng(seed)
     images = [rng.integers(0, levels, (2, h, w)).astype(dtype) for h, w in shapes]
-    same(name, ImageBatch.from_images(images), EmulatedCupy(compiled, threads=threads))
+    module = EmulatedCupy(compiled, threads=threads)
+    same(name, ImageBatch.from_images(images), module, border=border)
 
 
 @methods
@@ -198,10 +222,13 @@ def taken_over(module: EmulatedCupy, log: list[str]) -> Callable[[], DeviceUse]:
 
     def go() -> DeviceUse:
         use = DeviceUse(device, device.name, log.append)
-        for method in METHODS:
-            own = {"li": {"smooth": 1}, "spot": {"spotsize": 3}}.get(method, {})
-            masks = use.method(method, CPU[method])(batch, everything(batch), np, **own)
-            assert np.array_equal(masks, CPU[method](batch, everything(batch), np, **own))
+        for name in ("li-0.5", "otsu", "spot-5"):
+            method, chosen = set_of(name)
+            wanted = make_masks(chosen, batch, everything(batch), np)
+            own = use.on(chosen, method)
+            assert own.device is not None
+            for ours, theirs in zip(own.device(batch, everything(batch)), wanted, strict=True):
+                assert np.array_equal(ours, theirs)
         return use
 
     return go
@@ -265,9 +292,13 @@ def test_types_without_kernels_are_left_to_the_cpu(emulated: EmulatedCupy) -> No
     device = CudaDevice(0, np.dtype("u2"), emulated)
     batch = ImageBatch.from_images([np.ones((2, 9, 9), np.float16)])
     enabled = np.array([[True, False]])
-    masks, left = device.masks("otsu", batch, enabled, {})
-    assert not masks.any()
-    assert np.array_equal(left, enabled)
+    made = device.make(set_of("otsu")[1], "otsu", batch, enabled, True)
+    assert not made.masks.any()
+    assert np.array_equal(made.left, enabled)
+
+
+def test_every_method_is_tested() -> None:
+    assert {method for method, _ in SETTINGS.values()} == set(METHODS)
 
 
 @pytest.mark.gpu

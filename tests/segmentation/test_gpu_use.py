@@ -9,6 +9,9 @@ import pytest
 from mask_twins import speckled
 
 from scip_mpi.batches import ImageBatch
+from scip_mpi.segmentation.chain import MaskSet, make_masks
+from scip_mpi.segmentation.circle import circle
+from scip_mpi.segmentation.cleaning import Cleaning
 from scip_mpi.segmentation.gpu.fake import FakeDevice
 from scip_mpi.segmentation.gpu.use import DeviceUse, part, pieces, remarks
 from scip_mpi.segmentation.otsu import otsu
@@ -30,16 +33,21 @@ def use(log: list[str]) -> Callable[..., DeviceUse]:
     return lambda **faults: DeviceUse(FakeDevice("fake", **faults), "fake", log.append)
 
 
-def masks(use: DeviceUse) -> np.ndarray:
-    return use.method("otsu", otsu)(BATCH, ENABLED, np)
+OTSU = MaskSet("otsu", otsu, {})
+WANTED = make_masks(OTSU, BATCH, ENABLED, np)
 
 
-WANTED = otsu(BATCH, ENABLED, np)
+def right(use: DeviceUse) -> bool:
+    """Whether masks, regions and boxes are those of the CPU."""
+    own = use.on(OTSU, "otsu")
+    assert own.device is not None
+    made = own.device(BATCH, ENABLED)
+    return all(np.array_equal(a, b) for a, b in zip(made, WANTED, strict=True))
 
 
 def test_a_sound_device(use, log: list[str]) -> None:
     own = use()
-    assert (masks(own) == WANTED).all()
+    assert right(own)
     assert own.facts() == {
         "name": "fake", "images": 12, "batches_halved": 0, "images_on_cpu": 0, "planes_on_cpu": 0,
         "lost": "",
@@ -50,7 +58,7 @@ def test_a_sound_device(use, log: list[str]) -> None:
 @pytest.mark.parametrize("capacity", [LARGEST, 2 * LARGEST, 5 * LARGEST])
 def test_batches_are_halved_until_they_fit(capacity: int, use, log: list[str]) -> None:
     own = use(capacity=capacity)
-    assert (masks(own) == WANTED).all()
+    assert right(own)
     assert own.images == 12
     assert own.halved > 0
     assert own.on_cpu == 0
@@ -58,13 +66,13 @@ def test_batches_are_halved_until_they_fit(capacity: int, use, log: list[str]) -
     assert "fake is out of memory" in log[0]
     # What was learnt holds for the next batch.
     before = own.halved
-    assert (masks(own) == WANTED).all()
+    assert right(own)
     assert own.halved == before
 
 
 def test_an_image_that_does_not_fit_alone_is_done_on_the_cpu(use, log: list[str]) -> None:
     own = use(capacity=LARGEST - 1)
-    assert (masks(own) == WANTED).all()
+    assert right(own)
     large = int((np.diff(BATCH.offsets) * BATCH.pixels.itemsize == LARGEST).sum())
     assert own.on_cpu == large
     assert own.images == 12 - large
@@ -78,7 +86,7 @@ def test_an_image_that_does_not_fit_alone_is_done_on_the_cpu(use, log: list[str]
 
 def test_nothing_fits_at_all(use) -> None:
     own = use(capacity=0)
-    assert (masks(own) == WANTED).all()
+    assert right(own)
     assert own.on_cpu == 12
     assert own.images == 0
 
@@ -86,12 +94,12 @@ def test_nothing_fits_at_all(use) -> None:
 @pytest.mark.parametrize("calls", [0, 1, 3])
 def test_the_cpu_takes_over_from_a_device_that_fails(calls: int, use, log: list[str]) -> None:
     own = use(capacity=2 * LARGEST, calls_left=calls)
-    assert (masks(own) == WANTED).all()
+    assert right(own)
     assert own.device is None
     assert own.lost == "made to fail"
     assert log[-1].startswith("the device fake failed (made to fail)")
     images = own.images
-    assert (masks(own) == WANTED).all()
+    assert right(own)
     assert own.images == images
     sound = {**own.facts(), "lost": "", "batches_halved": 0}
     assert remarks([own.facts() | {"batches_halved": 0}, sound, None]) == [
@@ -103,28 +111,43 @@ def test_channels_that_a_device_leaves_over_are_done_on_the_cpu(log: list[str]) 
     left = np.random.default_rng(0).random(ENABLED.shape) < 0.3
 
     class Choosy(FakeDevice):
-        def masks(self, method, batch, enabled, settings):
-            made, _ = super().masks(method, batch, enabled, settings)
+        def make(self, mask_set, method, batch, enabled, settle):
+            made = super().make(mask_set, method, batch, enabled, settle)
             rows = np.searchsorted(BATCH.index, batch.index)
-            for i, row in enumerate(rows):
-                plane = batch.shapes[i, 1] * batch.shapes[i, 2]
-                for c in np.flatnonzero(left[row]):
-                    at = batch.offsets[i] + c * plane
-                    made[at : at + plane] = 7
-            return made, left[rows]
+            made.left[:] = left[rows]
+            for i in np.flatnonzero(made.left.any(axis=1)):
+                made.masks[batch.offsets[i] : batch.offsets[i + 1]] = 7
+                made.regions[i] = made.boxes[i] = 7
+            return made
 
     own = DeviceUse(Choosy("choosy"), "choosy", log.append)
-    assert (masks(own) == WANTED).all()
+    assert right(own)
     assert own.planes_on_cpu == left.sum()
 
 
-def test_settings_reach_the_device_and_other_methods_do_not(use) -> None:
-    own = use()
-    wanted = spot(BATCH, ENABLED, np, spotsize=2)
-    assert (own.method("spot", spot)(BATCH, ENABLED, np, spotsize=2) == wanted).all()
-    assert own.method("circle", otsu) is otsu
-    nothing = part(BATCH, 0, 0)
-    assert own.method("otsu", otsu)(nothing, ENABLED[:0], np).size == 0
+def test_settings_reach_the_device(use) -> None:
+    chosen = MaskSet("s", spot, {"spotsize": 2}, border=False)
+    own = use().on(chosen, "spot")
+    wanted = make_masks(chosen, BATCH, ENABLED, np)
+    made = own.device(BATCH, ENABLED)
+    assert all(np.array_equal(a, b) for a, b in zip(made, wanted, strict=True))
+    assert [a.shape for a in own.device(part(BATCH, 0, 0), ENABLED[:0])] == [(0,), (0, 0), (0, 4)]
+
+
+@pytest.mark.parametrize("cleaning", [Cleaning(opening=1), Cleaning(largest_component=True)])
+def test_cleaning_is_the_cpus_part(cleaning: Cleaning, use) -> None:
+    chosen = MaskSet("s", spot, {"spotsize": 2}, cleaning=cleaning)
+    device = use()
+    own = device.on(chosen, "spot")
+    assert own.device is None
+    made, wanted = (make_masks(s, BATCH, ENABLED, np) for s in (own, chosen))
+    assert all(np.array_equal(a, b) for a, b in zip(made, wanted, strict=True))
+    assert device.images == 12
+
+
+def test_other_methods_stay_as_they_are(use) -> None:
+    chosen = MaskSet("c", circle, {})
+    assert use().on(chosen, "circle") is chosen
 
 
 def test_pieces_of_a_batch() -> None:

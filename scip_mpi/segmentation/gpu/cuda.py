@@ -6,8 +6,9 @@ piece is computed the next is on its way up and the last one on its way down.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,16 +16,19 @@ from numpy.typing import NDArray
 
 from scip_mpi.batches import BoolArray, ImageBatch, Int64Array, UInt8Array
 from scip_mpi.devices import DeviceLost, OutOfMemory
+from scip_mpi.segmentation.chain import MaskSet
 from scip_mpi.segmentation.gpu import METHODS
 from scip_mpi.segmentation.gpu.recipes import (
     C_TYPES,
+    FACTS,
     OPTIONS,
     RECIPES,
+    SETTLE_SCRATCH,
     Recipe,
     list_planes,
     source,
 )
-from scip_mpi.segmentation.gpu.use import part, pieces
+from scip_mpi.segmentation.gpu.use import Made, part, pieces
 
 # Pixels on their way at once, in bytes: large enough to fill a device, small enough to overlap.
 PIECE = 16 << 20
@@ -83,40 +87,44 @@ class CudaDevice:
             self.compiled(dtype)
             self.lanes = [Lane(self.cupy), Lane(self.cupy)]
 
-    def compiled(self, dtype: np.dtype[Any]) -> Mapping[str, Any]:
+    def compiled(self, dtype: np.dtype[Any]) -> dict[str, Any]:
         """The kernels for a type of pixels, by method."""
         if dtype.name not in self.kernels:
             module = self.cupy.RawModule(code=source(dtype), options=OPTIONS)
-            self.kernels[dtype.name] = {name: module.get_function(name) for name in METHODS}
+            names = (*METHODS, "settle")
+            self.kernels[dtype.name] = {name: module.get_function(name) for name in names}
         return self.kernels[dtype.name]
 
-    def masks(
-        self, method: str, batch: ImageBatch, enabled: BoolArray, settings: Mapping[str, Any]
-    ) -> tuple[UInt8Array, BoolArray]:
-        """Masks of a batch, and the channels left to the CPU; see `use.Device`."""
-        out = np.zeros(batch.pixels.size, np.uint8)
-        left = np.zeros(enabled.shape, bool)
+    def make(
+        self, mask_set: MaskSet, method: str, batch: ImageBatch, enabled: BoolArray, settle: bool
+    ) -> Made:
+        """Masks of a batch, see `use.Device`."""
+        made = nothing(batch, enabled)
         if batch.pixels.dtype.name not in C_TYPES:
-            return out, enabled.copy()
+            made.left[:] = enabled
+            return made
         large = batch.shapes[:, 1] * batch.shapes[:, 2] >= MOST_PIXELS
-        left[large] = enabled[large]
-        recipe = RECIPES[method](batch, **settings)
+        made.left[large] = enabled[large]
+        recipe = RECIPES[method](batch, **mask_set.kwargs)
         with self.plain_errors():
-            kernel = self.compiled(batch.pixels.dtype)[method]
+            kernels = self.compiled(batch.pixels.dtype)
+            task = Task(
+                recipe, kernels[method], kernels["settle"] if settle else None, mask_set.border
+            )
             for k, (lo, hi) in enumerate(pieces(batch, PIECE)):
-                planes, places = list_planes(part(batch, lo, hi), (enabled & ~left)[lo:hi])
+                planes, places = list_planes(part(batch, lo, hi), (enabled & ~made.left)[lo:hi])
                 lane = self.lanes[k % len(self.lanes)]
                 # Its last piece has come down, or does now.
                 lane.finish()
                 if len(planes):
                     ends = slice(batch.offsets[lo], batch.offsets[hi])
-                    lane.start(
-                        kernel, recipe, batch.pixels[ends], planes, self.most_blocks,
-                        out[ends], left[lo:hi].reshape(-1), places,
-                    )  # fmt: skip
+                    home = Made(
+                        made.masks[ends], made.left[lo:hi], made.regions[lo:hi], made.boxes[lo:hi]
+                    )
+                    lane.start(task, batch.pixels[ends], planes, places, self.most_blocks, home)
             for lane in self.lanes:
                 lane.finish()
-        return out, left
+        return made
 
     def close(self) -> None:
         """Give the memory back, even of a device that answers no more."""
@@ -152,6 +160,27 @@ class CudaDevice:
         self.cupy.get_default_memory_pool().free_all_blocks()
 
 
+@dataclass(frozen=True)
+class Task:
+    """What is done with every piece of a batch.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    kernel : cupy.RawKernel
+        Makes the masks.
+    settle : cupy.RawKernel, optional
+        Counts regions and finds boxes.
+    border : bool
+        Whether regions on the border are removed before.
+    """
+
+    recipe: Recipe
+    kernel: Any
+    settle: Any
+    border: bool
+
+
 class Lane:
     """A stream with its buffers: one piece of a batch at a time is on its way in it."""
 
@@ -160,71 +189,75 @@ class Lane:
         self.stream = cupy.cuda.Stream(non_blocking=True)
         self.on_device: dict[str, Any] = {}
         self.pinned: dict[str, UInt8Array] = {}
-        self.waiting: tuple[UInt8Array, NDArray[np.bool_], Int64Array] | None = None
+        self.waiting: tuple[Made, Int64Array, bool] | None = None
 
     def start(
         self,
-        kernel: Any,
-        recipe: Recipe,
+        task: Task,
         pixels: NDArray[Any],
         planes: Int64Array,
-        most_blocks: int,
-        out: UInt8Array,
-        left: NDArray[np.bool_],
         places: Int64Array,
+        most_blocks: int,
+        home: Made,
     ) -> None:
-        """Send a piece on its way; `finish` brings it home into ``out`` and ``left``.
+        """Send a piece on its way; `finish` brings what was made home.
 
         Parameters
         ----------
-        kernel : cupy.RawKernel
-        recipe : Recipe
+        task : Task
         pixels : ndarray
             Of the piece.
         planes : ndarray of int64, shape (p, 4)
             As of `recipes.list_planes`, which has ``places`` too.
+        places : ndarray of int64, shape (p,)
         most_blocks : int
             Of threads, side by side.
-        out : ndarray of uint8
-            Masks of the piece.
-        left : ndarray of bool
-            Of all channels of the piece, flat: True for those left to the CPU.
-        places : ndarray of int64, shape (p,)
-            Where the planes are in ``left``.
+        home : Made
+            Views of what the piece is of the whole.
         """
+        recipe, count = task.recipe, len(planes)
         largest = int((planes[:, 1] * planes[:, 2]).max())
-        scratch_bytes = -(-recipe.scratch(largest) // 64) * 64
-        tables = [planes.reshape(-1), recipe.starts, recipe.numbers, recipe.weights]
+        needed = max(recipe.scratch(largest), SETTLE_SCRATCH * largest)
+        scratch_bytes = -(-needed // 64) * 64
+        border = np.array([float(task.border)])
+        tables = [planes.reshape(-1), recipe.starts, recipe.numbers, recipe.weights, border]
         words = np.concatenate([t.view(np.int64) for t in tables])
-        ends = np.cumsum([t.size for t in tables])
+        ends = 8 * np.cumsum([t.size for t in tables])
+        size = home.masks.size
         with self.stream:
-            wanted = min(len(planes), most_blocks, max(1, MOST_SCRATCH // scratch_bytes))
             given = self._upload("pixels", pixels)
             table = self._upload("tables", words)
-            masks, strange = self._room("masks", out.size), self._room("left", len(planes))
+            starts, numbers, weights, flag = (table[int(end) :] for end in ends[:-1])
+            masks, left = self._room("masks", size), self._room("left", count)
+            facts = self._room("facts", 8 * FACTS * count)
             # Last, since it can do with less.
+            wanted = min(count, most_blocks, max(1, MOST_SCRATCH // scratch_bytes))
             scratch, blocks = self._scratch(wanted, scratch_bytes)
-            masks.data.memset_async(0, out.size, self.stream)
-            arguments = (
-                given, table, np.int64(len(planes)), table[8 * ends[1] :], table[8 * ends[0] :],
-                table[8 * ends[2] :], masks, strange, scratch, np.int64(scratch_bytes),
-                np.int64(largest),
-            )  # fmt: skip
-            kernel((blocks,), (THREADS if largest <= LARGE else MORE_THREADS,), arguments)
-            for name, array, size in (("masks", masks, out.size), ("left", strange, len(planes))):
-                home = self._pinned("down " + name, size)
-                array.data.copy_to_host_async(home.ctypes.data, size, self.stream)
-        self.waiting = (out, left, places)
+            shape = ((blocks,), (THREADS if largest <= LARGE else MORE_THREADS,))
+            sizes = (scratch, np.int64(scratch_bytes), np.int64(largest))
+            first = (given, table, np.int64(count))
+            masks.data.memset_async(0, size, self.stream)
+            task.kernel(*shape, (*first, numbers, starts, weights, masks, left, *sizes))
+            self._download("left", count)
+            if task.settle is not None:
+                task.settle(*shape, (*first, flag, starts, weights, masks, facts, *sizes))
+                self._download("facts", 8 * FACTS * count)
+            self._download("masks", size)
+        self.waiting = (home, places, task.settle is not None)
 
     def finish(self) -> None:
         """Wait for the piece on its way, if there is one, and put its masks where they belong."""
         if self.waiting is None:
             return
-        out, left, places = self.waiting
+        home, places, settled = self.waiting
         self.waiting = None
         self.stream.synchronize()
-        out[:] = self.pinned["down masks"][: out.size]
-        left[places] = self.pinned["down left"][: len(places)] != 0
+        home.masks[:] = self.pinned["down masks"][: home.masks.size]
+        image, channel = np.divmod(places, home.left.shape[1])
+        home.left[image, channel] = self.pinned["down left"][: len(places)] != 0
+        if settled:
+            facts = self.pinned["down facts"].view(np.int64)[: FACTS * len(places)]
+            put_facts(facts.reshape(-1, FACTS), image, channel, home)
 
     def forget(self) -> None:
         """Drop all buffers, and the piece on its way."""
@@ -241,6 +274,10 @@ class Lane:
         room = self._room(name, size)
         room.data.copy_from_host_async(away.ctypes.data, size, self.stream)
         return room
+
+    def _download(self, name: str, size: int) -> None:
+        home = self._pinned("down " + name, size)
+        self.on_device[name].data.copy_to_host_async(home.ctypes.data, size, self.stream)
 
     def _room(self, name: str, size: int) -> Any:
         held = self.on_device.get(name)
@@ -265,7 +302,29 @@ class Lane:
         held = self.pinned.get(name)
         if held is None or held.size < size:
             self.pinned.pop(name, None)
-            room = max(size, 1)
+            # A multiple of what is kept there, so that it can be looked at as numbers.
+            room = -(-max(size, 1) // 8) * 8
             memory = self.cupy.cuda.alloc_pinned_memory(room)
             self.pinned[name] = np.frombuffer(memory, np.uint8, room)
         return self.pinned[name]
+
+
+def nothing(batch: ImageBatch, enabled: BoolArray) -> Made:
+    """Empty masks."""
+    return Made(
+        masks=np.zeros(batch.pixels.size, np.uint8),
+        left=np.zeros(enabled.shape, bool),
+        regions=np.zeros(enabled.shape, np.int64),
+        boxes=np.full((len(batch), 4), -1, np.int64),
+    )
+
+
+def put_facts(facts: Int64Array, image: Int64Array, channel: Int64Array, home: Made) -> None:
+    """Regions of planes where they belong, and the boxes of an image's planes united."""
+    home.regions[image, channel] = facts[:, 0]
+    some = facts[:, 3] >= 0
+    image, facts = image[some], facts[some]
+    first = np.full((len(home.boxes), 2), np.iinfo(np.int64).max)
+    np.minimum.at(first, image, facts[:, 1:3])
+    np.maximum.at(home.boxes[:, 2:], image, facts[:, 3:])
+    home.boxes[image, :2] = first[image]

@@ -14,7 +14,7 @@ from scip_mpi.segmentation.morphology import disc_half_widths
 from scip_mpi.segmentation.planes import scaling
 from scip_mpi.segmentation.smoothing import gaussian_weights, sigmas_of
 
-SOURCES = ("blocks", "components", "smoothing", "li", "otsu", "spot")
+SOURCES = ("blocks", "components", "smoothing", "li", "otsu", "spot", "settle")
 # No multiplication may be fused with an addition: the CPU's kernels do not.
 OPTIONS = ("-fmad=false", "-std=c++17")
 C_TYPES = {
@@ -97,6 +97,10 @@ def spot(batch: ImageBatch, spotsize: int) -> Recipe:
         starts=disc_half_widths(int(spotsize)),
     )
 
+
+# What the kernel `settle` needs for each pixel, in bytes, and the numbers that it gives of a plane.
+SETTLE_SCRATCH = 8
+FACTS = 5
 
 RECIPES: Mapping[str, Callable[..., Recipe]] = {"li": li, "otsu": otsu, "spot": spot}
 

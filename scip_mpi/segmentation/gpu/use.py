@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
 
-from scip_mpi.batches import BoolArray, ImageBatch, Int64Array, UInt8Array, offsets_of
+from scip_mpi.batches import BoolArray, ImageBatch, Int64Array, UInt8Array
 from scip_mpi.devices import DeviceLost, OutOfMemory
+from scip_mpi.segmentation.chain import MaskSet, make_masks
+from scip_mpi.segmentation.cleaning import Cleaning
 from scip_mpi.segmentation.gpu import METHODS
 
-Method = Callable[..., UInt8Array]
+
+@dataclass(frozen=True)
+class Made:
+    """What a device made of a batch of n images with C channels.
+
+    Attributes
+    ----------
+    masks : ndarray of uint8
+        In the batch's layout.
+    left : ndarray of bool, shape (n, C)
+        Channels that are left to the CPU: nothing here of their images has a meaning.
+    regions : ndarray of int64, shape (n, C)
+        Components of each mask.
+    boxes : ndarray of int64, shape (n, 4)
+        Bounding boxes of the masks of all channels, as of `border.bounding_boxes`.
+    """
+
+    masks: UInt8Array
+    left: BoolArray
+    regions: Int64Array
+    boxes: Int64Array
 
 
 class Device(Protocol):
@@ -21,16 +44,19 @@ class Device(Protocol):
 
     name: str
 
-    def masks(
-        self, method: str, batch: ImageBatch, enabled: BoolArray, settings: Mapping[str, Any]
-    ) -> tuple[UInt8Array, BoolArray]:
-        """Masks of a batch that is not empty, as the CPU's method of that name would make them.
+    def make(
+        self, mask_set: MaskSet, method: str, batch: ImageBatch, enabled: BoolArray, settle: bool
+    ) -> Made:
+        """Masks of a batch that is not empty, as the CPU would make them.
 
-        Returns
-        -------
-        ndarray of uint8, ndarray of bool, shape (n, C)
-            Masks in the batch's layout, and the channels that are left to the CPU, whose masks have
-            no meaning.
+        Parameters
+        ----------
+        mask_set : MaskSet
+            Its settings, and whether regions on the border are removed.
+        method : str
+            One of `METHODS`.
+        settle : bool
+            Whether that is done here, and regions and boxes are wanted.
 
         Raises
         ------
@@ -64,7 +90,7 @@ class DeviceUse:
     on_cpu : int
         Images and mask sets done on the CPU because one image alone did not fit.
     planes_on_cpu : int
-        Channels that the kernels left to the CPU.
+        Channels that the kernels left to the CPU, with the others of their images.
     lost : str
         Why the device failed, if it did.
     """
@@ -80,9 +106,26 @@ class DeviceUse:
     lost: str = ""
     told: set[str] = field(default_factory=set)
 
-    def method(self, name: str, cpu: Method) -> Method:
-        """The mask method ``cpu`` of that name, on the device where that has it."""
-        return partial(self._masks, name, cpu) if name in METHODS else cpu
+    def on(self, mask_set: MaskSet, method: str) -> MaskSet:
+        """The same mask set, made on the device as far as that can.
+
+        Parameters
+        ----------
+        mask_set : MaskSet
+        method : str
+            Name of its method.
+        """
+        if method not in METHODS:
+            return mask_set
+        if mask_set.cleaning == Cleaning():
+            return replace(mask_set, device=partial(self._make, mask_set, method, True))
+
+        def masks(
+            batch: ImageBatch, enabled: BoolArray, xp: ModuleType, **settings: Any
+        ) -> UInt8Array:
+            return self._make(mask_set, method, False, batch, enabled)[0]
+
+        return replace(mask_set, method=masks)
 
     def lose(self, reason: str) -> None:
         """Go on without the device."""
@@ -109,26 +152,29 @@ class DeviceUse:
             "lost": self.lost,
         }
 
-    def _masks(
-        self,
-        name: str,
-        cpu: Method,
-        batch: ImageBatch,
-        enabled: BoolArray,
-        xp: Any,
-        **settings: Any,
-    ) -> UInt8Array:
-        out = np.zeros(batch.pixels.size, np.uint8)
+    def _make(
+        self, mask_set: MaskSet, method: str, settle: bool, batch: ImageBatch, enabled: BoolArray
+    ) -> tuple[UInt8Array, Int64Array, Int64Array]:
+        masks = np.zeros(batch.pixels.size, np.uint8)
+        regions = np.zeros((len(batch), batch.channels), np.int64)
+        boxes = np.full((len(batch), 4), -1, np.int64)
+
+        def put(lo: int, hi: int, made: tuple[UInt8Array, Int64Array, Int64Array]) -> None:
+            masks[batch.offsets[lo] : batch.offsets[hi]] = made[0]
+            regions[lo:hi], boxes[lo:hi] = made[1:]
+
+        def on_cpu(lo: int, hi: int) -> None:
+            put(lo, hi, made_by_cpu(mask_set, part(batch, lo, hi), enabled[lo:hi], settle))
+
         waiting = pieces(batch, self.most)[::-1]
         while waiting:
             lo, hi = waiting.pop()
-            piece, wanted = part(batch, lo, hi), enabled[lo:hi]
-            into = out[batch.offsets[lo] : batch.offsets[hi]]
             if self.device is None:
-                into[:] = cpu(piece, wanted, np, **settings)
+                on_cpu(lo, hi)
                 continue
+            piece = part(batch, lo, hi)
             try:
-                masks, left = self.device.masks(name, piece, wanted, settings)
+                made = self.device.make(mask_set, method, piece, enabled[lo:hi], settle)
             except OutOfMemory as error:
                 if hi - lo > 1:
                     middle = (lo + hi) // 2
@@ -136,17 +182,17 @@ class DeviceUse:
                     self._shrink(piece.pixels.nbytes // 2, str(error))
                 else:
                     self._give_up_image(str(error))
-                    into[:] = cpu(piece, wanted, np, **settings)
+                    on_cpu(lo, hi)
             except DeviceLost as error:
                 self.lose(str(error))
                 waiting.append((lo, hi))
             else:
-                into[:] = masks
+                put(lo, hi, (made.masks, made.regions, made.boxes))
                 self.images += hi - lo
-                if left.any():
-                    self.planes_on_cpu += int(left.sum())
-                    put_planes(piece, left, wanted, partial(cpu, **settings), into)
-        return out
+                self.planes_on_cpu += int(made.left.sum())
+                for i in np.flatnonzero(made.left.any(axis=1)).tolist():
+                    on_cpu(lo + i, lo + i + 1)
+        return masks, regions, boxes
 
     def _shrink(self, size: int, why: str) -> None:
         self.halved += 1
@@ -165,6 +211,17 @@ class DeviceUse:
         if what not in self.told:
             self.told.add(what)
             self.say(text)
+
+
+def made_by_cpu(
+    mask_set: MaskSet, batch: ImageBatch, enabled: BoolArray, settle: bool
+) -> tuple[UInt8Array, Int64Array, Int64Array]:
+    """Masks, regions and boxes as `Device.make` would make them."""
+    if settle:
+        return make_masks(mask_set, batch, enabled, np)
+    masks = mask_set.method(batch, enabled, np, **mask_set.kwargs)
+    none = np.zeros((len(batch), batch.channels), np.int64)
+    return masks, none, np.full((len(batch), 4), -1, np.int64)
 
 
 def part(batch: ImageBatch, lo: int, hi: int) -> ImageBatch:
@@ -186,22 +243,6 @@ def pieces(batch: ImageBatch, most: int | None) -> list[tuple[int, int]]:
             lo, held = i, 0
         held += size
     return [*found, (lo, len(batch))]
-
-
-def put_planes(
-    batch: ImageBatch, left: BoolArray, enabled: BoolArray, cpu: Method, masks: UInt8Array
-) -> None:
-    """Let the CPU make the masks of some channels, in place in those of all."""
-    rows: Int64Array = np.flatnonzero(left.any(axis=1))
-    pixels = np.concatenate([batch.pixels[batch.offsets[i] : batch.offsets[i + 1]] for i in rows])
-    shapes = batch.shapes[rows]
-    chosen = ImageBatch(pixels, offsets_of(shapes.prod(axis=1)), shapes, batch.index[rows])
-    made = cpu(chosen, left[rows] & enabled[rows], np)
-    for k, i in enumerate(rows.tolist()):
-        size = int(shapes[k, 1] * shapes[k, 2])
-        for c in np.flatnonzero(left[i]).tolist():
-            target, source = batch.offsets[i] + c * size, chosen.offsets[k] + c * size
-            masks[target : target + size] = made[source : source + size]
 
 
 def remarks(facts: Iterable[Mapping[str, Any] | None]) -> list[str]:
