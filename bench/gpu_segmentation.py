@@ -66,7 +66,7 @@ def compare(
     chosen = MaskSet(method, registry.find("masks", method), METHODS[method])
 
     def once() -> Made:
-        return device.make(chosen, method, batch, enabled, True)
+        return device.make(chosen, method, batch, enabled)
 
     made = once()
     seconds = [timed(once) for _ in range(repeats)]

@@ -30,8 +30,8 @@ class MaskSet:
     companions : bool
         Whether the method has a parameter of that name: the images beside the images.
     device : callable, optional
-        Does it all in place of the CPU, for a set without cleaning: from the batch and the channels
-        enabled to the masks, their regions (n, C) and boxes (n, 4).
+        Does it all in place of the CPU: from the batch and the channels enabled to the masks,
+        their regions (n, C) and boxes (n, 4), as `make_masks`.
     """
 
     name: str

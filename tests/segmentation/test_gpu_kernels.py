@@ -15,13 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mask_twins import as_type, everything, speckled, twelve_channel_images
 
-from scip_mpi.batches import BoolArray, ImageBatch, UInt8Array
+from scip_mpi.batches import BoolArray, ImageBatch
 from scip_mpi.devices import DeviceLost, OutOfMemory
 from scip_mpi.segmentation.chain import MaskSet, make_masks
+from scip_mpi.segmentation.cleaning import Cleaning
 from scip_mpi.segmentation.gpu import METHODS, cuda
 from scip_mpi.segmentation.gpu.cuda import CudaDevice
 from scip_mpi.segmentation.gpu.recipes import C_TYPES
-from scip_mpi.segmentation.gpu.use import DeviceUse, Made
+from scip_mpi.segmentation.gpu.use import DeviceUse
 from scip_mpi.segmentation.li import li
 from scip_mpi.segmentation.otsu import otsu
 from scip_mpi.segmentation.spot import spot
@@ -56,9 +57,21 @@ def emulated(compiled: Path) -> EmulatedCupy:
     return EmulatedCupy(compiled)
 
 
-def set_of(name: str, border: bool = True) -> tuple[str, MaskSet]:
+CLEANINGS = [
+    Cleaning(),
+    Cleaning(opening=1),
+    Cleaning(opening=3, fill_holes=True, min_size=9, max_size=150, largest_component=True),
+    Cleaning(fill_holes=True),
+    Cleaning(min_size=30, largest_component=True),
+    Cleaning(max_size=40),
+]
+
+
+def set_of(
+    name: str, border: bool = True, cleaning: Cleaning = CLEANINGS[0]
+) -> tuple[str, MaskSet]:
     method, own = SETTINGS[name]
-    return method, MaskSet(method, CPU[method], own, border=border)
+    return method, MaskSet(method, CPU[method], own, border=border, cleaning=cleaning)
 
 
 def same(
@@ -66,32 +79,27 @@ def same(
     batch: ImageBatch,
     module: EmulatedCupy,
     enabled: BoolArray | None = None,
-    border: bool = True,
+    border: bool = False,
+    cleaning: Cleaning = CLEANINGS[0],
 ) -> tuple[int, float]:
     """Pixels of masks, and the part of planes left to the CPU, of masks that must be the CPU's."""
-    method, chosen = set_of(name, border)
+    method, chosen = set_of(name, border, cleaning)
     enabled = everything(batch) if enabled is None else enabled
     device = CudaDevice(0, batch.pixels.dtype, module)
-    bare = chosen.method(batch, enabled, np, **chosen.kwargs)
-    compare(device.make(chosen, method, batch, enabled, False), batch, enabled, bare)
+    made = device.make(chosen, method, batch, enabled)
     masks, regions, boxes = make_masks(chosen, batch, enabled, np)
-    made = device.make(chosen, method, batch, enabled, True)
-    compare(made, batch, enabled, masks)
-    assert np.array_equal(made.regions[~made.left], regions[~made.left])
-    sound = ~made.left.any(axis=1)
-    assert np.array_equal(made.boxes[sound], boxes[sound])
-    return int(bare.sum()), float(made.left[enabled].mean()) if enabled.any() else 0.0
-
-
-def compare(made: Made, batch: ImageBatch, enabled: BoolArray, wanted: UInt8Array) -> None:
     assert not made.left[~enabled].any()
     for i in range(len(batch)):
         ours, theirs = (
             m[batch.offsets[i] : batch.offsets[i + 1]].reshape(batch.shapes[i])
-            for m in (made.masks, wanted)
+            for m in (made.masks, masks)
         )
         for c in np.flatnonzero(~made.left[i]):
             assert np.array_equal(ours[c], theirs[c]), (i, c)
+    assert np.array_equal(made.regions[~made.left], regions[~made.left])
+    sound = ~made.left.any(axis=1)
+    assert np.array_equal(made.boxes[sound], boxes[sound])
+    return int(masks.sum()), float(made.left[enabled].mean()) if enabled.any() else 0.0
 
 
 @methods
@@ -116,17 +124,26 @@ def test_every_type_of_pixel(name: str, dtype: str, emulated: EmulatedCupy) -> N
 @methods
 def test_real_cells(name: str, shared_dir: Path, emulated: EmulatedCupy) -> None:
     images = [tifffile.imread(f) for f in jurkat_files(shared_dir, 40)]
-    pixels, left = same(name, ImageBatch.from_images(images), emulated)
-    assert pixels > 1000
-    assert left == 0
+    for border in (False, True):
+        pixels, left = same(name, ImageBatch.from_images(images), emulated, None, border)
+        assert pixels > 1000
+        assert left == 0
 
 
 @methods
 def test_twelve_channels(name: str, shared_dir: Path, emulated: EmulatedCupy) -> None:
     real = ImageBatch.from_images(twelve_channel_images(shared_dir)[:8])
-    assert same(name, real, emulated)[0] > 1000
+    assert same(name, real, emulated, border=True)[0] > 1000
     simulated = ImageBatch.from_images([cell(5, k)[0] for k in range(3)])
-    assert same(name, simulated, emulated)[0] > 1000
+    assert same(name, simulated, emulated, border=True)[0] > 500
+
+
+@methods
+@pytest.mark.parametrize("border", [False, True])
+@pytest.mark.parametrize("cleaning", CLEANINGS)
+def test_cleaning(name: str, border: bool, cleaning: Cleaning, emulated: EmulatedCupy) -> None:
+    batch = ImageBatch.from_images(speckled(SHAPES, 2, seed=7))
+    same(name, batch, emulated, None, border, cleaning)
 
 
 @methods
@@ -170,15 +187,23 @@ def test_flat_tiny_and_two_levels(name: str, emulated: EmulatedCupy) -> None:
     seed=st.integers(0, 2**32),
     threads=st.integers(1, 9),
     border=st.booleans(),
+    cleaning=st.builds(
+        Cleaning,
+        opening=st.integers(0, 4),
+        fill_holes=st.booleans(),
+        min_size=st.integers(0, 20),
+        max_size=st.none() | st.integers(1, 60),
+        largest_component=st.booleans(),
+    ),
     name=st.sampled_from(sorted(SETTINGS)),
 )
 def test_odd_shapes_of_few_levels(
-    shapes, dtype, levels, seed, threads, border, name, compiled: Path
+    shapes, dtype, levels, seed, threads, border, cleaning, name, compiled: Path
 ) -> None:
     rng = np.random.default_rng(seed)
     images = [rng.integers(0, levels, (2, h, w)).astype(dtype) for h, w in shapes]
     module = EmulatedCupy(compiled, threads=threads)
-    same(name, ImageBatch.from_images(images), module, border=border)
+    same(name, ImageBatch.from_images(images), module, None, border, cleaning)
 
 
 @methods
@@ -292,7 +317,7 @@ def test_types_without_kernels_are_left_to_the_cpu(emulated: EmulatedCupy) -> No
     device = CudaDevice(0, np.dtype("u2"), emulated)
     batch = ImageBatch.from_images([np.ones((2, 9, 9), np.float16)])
     enabled = np.array([[True, False]])
-    made = device.make(set_of("otsu")[1], "otsu", batch, enabled, True)
+    made = device.make(set_of("otsu")[1], "otsu", batch, enabled)
     assert not made.masks.any()
     assert np.array_equal(made.left, enabled)
 

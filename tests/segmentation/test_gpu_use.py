@@ -11,7 +11,6 @@ from mask_twins import speckled
 from scip_mpi.batches import ImageBatch
 from scip_mpi.segmentation.chain import MaskSet, make_masks
 from scip_mpi.segmentation.circle import circle
-from scip_mpi.segmentation.cleaning import Cleaning
 from scip_mpi.segmentation.gpu.fake import FakeDevice
 from scip_mpi.segmentation.gpu.use import DeviceUse, part, pieces, remarks
 from scip_mpi.segmentation.otsu import otsu
@@ -111,8 +110,8 @@ def test_channels_that_a_device_leaves_over_are_done_on_the_cpu(log: list[str]) 
     left = np.random.default_rng(0).random(ENABLED.shape) < 0.3
 
     class Choosy(FakeDevice):
-        def make(self, mask_set, method, batch, enabled, settle):
-            made = super().make(mask_set, method, batch, enabled, settle)
+        def make(self, mask_set, method, batch, enabled):
+            made = super().make(mask_set, method, batch, enabled)
             rows = np.searchsorted(BATCH.index, batch.index)
             made.left[:] = left[rows]
             for i in np.flatnonzero(made.left.any(axis=1)):
@@ -132,17 +131,6 @@ def test_settings_reach_the_device(use) -> None:
     made = own.device(BATCH, ENABLED)
     assert all(np.array_equal(a, b) for a, b in zip(made, wanted, strict=True))
     assert [a.shape for a in own.device(part(BATCH, 0, 0), ENABLED[:0])] == [(0,), (0, 0), (0, 4)]
-
-
-@pytest.mark.parametrize("cleaning", [Cleaning(opening=1), Cleaning(largest_component=True)])
-def test_cleaning_is_the_cpus_part(cleaning: Cleaning, use) -> None:
-    chosen = MaskSet("s", spot, {"spotsize": 2}, cleaning=cleaning)
-    device = use()
-    own = device.on(chosen, "spot")
-    assert own.device is None
-    made, wanted = (make_masks(s, BATCH, ENABLED, np) for s in (own, chosen))
-    assert all(np.array_equal(a, b) for a, b in zip(made, wanted, strict=True))
-    assert device.images == 12
 
 
 def test_other_methods_stay_as_they_are(use) -> None:

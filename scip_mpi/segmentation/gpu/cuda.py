@@ -23,9 +23,9 @@ from scip_mpi.segmentation.gpu.recipes import (
     FACTS,
     OPTIONS,
     RECIPES,
-    SETTLE_SCRATCH,
     Recipe,
     list_planes,
+    settle,
     source,
 )
 from scip_mpi.segmentation.gpu.use import Made, part, pieces
@@ -95,9 +95,7 @@ class CudaDevice:
             self.kernels[dtype.name] = {name: module.get_function(name) for name in names}
         return self.kernels[dtype.name]
 
-    def make(
-        self, mask_set: MaskSet, method: str, batch: ImageBatch, enabled: BoolArray, settle: bool
-    ) -> Made:
+    def make(self, mask_set: MaskSet, method: str, batch: ImageBatch, enabled: BoolArray) -> Made:
         """Masks of a batch, see `use.Device`."""
         made = nothing(batch, enabled)
         if batch.pixels.dtype.name not in C_TYPES:
@@ -108,9 +106,7 @@ class CudaDevice:
         recipe = RECIPES[method](batch, **mask_set.kwargs)
         with self.plain_errors():
             kernels = self.compiled(batch.pixels.dtype)
-            task = Task(
-                recipe, kernels[method], kernels["settle"] if settle else None, mask_set.border
-            )
+            task = Task(kernels[method], recipe, kernels["settle"], settle(mask_set))
             for k, (lo, hi) in enumerate(pieces(batch, PIECE)):
                 planes, places = list_planes(part(batch, lo, hi), (enabled & ~made.left)[lo:hi])
                 lane = self.lanes[k % len(self.lanes)]
@@ -166,19 +162,18 @@ class Task:
 
     Attributes
     ----------
-    recipe : Recipe
     kernel : cupy.RawKernel
         Makes the masks.
-    settle : cupy.RawKernel, optional
-        Counts regions and finds boxes.
-    border : bool
-        Whether regions on the border are removed before.
+    recipe : Recipe
+    settling : cupy.RawKernel
+        Cleans them, counts regions and finds boxes.
+    settle : Recipe
     """
 
-    recipe: Recipe
     kernel: Any
-    settle: Any
-    border: bool
+    recipe: Recipe
+    settling: Any
+    settle: Recipe
 
 
 class Lane:
@@ -189,7 +184,7 @@ class Lane:
         self.stream = cupy.cuda.Stream(non_blocking=True)
         self.on_device: dict[str, Any] = {}
         self.pinned: dict[str, UInt8Array] = {}
-        self.waiting: tuple[Made, Int64Array, bool] | None = None
+        self.waiting: tuple[Made, Int64Array] | None = None
 
     def start(
         self,
@@ -215,19 +210,19 @@ class Lane:
         home : Made
             Views of what the piece is of the whole.
         """
-        recipe, count = task.recipe, len(planes)
+        recipe, settle, count = task.recipe, task.settle, len(planes)
         largest = int((planes[:, 1] * planes[:, 2]).max())
-        needed = max(recipe.scratch(largest), SETTLE_SCRATCH * largest)
+        needed = max(recipe.scratch(largest), settle.scratch(largest))
         scratch_bytes = -(-needed // 64) * 64
-        border = np.array([float(task.border)])
-        tables = [planes.reshape(-1), recipe.starts, recipe.numbers, recipe.weights, border]
+        tables = [planes.reshape(-1), recipe.numbers, recipe.starts, recipe.weights]
+        tables += [settle.numbers, settle.starts]
         words = np.concatenate([t.view(np.int64) for t in tables])
         ends = 8 * np.cumsum([t.size for t in tables])
         size = home.masks.size
         with self.stream:
             given = self._upload("pixels", pixels)
             table = self._upload("tables", words)
-            starts, numbers, weights, flag = (table[int(end) :] for end in ends[:-1])
+            numbers, starts, weights, limits, halves = (table[int(end) :] for end in ends[:-1])
             masks, left = self._room("masks", size), self._room("left", count)
             facts = self._room("facts", 8 * FACTS * count)
             # Last, since it can do with less.
@@ -238,26 +233,24 @@ class Lane:
             first = (given, table, np.int64(count))
             masks.data.memset_async(0, size, self.stream)
             task.kernel(*shape, (*first, numbers, starts, weights, masks, left, *sizes))
-            self._download("left", count)
-            if task.settle is not None:
-                task.settle(*shape, (*first, flag, starts, weights, masks, facts, *sizes))
-                self._download("facts", 8 * FACTS * count)
+            task.settling(*shape, (*first, limits, halves, weights, masks, facts, *sizes))
             self._download("masks", size)
-        self.waiting = (home, places, task.settle is not None)
+            self._download("left", count)
+            self._download("facts", 8 * FACTS * count)
+        self.waiting = (home, places)
 
     def finish(self) -> None:
         """Wait for the piece on its way, if there is one, and put its masks where they belong."""
         if self.waiting is None:
             return
-        home, places, settled = self.waiting
+        home, places = self.waiting
         self.waiting = None
         self.stream.synchronize()
         home.masks[:] = self.pinned["down masks"][: home.masks.size]
         image, channel = np.divmod(places, home.left.shape[1])
         home.left[image, channel] = self.pinned["down left"][: len(places)] != 0
-        if settled:
-            facts = self.pinned["down facts"].view(np.int64)[: FACTS * len(places)]
-            put_facts(facts.reshape(-1, FACTS), image, channel, home)
+        facts = self.pinned["down facts"].view(np.int64)[: FACTS * len(places)]
+        put_facts(facts.reshape(-1, FACTS), image, channel, home)
 
     def forget(self) -> None:
         """Drop all buffers, and the piece on its way."""

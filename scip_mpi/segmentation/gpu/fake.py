@@ -8,8 +8,8 @@ import numpy as np
 
 from scip_mpi.batches import BoolArray, ImageBatch
 from scip_mpi.devices import DeviceLost, OutOfMemory
-from scip_mpi.segmentation.chain import MaskSet
-from scip_mpi.segmentation.gpu.use import Made, made_by_cpu
+from scip_mpi.segmentation.chain import MaskSet, make_masks
+from scip_mpi.segmentation.gpu.use import Made
 
 
 @dataclass
@@ -29,9 +29,7 @@ class FakeDevice:
     capacity: int | None = None
     calls_left: int | None = None
 
-    def make(
-        self, mask_set: MaskSet, method: str, batch: ImageBatch, enabled: BoolArray, settle: bool
-    ) -> Made:
+    def make(self, mask_set: MaskSet, method: str, batch: ImageBatch, enabled: BoolArray) -> Made:
         """Masks of a batch by the CPU's functions; no channel is left over."""
         if self.capacity is not None and batch.pixels.nbytes > self.capacity:
             raise OutOfMemory(f"{batch.pixels.nbytes:,} bytes asked for")
@@ -39,7 +37,7 @@ class FakeDevice:
             if self.calls_left == 0:
                 raise DeviceLost("made to fail")
             self.calls_left -= 1
-        masks, regions, boxes = made_by_cpu(mask_set, batch, enabled, settle)
+        masks, regions, boxes = make_masks(mask_set, batch, enabled, np)
         return Made(masks, np.zeros(enabled.shape, bool), regions, boxes)
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from scip_mpi.batches import BoolArray, FloatArray, ImageBatch, Int64Array, offsets_of
+from scip_mpi.segmentation.chain import MaskSet
 from scip_mpi.segmentation.morphology import disc_half_widths
 from scip_mpi.segmentation.planes import scaling
 from scip_mpi.segmentation.smoothing import gaussian_weights, sigmas_of
@@ -98,9 +99,25 @@ def spot(batch: ImageBatch, spotsize: int) -> Recipe:
     )
 
 
-# What the kernel `settle` needs for each pixel, in bytes, and the numbers that it gives of a plane.
-SETTLE_SCRATCH = 8
+# Numbers that the kernel `settle` gives of a plane.
 FACTS = 5
+# Any number of pixels, in limits of size.
+UNLIMITED = 2.0**62
+
+
+def settle(mask_set: MaskSet) -> Recipe:
+    """Cleaning, and what is done about regions on the border."""
+    own = mask_set.cleaning
+    most = UNLIMITED if own.max_size is None else float(own.max_size)
+    return Recipe(
+        scratch=lambda pixels: 9 * pixels,
+        numbers=np.array([
+            float(own.opening), float(own.fill_holes), float(own.min_size), most,
+            float(mask_set.border), float(own.largest_component),
+        ]),
+        starts=disc_half_widths(own.opening),
+    )  # fmt: skip
+
 
 RECIPES: Mapping[str, Callable[..., Recipe]] = {"li": li, "otsu": otsu, "spot": spot}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +12,6 @@ import numpy as np
 from scip_mpi.batches import BoolArray, ImageBatch, Int64Array, UInt8Array
 from scip_mpi.devices import DeviceLost, OutOfMemory
 from scip_mpi.segmentation.chain import MaskSet, make_masks
-from scip_mpi.segmentation.cleaning import Cleaning
 from scip_mpi.segmentation.gpu import METHODS
 
 
@@ -44,19 +42,15 @@ class Device(Protocol):
 
     name: str
 
-    def make(
-        self, mask_set: MaskSet, method: str, batch: ImageBatch, enabled: BoolArray, settle: bool
-    ) -> Made:
-        """Masks of a batch that is not empty, as the CPU would make them.
+    def make(self, mask_set: MaskSet, method: str, batch: ImageBatch, enabled: BoolArray) -> Made:
+        """Masks of a batch that is not empty, as `make_masks` has them on the CPU.
 
         Parameters
         ----------
         mask_set : MaskSet
-            Its settings, and whether regions on the border are removed.
+            The method's settings, and what is done to its masks.
         method : str
             One of `METHODS`.
-        settle : bool
-            Whether that is done here, and regions and boxes are wanted.
 
         Raises
         ------
@@ -107,7 +101,7 @@ class DeviceUse:
     told: set[str] = field(default_factory=set)
 
     def on(self, mask_set: MaskSet, method: str) -> MaskSet:
-        """The same mask set, made on the device as far as that can.
+        """The same mask set, made on the device if that has its method.
 
         Parameters
         ----------
@@ -117,15 +111,7 @@ class DeviceUse:
         """
         if method not in METHODS:
             return mask_set
-        if mask_set.cleaning == Cleaning():
-            return replace(mask_set, device=partial(self._make, mask_set, method, True))
-
-        def masks(
-            batch: ImageBatch, enabled: BoolArray, xp: ModuleType, **settings: Any
-        ) -> UInt8Array:
-            return self._make(mask_set, method, False, batch, enabled)[0]
-
-        return replace(mask_set, method=masks)
+        return replace(mask_set, device=partial(self._make, mask_set, method))
 
     def lose(self, reason: str) -> None:
         """Go on without the device."""
@@ -153,7 +139,7 @@ class DeviceUse:
         }
 
     def _make(
-        self, mask_set: MaskSet, method: str, settle: bool, batch: ImageBatch, enabled: BoolArray
+        self, mask_set: MaskSet, method: str, batch: ImageBatch, enabled: BoolArray
     ) -> tuple[UInt8Array, Int64Array, Int64Array]:
         masks = np.zeros(batch.pixels.size, np.uint8)
         regions = np.zeros((len(batch), batch.channels), np.int64)
@@ -164,7 +150,7 @@ class DeviceUse:
             regions[lo:hi], boxes[lo:hi] = made[1:]
 
         def on_cpu(lo: int, hi: int) -> None:
-            put(lo, hi, made_by_cpu(mask_set, part(batch, lo, hi), enabled[lo:hi], settle))
+            put(lo, hi, make_masks(mask_set, part(batch, lo, hi), enabled[lo:hi], np))
 
         waiting = pieces(batch, self.most)[::-1]
         while waiting:
@@ -174,7 +160,7 @@ class DeviceUse:
                 continue
             piece = part(batch, lo, hi)
             try:
-                made = self.device.make(mask_set, method, piece, enabled[lo:hi], settle)
+                made = self.device.make(mask_set, method, piece, enabled[lo:hi])
             except OutOfMemory as error:
                 if hi - lo > 1:
                     middle = (lo + hi) // 2
@@ -211,17 +197,6 @@ class DeviceUse:
         if what not in self.told:
             self.told.add(what)
             self.say(text)
-
-
-def made_by_cpu(
-    mask_set: MaskSet, batch: ImageBatch, enabled: BoolArray, settle: bool
-) -> tuple[UInt8Array, Int64Array, Int64Array]:
-    """Masks, regions and boxes as `Device.make` would make them."""
-    if settle:
-        return make_masks(mask_set, batch, enabled, np)
-    masks = mask_set.method(batch, enabled, np, **mask_set.kwargs)
-    none = np.zeros((len(batch), batch.channels), np.int64)
-    return masks, none, np.full((len(batch), 4), -1, np.int64)
 
 
 def part(batch: ImageBatch, lo: int, hi: int) -> ImageBatch:

@@ -7,13 +7,13 @@ __device__ inline int mirror(int i, int n) {
 }
 
 // Smallest pixel within a disc, or the largest.
-template <typename F>
-__device__ PIXEL disc_extreme(
-    const PIXEL* plane, int height, int width, int y, int x, const i64* halves, int radius, F extreme
+template <typename V, typename F>
+__device__ V disc_extreme(
+    const V* plane, int height, int width, int y, int x, const i64* halves, int radius, F extreme
 ) {
-    PIXEL found = plane[y * width + x];
+    V found = plane[y * width + x];
     for (int k = -radius; k <= radius; k++) {
-        const PIXEL* line = plane + mirror(y + k, height) * width;
+        const V* line = plane + mirror(y + k, height) * width;
         const int half = (int)halves[k + radius];
         for (int q = x - half; q <= x + half; q++) {
             found = extreme(found, line[q >= 0 && q < width ? q : mirror(q, width)]);
