@@ -11,9 +11,10 @@ import numpy as np
 from scip_mpi import registry
 from scip_mpi.config import read_config
 from scip_mpi.config.schema import Config, Rule
+from scip_mpi.devices import visible_devices
 from scip_mpi.errors import UserError
 from scip_mpi.loaders.contract import Catalog
-from scip_mpi.parallel.roles import Sight, describe
+from scip_mpi.parallel.roles import Sight, describe, describe_layout
 from scip_mpi.plan import Plan, find_images, make_plan, suited
 from scip_mpi.stages import rule_label
 
@@ -32,7 +33,9 @@ def check(config_path: Path, paths: list[str], ranks: int) -> Iterator[str]:
     """
     config = suited(read_config(config_path), paths)
     catalog = find_images(config, paths)
-    plan = make_plan(config, catalog, [Sight("this node")] * max(ranks, 1))
+    seen = visible_devices() if config.resources.device != "cpu" else ((), "")
+    here = Sight("this node", *seen)
+    plan = make_plan(config, catalog, [here] * max(ranks, 1))
     yield f"config      {config_path}: valid"
     yield from _images(catalog, plan)
     yield from _sample(catalog, plan)
@@ -50,6 +53,8 @@ def check(config_path: Path, paths: list[str], ranks: int) -> Iterator[str]:
     yield f"chunks      {plan.chunks:,} of {np.diff(plan.bounds).max():,} images at most"
     layout = Counter(describe(r) for r in plan.roles)
     yield f"ranks       {len(plan.roles)}: " + ", ".join(f"{n} x {r}" for r, n in layout.items())
+    for line in describe_layout(plan.layout):
+        yield f"layout      {line}"
     yield f"table       about {size(plan.table_bytes(plan.images))} for a cell per image"
     yield f"memory      up to {size(plan.memory)} a rank for masks and pixels between the passes"
     yield f"fingerprint {plan.fingerprint[:16]}"

@@ -16,6 +16,7 @@ from scip_mpi.plan import Plan
 from scip_mpi.progress import Progress
 from scip_mpi.results.folder import Claim
 from scip_mpi.results.hygiene import ColumnCheck
+from scip_mpi.segmentation.gpu.use import DeviceUse
 from scip_mpi.signals import StopFlag
 from scip_mpi.timers import Timers
 
@@ -40,7 +41,7 @@ class Job:
     """What a rank works with from beginning to end.
 
     ``catalog``, ``claim`` and ``holders`` (the rank that holds each chunk, by its first image) mean
-    something on rank 0 only.
+    something on rank 0 only. ``device`` is what the rank segments on, if not the CPU.
     """
 
     world: World
@@ -54,6 +55,7 @@ class Job:
     stop: StopFlag = field(default_factory=StopFlag)
     started: float = field(default_factory=time.time)
     holders: dict[int, int] = field(default_factory=dict)
+    device: DeviceUse | None = None
 
 
 @dataclass

@@ -35,7 +35,8 @@ from scip_mpi.measurements import (
     gates,
     main_channel,
 )
-from scip_mpi.parallel.roles import Roles, Sight, assign_roles
+from scip_mpi.parallel.roles import Layout, Roles, Sight, lay_out
+from scip_mpi.segmentation import gpu
 
 # Raised when a change of the program changes results: part of the fingerprint.
 RESULT_VERSION = 1
@@ -86,6 +87,8 @@ class Plan:
         What undoes the spillover.
     roles : list of Roles
         Roles of every rank, whose nodes are ``nodes``.
+    devices : list of int or None
+        Number of the device that each rank segments on; None for the CPU.
     memory : int
         Bytes a rank may keep between the passes.
     fingerprint : str
@@ -114,6 +117,7 @@ class Plan:
     unmix: FloatArray | None
     roles: list[Roles]
     nodes: list[str]
+    devices: list[int | None]
     memory: int
     fingerprint: str
     notes: list[str]
@@ -122,6 +126,11 @@ class Plan:
     def chunks(self) -> int:
         """Number of chunks."""
         return len(self.bounds) - 1
+
+    @property
+    def layout(self) -> Layout:
+        """Who does what, where."""
+        return Layout(self.nodes, self.roles, self.devices, [])
 
     def table_bytes(self, rows: int) -> int:
         """Size of X for so many rows."""
@@ -205,8 +214,16 @@ def make_plan(config: Config, catalog: Catalog, sights: Sequence[Sight]) -> Plan
     ------
     UserError
         The config does not fit the images: a channel out of range, or as many names as there are
-        not channels.
+        not channels; or a GPU was asked for, and there is none.
     """
+    resources = config.resources
+    layout = lay_out(
+        sights,
+        resources.segmenters,
+        resources.device,
+        resources.segmenters_per_gpu,
+        unfit_for_devices(config),
+    )
     sample = probe_sample(config, catalog)
     if sample is None:
         # Every image will end in failures.csv; the plan only needs some shape to go by.
@@ -215,13 +232,12 @@ def make_plan(config: Config, catalog: Catalog, sights: Sequence[Sight]) -> Plan
     channels, names = resolve_channels(
         config, sample.shape[0], catalog.channels, catalog.channel_names
     )
-    roles, notes = assign_roles(sights, config.resources.segmenters)
     sets = config.sets()
     words = config.words()
     columns = plan_columns(words, sets, names, lambda name: registry.find("features", name))
     dtype = config.load.dtype or run_dtype(sample.dtype)
     bounds = chunk_bounds(config, catalog, sample, len(channels), len(sights))
-    memory = config.resources.memory or default_memory(sights)
+    memory = resources.memory or default_memory(sights)
     combined = config.mask.combined(names) if config.mask else list(range(len(names)))
     spillover = None
     if config.compensation is not None:
@@ -245,12 +261,22 @@ def make_plan(config: Config, catalog: Catalog, sights: Sequence[Sight]) -> Plan
         backgrounds=backgrounds(config, names),
         companions=catalog.companions,
         unmix=None if spillover is None else unmixing(spillover),
-        roles=roles,
-        nodes=[s.node for s in sights],
+        roles=layout.roles,
+        nodes=layout.nodes,
+        devices=layout.devices,
         memory=memory,
         fingerprint=fingerprint(config, catalog, columns.names, spillover),
-        notes=notes + catalog.notes,
+        notes=layout.notes + catalog.notes,
     )
+
+
+def unfit_for_devices(config: Config) -> str:
+    """Why a GPU would have nothing to do, if so."""
+    methods = [m.method for m in config.mask.methods] if config.mask else []
+    if any(method in gpu.METHODS for method in methods):
+        return ""
+    what = f"of the mask methods {', '.join(methods)} none runs" if methods else "nothing runs"
+    return f"{what} on a GPU (what does: {', '.join(gpu.METHODS)})"
 
 
 def run_dtype(dtype: np.dtype[Any]) -> str:

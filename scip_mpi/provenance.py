@@ -15,7 +15,7 @@ import scip_mpi
 from scip_mpi.holdings import Survivors
 from scip_mpi.job import Job, Outcome
 from scip_mpi.loaders.contract import Failure
-from scip_mpi.parallel.roles import describe
+from scip_mpi.parallel.roles import describe, describe_layout
 
 LIBRARIES = ("numpy", "numba", "h5py", "scikit-image", "tifffile", "pandas", "pyarrow", "mpi4py")
 
@@ -36,6 +36,8 @@ def provenance(job: Job, survivors: Survivors) -> dict[str, Any]:
         "mask_sets": [s for s in plan.sets if s],
         "filter": None if survivors.verdict is None else survivors.verdict.description,
         "roles": [describe(r) for r in plan.roles],
+        "layout": list(describe_layout(plan.layout)),
+        "notes": plan.notes,
     }
 
 
@@ -46,6 +48,7 @@ def rank_facts(job: Job, outcome: Outcome) -> dict[str, Any]:
         "rank": job.world.rank,
         "node": job.world.node(),
         "roles": describe(job.plan.roles[job.world.rank]),
+        "device": None if job.device is None else job.device.facts(),
         "rows": outcome.rows,
         "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
         "peak_memory_bytes": usage.ru_maxrss * 1024,

@@ -15,6 +15,7 @@ from scip_mpi.job import Job, Outcome, agree
 from scip_mpi.loaders.contract import Failure
 from scip_mpi.provenance import rank_facts, write_run_json
 from scip_mpi.results import h5ad, parquet, tables, writers
+from scip_mpi.segmentation.gpu.use import remarks
 from scip_mpi.table import Table, names_of
 
 
@@ -49,6 +50,8 @@ def finish(
             parquet.export(final, job.request.out / names_of(job).parquet, job.plan.sets)
         write_run_json(job, survivors, failures, code, facts)
         leave(job)
+        for remark in remarks(facts["device"] for _, facts in told):
+            job.progress.say(f"note: {remark}")
         shape = f"{table.rows:,} cells x {len(job.plan.columns):,} features"
         job.progress.say(f"table: {final} ({shape})")
         if failures:

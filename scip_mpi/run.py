@@ -22,6 +22,7 @@ from scip_mpi.books import Books, block_bounds, tell
 from scip_mpi.checkpoint.ledger import Ledger
 from scip_mpi.compilation import compiling
 from scip_mpi.config import read_config
+from scip_mpi.devices import DeviceLost, OutOfMemory, visible_devices
 from scip_mpi.errors import USAGE, UserError
 from scip_mpi.holdings import Holdings, Survivors, number_rows
 from scip_mpi.items import Bench, own_runs, unpack
@@ -33,7 +34,7 @@ from scip_mpi.parallel.clerk import Clerk
 from scip_mpi.parallel.guard import GuardedThread, abort_guard
 from scip_mpi.parallel.link import Port
 from scip_mpi.parallel.manager import ChunkOffice, Manager, Office, RowOffice
-from scip_mpi.parallel.roles import Role, Sight
+from scip_mpi.parallel.roles import Role, Sight, describe_layout
 from scip_mpi.parallel.workers import Desk, Measured, Run, first_pass, second_pass
 from scip_mpi.parallel.world import World, enter
 from scip_mpi.pipeline import Segmented, segment
@@ -42,8 +43,10 @@ from scip_mpi.progress import Silent, open_progress
 from scip_mpi.results.folder import Claim, Names, claim
 from scip_mpi.results.hygiene import ColumnCheck
 from scip_mpi.rows import compute, cut_out, masked_pixels
+from scip_mpi.segmentation.gpu.opening import open_device
+from scip_mpi.segmentation.gpu.use import DeviceUse
 from scip_mpi.signals import StopFlag, outlast_signals
-from scip_mpi.stages import build_stages, filter_tree, warm_up
+from scip_mpi.stages import build_stages, filter_tree, on_device, warm_up
 from scip_mpi.store import MaskStore
 from scip_mpi.table import Table, choose_writer, create_table, open_writer, put_rows
 
@@ -78,13 +81,16 @@ def run(world: World, request: Request, stop: StopFlag | None = None) -> int:
 def prepare(world: World, request: Request, stop: StopFlag) -> Job:
     """Rank 0 reads the config, claims OUT, lists the images and makes the plan for all."""
     progress = open_progress(request.quiet) if world.rank == 0 else Silent()
-    sights = world.gather(Sight(world.node()))
+    config = agree(world, lambda: suited(read_config(request.config), request.paths))
+    # The driver need not be woken on a node whose devices nobody wants.
+    seen = visible_devices() if config.resources.device != "cpu" else ((), "")
+    sight = Sight(world.node(), *seen)
+    sights = world.gather(sight)
     catalog: Catalog | None = None
     claimed: Claim | None = None
 
     def decide_everything() -> Plan:
         nonlocal catalog, claimed
-        config = suited(read_config(request.config), request.paths)
         catalog = find_images(config, request.paths)
         assert sights is not None
         plan = make_plan(config, catalog, sights)
@@ -104,13 +110,39 @@ def prepare(world: World, request: Request, stop: StopFlag) -> Job:
         f"{plan.images:,} images in {plan.chunks:,} chunks, {len(plan.columns):,} columns, "
         f"{world.size} rank(s)"
     )
+    for line in describe_layout(plan.layout):
+        progress.say(f"layout: {line}")
     if claimed is not None and not claimed.locked:
         progress.say(f"note: no locks on the file system of {request.out}: use it for one run only")
     if world.size > 1 and not world.serves_in_thread:
         progress.say("this MPI allows one thread: rank 0 hands out work between its own batches")
     with job.timers.stage("compile"):
         compile_once_per_node(job)
+        equip(job, sight)
     return job
+
+
+def equip(job: Job, sight: Sight) -> None:
+    """Open this rank's device, if it has one, and let it make the masks.
+
+    A device that cannot be opened is one that has failed: where a GPU was insisted on the run ends,
+    else the CPU takes over.
+    """
+    number = job.plan.devices[job.world.rank]
+    if number is None:
+        return
+    where = f"scip_mpi: rank {job.world.rank} on {sight.node}"
+    name = sight.devices[number]
+    use = DeviceUse(None, name, lambda text: print(f"{where}: {text}", file=sys.stderr, flush=True))
+    try:
+        dtype = np.dtype(job.plan.dtype if job.stages.correction is None else np.float32)
+        use.device = open_device(name, number, dtype)
+    except (DeviceLost, OutOfMemory) as error:
+        if job.plan.config.resources.device == "gpu":
+            raise RuntimeError(f"{where}: device {number} cannot be used: {error}") from error
+        use.lose(str(error))
+    job.device = use
+    job.stages = on_device(job.stages, job.plan, use)
 
 
 def compile_once_per_node(job: Job) -> None:
@@ -160,6 +192,8 @@ def segment_and_measure(job: Job) -> Holdings:
 
     with managing(job, desk, office, None, "segment", plan.images, "images"):
         reason = first_pass(desk, one, hold)
+    if job.device is not None:
+        job.device.close()
     # Only rank 0's ledger knows who holds what.
     job.holders = {entry.lo: entry.rank for entry in ledger.entries.values()}
     if reason is not None:

@@ -27,6 +27,7 @@ from scip_mpi.rows import compute, cut_out, masked_pixels
 from scip_mpi.segmentation.chain import MaskSet, PreFilter
 from scip_mpi.segmentation.cleaning import Cleaning
 from scip_mpi.segmentation.fields import FieldPlan, Fields, Segmenter
+from scip_mpi.segmentation.gpu.use import DeviceUse
 from scip_mpi.segmentation.whole import whole
 from scip_mpi.timers import Timers
 
@@ -107,6 +108,17 @@ def mask_set(chosen: MaskMethod) -> MaskSet:
         cleaning=cleaning,
         companions="companions" in registry.parameters(method),
     )
+
+
+def on_device(stages: Stages, plan: Plan, use: DeviceUse) -> Stages:
+    """The same stages, with the mask sets made on a device as far as it can."""
+    if plan.config.mask is None:
+        return stages
+    sets = [
+        use.on(own, chosen.method)
+        for own, chosen in zip(stages.sets, plan.config.mask.methods, strict=True)
+    ]
+    return replace(stages, sets=sets)
 
 
 def label_export(plan: Plan, out: Path | None) -> Callable[[References, Fields], None] | None:

@@ -289,7 +289,6 @@ WRONG = [
     ("memory: 2 GiB", "memory: 2 GiBi", "resources.memory", 0, "expected a size such as 2 GiB"),
     ("memory: 2 GiB", "memory: 0", "resources.memory", 0, "at least a byte"),
     ("memory: 2 GiB", "memory: true", "resources.memory", 0, "expected a size"),
-    ("device: cpu", "device: gpu", "resources.device", 0, "no mask method runs on a GPU yet"),
     ("device: cpu", "device: cqu", "resources.device", 0, "did you mean 'cpu'?"),
     ("chunk_size: 8", "chunk_size: 0", "resources.chunk_size", 0, "must be at least 1"),
     ("on_error: abort", "on_error: stop", "on_error", 0, "expected 'skip' or 'abort'"),

@@ -13,7 +13,17 @@ PACKAGE = Path(__file__).resolve().parents[1] / "scip_mpi"
 
 # From the ground up. A module may import from its own layer's line or from lines above it here.
 LAYERS = [
-    {"errors", "batches", "chunks", "memory", "timers", "progress", "compilation", "signals"},
+    {
+        "errors",
+        "batches",
+        "chunks",
+        "compilation",
+        "devices",
+        "memory",
+        "progress",
+        "signals",
+        "timers",
+    },
     {"statistics", "features", "loaders", "segmentation", "checkpoint"},
     {"filters", "measure", "correction", "normalization", "store", "simulation", "registry"},
     {"verdict"},

@@ -309,7 +309,12 @@ class Resources(Section):
     segmenters: Annotated[int, Field(ge=0)] = 0
     memory: Bytes | None = Field(None, description="Of a rank, for masks and pixels: 2 GiB.")
     scratch: Path | None = None
-    device: Annotated[Literal["auto", "gpu", "cpu"], AfterValidator(values.no_gpu)] = "auto"
+    device: Literal["auto", "gpu", "cpu"] = Field(
+        "auto", description="What masks are made on; auto: GPUs where there are any."
+    )
+    segmenters_per_gpu: Annotated[int, Field(ge=1)] = Field(
+        1, description="Ranks that share a GPU."
+    )
     chunk_size: Annotated[int, Field(ge=1, le=2**31)] | None = Field(
         None, description="Images handed out at once."
     )

@@ -110,13 +110,6 @@ def off(value: bool) -> bool:
     return value
 
 
-def no_gpu(device: str) -> str:
-    """A GPU that was asked for and cannot be used is an error."""
-    if device == "gpu":
-        raise ValueError("no mask method runs on a GPU yet: write auto or cpu")
-    return device
-
-
 def none_as_empty(value: Any) -> Any:
     """SCIP's configs leave keys without settings empty."""
     return {} if value is None else value

@@ -29,6 +29,9 @@ class MaskSet:
     cleaning : Cleaning
     companions : bool
         Whether the method has a parameter of that name: the images beside the images.
+    device : callable, optional
+        Does it all in place of the CPU: from the batch and the channels enabled to the masks,
+        their regions (n, C) and boxes (n, 4), as `make_masks`.
     """
 
     name: str
@@ -37,6 +40,7 @@ class MaskSet:
     border: bool = True
     cleaning: Cleaning = field(default_factory=Cleaning)
     companions: bool = False
+    device: Callable[..., tuple[UInt8Array, Int64Array, Int64Array]] | None = None
 
 
 @dataclass(frozen=True)
@@ -120,15 +124,10 @@ def mask_sets(
     boxes = np.empty((m, len(sets), 4), np.int64)
     dense = []
     for s, mask_set in enumerate(sets):
-        beside = {"companions": companions or {}} if mask_set.companions else {}
-        masks = mask_set.method(crops, enabled, xp, **mask_set.kwargs, **beside)
-        clean(crops, masks, mask_set.cleaning)
-        settle = remove_border_regions if mask_set.border else count_regions
-        regions[:, s] = settle(crops, masks)
-        if mask_set.cleaning.largest_component:
-            keep_largest(crops, masks)
-            regions[:, s] = np.minimum(regions[:, s], 1)
-        boxes[:, s] = bounding_boxes(crops, masks)
+        if mask_set.device is None:
+            masks, regions[:, s], boxes[:, s] = make_masks(mask_set, crops, enabled, xp, companions)
+        else:
+            masks, regions[:, s], boxes[:, s] = mask_set.device(crops, enabled)
         if m:
             kept[:, s] = enabled[:, main_channel] & (regions[:, s, main_channel] > 0)
         dense.append(masks)
@@ -137,3 +136,22 @@ def mask_sets(
         objects.image, objects.label, objects.bbox, crops.shapes, kept, regions, boxes,
         np.full((m, len(sets), channels), np.nan), np.empty((m, 0)), offsets, bits,
     )  # fmt: skip
+
+
+def make_masks(
+    mask_set: MaskSet,
+    crops: ImageBatch,
+    enabled: BoolArray,
+    xp: ModuleType,
+    companions: Mapping[str, ImageBatch] | None = None,
+) -> tuple[UInt8Array, Int64Array, Int64Array]:
+    """The masks of one set, cleaned; their regions (n, C), and bounding boxes (n, 4)."""
+    beside = {"companions": companions or {}} if mask_set.companions else {}
+    masks = mask_set.method(crops, enabled, xp, **mask_set.kwargs, **beside)
+    clean(crops, masks, mask_set.cleaning)
+    settle = remove_border_regions if mask_set.border else count_regions
+    regions = settle(crops, masks)
+    if mask_set.cleaning.largest_component:
+        keep_largest(crops, masks)
+        regions = np.minimum(regions, 1)
+    return masks, regions, bounding_boxes(crops, masks)

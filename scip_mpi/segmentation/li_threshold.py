@@ -8,11 +8,10 @@ sums in numpy's order.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import njit
 
+from scip_mpi.segmentation.logarithm import log
 from scip_mpi.segmentation.pairwise import pairwise_sum
 
 EPSILON = 2.0**-52
@@ -146,7 +145,7 @@ def _quickly(values, n, low, bound, above, below):
         if mean_below < TINY:
             return np.nan
         mean_above = _fold(above, n) / count
-        log_below, log_above = math.log(mean_below), math.log(mean_above)
+        log_below, log_above = log(mean_below), log(mean_above)
         following = (mean_below - mean_above) / (log_below - log_above)
         # The means' errors and those of their logarithms, in parts of the differences.
         error = 4 * SUM_ERROR + 4 * EPSILON * (abs(log_below) + abs(log_above))
@@ -180,7 +179,7 @@ def _exactly(values, n, bound, foreground, background):
         if mean_below == 0.0:
             return threshold
         mean_above = pairwise_sum(foreground, above) / above
-        following = (mean_below - mean_above) / (math.log(mean_below) - math.log(mean_above))
+        following = (mean_below - mean_above) / (log(mean_below) - log(mean_above))
         step = abs(following - threshold)
         threshold = following
         before = above

@@ -11,6 +11,7 @@ import math
 import numpy as np
 from numba import njit
 
+from scip_mpi.segmentation.logarithm import log
 from scip_mpi.segmentation.order import select
 
 BINS = 256
@@ -177,7 +178,7 @@ def li_of_counts(counts, centres, bins):
             break
         mean_below = part / below
         mean_above = (total - part) / (n - below)
-        following = (mean_below - mean_above) / (math.log(mean_below) - math.log(mean_above))
+        following = (mean_below - mean_above) / (log(mean_below) - log(mean_above))
     return following + centres[0]
 
 

@@ -1,0 +1,145 @@
+"""Masks on a GPU against one CPU core, and against the bytes that must move.
+
+Images per second for li, otsu and spot on 12-channel cells of 64 x 64 pixels and on fields of
+2048 x 2048, pixels in the CPU's memory at the start and masks there at the end; the transfers
+alone, by the same code without its kernels; and whether the masks are the CPU's, bit for bit.
+
+Without a GPU it says so and measures nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+import harness
+import numpy as np
+from harness import Settings
+
+from scip_mpi import registry, simulation
+from scip_mpi.batches import ImageBatch
+from scip_mpi.devices import FAKE_PREFIX, DeviceLost, OutOfMemory, visible_devices
+from scip_mpi.segmentation.chain import MaskSet, make_masks
+from scip_mpi.segmentation.gpu.opening import open_device
+from scip_mpi.segmentation.gpu.use import Made, part
+
+METHODS: Mapping[str, Mapping[str, Any]] = {
+    "li": {"smooth": 1.0},
+    "otsu": {},
+    "spot": {"spotsize": 5},
+}
+CHANNELS = 12
+
+
+def cells(number: int, size: int = 64) -> ImageBatch:
+    """Simulated cells, cut or mirrored to one size; some are there several times."""
+    distinct = [fitted(simulation.cell(CHANNELS, k)[0], size) for k in range(min(number, 200))]
+    return ImageBatch.from_images([distinct[k % len(distinct)] for k in range(number)])
+
+
+def fields(number: int, size: int = 2048) -> ImageBatch:
+    """Fields of simulated cells side by side."""
+    tiles = [fitted(simulation.cell(CHANNELS, k)[0], 64) for k in range(64)]
+    rng = np.random.default_rng(0)
+    images = []
+    for _ in range(number):
+        across = size // 64
+        order = rng.integers(0, len(tiles), (across, across))
+        rows = [np.concatenate([tiles[k] for k in row], axis=2) for row in order]
+        images.append(np.concatenate(rows, axis=1))
+    return ImageBatch.from_images(images)
+
+
+def fitted(image: Any, size: int) -> Any:
+    """An image of the size wanted."""
+    grown = [(0, max(0, size - n)) for n in image.shape[1:]]
+    return np.pad(image, [(0, 0), *grown], mode="reflect")[:, :size, :size]
+
+
+def compare(
+    device: Any, method: str, batch: ImageBatch, repeats: int, on_cpu: int
+) -> dict[str, Any]:
+    """Rates of the device, of its transfers alone and of a CPU core; whether masks are equal."""
+    enabled = np.ones((len(batch), batch.channels), bool)
+    chosen = MaskSet(method, registry.find("masks", method), METHODS[method])
+
+    def once() -> Made:
+        return device.make(chosen, method, batch, enabled)
+
+    made = once()
+    seconds = [timed(once) for _ in range(repeats)]
+    kernels = device.compiled(batch.pixels.dtype)
+    kept = dict(kernels)
+    kernels.update(dict.fromkeys(kernels, lambda *arguments: None))
+    transfers = [timed(once) for _ in range(repeats)]
+    kernels.update(kept)
+    few = part(batch, 0, min(on_cpu, len(batch)))
+    allowed = enabled[: len(few)]
+    make_masks(chosen, few, allowed, np)
+    began = time.process_time()
+    wanted, regions, boxes = make_masks(chosen, few, allowed, np)
+    cpu = (time.process_time() - began) / len(few)
+    whole = ~made.left[: len(few)].any(axis=1)
+    pixels = np.repeat(whole, np.diff(few.offsets))
+    identical = (
+        (made.masks[: few.pixels.size] == wanted)[pixels].all()
+        and (made.regions[: len(few)] == regions)[whole].all()
+        and (made.boxes[: len(few)] == boxes)[whole].all()
+    )
+    moved = batch.pixels.nbytes + made.masks.nbytes
+    best = min(seconds)
+    return {
+        "method": method,
+        "images": len(batch),
+        "gpu_images_per_s": len(batch) / best,
+        "slowest_images_per_s": len(batch) / max(seconds),
+        "core_images_per_s": 1 / cpu,
+        "over_core": cpu * len(batch) / best,
+        "transfers_s": min(transfers),
+        "transfers_gib_per_s": moved / 2**30 / min(transfers),
+        "transfers_part": min(transfers) / best,
+        "planes_left_to_cpu": int(made.left.sum()),
+        "identical": bool(identical),
+    }
+
+
+def timed(task: Callable[[], Any]) -> float:
+    """Wall time of a task."""
+    began = time.perf_counter()
+    task()
+    return time.perf_counter() - began
+
+
+@click.command()
+@click.option("--repeats", default=5, show_default=True)
+@click.option("--device", "number", default=0, show_default=True, help="Its number.")
+@harness.options
+def main(settings: Settings, repeats: int, number: int) -> None:
+    """Images per second of li, otsu and spot on a GPU and on one CPU core."""
+    names, problem = visible_devices()
+    names = tuple(name for name in names if not name.startswith(FAKE_PREFIX))
+    if number >= len(names):
+        click.echo(f"no GPU to measure: {problem or 'none is visible'}. Nothing was measured.")
+        return
+    try:
+        device: Any = open_device(names[number], number, np.dtype(np.uint16))
+    except (DeviceLost, OutOfMemory) as error:
+        click.echo(f"device {number} cannot be used: {error}. Nothing was measured.")
+        return
+    harness.print_facts((*harness.LIBRARIES, "cupy-cuda12x", "cupy-cuda13x"))
+    click.echo(device.name)
+    sizes = (20, 1) if settings.quick else (4000, 4)
+    found = []
+    for kind, batch, on_cpu in (("cells", cells(sizes[0]), 100), ("fields", fields(sizes[1]), 1)):
+        for method in METHODS:
+            row = {"images_of": kind, **compare(device, method, batch, repeats, on_cpu)}
+            found.append(row | {"device": device.name})
+            click.echo(f"{kind}, {method}: {row['gpu_images_per_s']:,.0f} images/s", err=True)
+    harness.print_table([{k: v for k, v in row.items() if k != "device"} for row in found])
+    harness.write_csv(harness.results_path(settings, "gpu_segmentation"), found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""A device that is none: the CPU's functions behind a device's face, for tests without a GPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scip_mpi.batches import BoolArray, ImageBatch
+from scip_mpi.devices import DeviceLost, OutOfMemory
+from scip_mpi.segmentation.chain import MaskSet, make_masks
+from scip_mpi.segmentation.gpu.use import Made
+
+
+@dataclass
+class FakeDevice:
+    """Makes masks as the CPU does, as long as nothing is wrong with it.
+
+    Attributes
+    ----------
+    name : str
+    capacity : int or None
+        Bytes of pixels that it holds.
+    calls_left : int or None
+        Batches before it fails for good.
+    """
+
+    name: str
+    capacity: int | None = None
+    calls_left: int | None = None
+
+    def make(self, mask_set: MaskSet, method: str, batch: ImageBatch, enabled: BoolArray) -> Made:
+        """Masks of a batch by the CPU's functions; no channel is left over."""
+        if self.capacity is not None and batch.pixels.nbytes > self.capacity:
+            raise OutOfMemory(f"{batch.pixels.nbytes:,} bytes asked for")
+        if self.calls_left is not None:
+            if self.calls_left == 0:
+                raise DeviceLost("made to fail")
+            self.calls_left -= 1
+        masks, regions, boxes = make_masks(mask_set, batch, enabled, np)
+        return Made(masks, np.zeros(enabled.shape, bool), regions, boxes)
+
+    def close(self) -> None:
+        """Nothing to give back."""

@@ -1,0 +1,139 @@
+"""What each mask method's kernel is given beside the pixels, and the kernels' source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from scip_mpi.batches import BoolArray, FloatArray, ImageBatch, Int64Array, offsets_of
+from scip_mpi.segmentation.chain import MaskSet
+from scip_mpi.segmentation.morphology import disc_half_widths
+from scip_mpi.segmentation.planes import scaling
+from scip_mpi.segmentation.smoothing import gaussian_weights, sigmas_of
+
+SOURCES = ("blocks", "components", "smoothing", "li", "otsu", "spot", "settle")
+# No multiplication may be fused with an addition: the CPU's kernels do not.
+OPTIONS = ("-fmad=false", "-std=c++17")
+C_TYPES = {
+    "uint8": "unsigned char",
+    "uint16": "unsigned short",
+    "uint32": "unsigned int",
+    "uint64": "unsigned long long",
+    "int8": "signed char",
+    "int16": "short",
+    "int32": "int",
+    "int64": "long long",
+    "float32": "float",
+    "float64": "double",
+}
+NO_NUMBERS: FloatArray = np.empty(0)
+NO_PLACES: Int64Array = np.empty(0, np.int64)
+
+
+def source(dtype: np.dtype[Any]) -> str:
+    """The CUDA source of all kernels for one type of pixels."""
+    pixel = C_TYPES[dtype.name]
+    defined = {
+        "PIXEL": pixel,
+        # The difference of two signed integers may not fit their type.
+        "VALUE": "long long" if dtype.kind == "i" else pixel,
+        "REAL": pixel if dtype.kind == "f" else "double",
+        "FLOATING": int(dtype.kind == "f"),
+    }
+    folder = files("scip_mpi.segmentation.gpu") / "kernels"
+    parts = [f"#define {name} {text}\n" for name, text in defined.items()]
+    parts += [(folder / f"{name}.cu").read_text(encoding="utf-8") for name in SOURCES]
+    return "".join(parts)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a kernel takes: settings as it reads them, and scratch for a block of threads.
+
+    Attributes
+    ----------
+    numbers, weights : ndarray of float64
+    starts : ndarray of int64
+    scratch : callable
+        Bytes for planes of so many pixels.
+    """
+
+    scratch: Callable[[int], int]
+    numbers: FloatArray = field(default_factory=lambda: NO_NUMBERS)
+    starts: Int64Array = field(default_factory=lambda: NO_PLACES)
+    weights: FloatArray = field(default_factory=lambda: NO_NUMBERS)
+
+
+def li(batch: ImageBatch, smooth: float | Sequence[float]) -> Recipe:
+    """Scaling, and the half kernels of both Gaussians of each channel."""
+    halves = []
+    for sigma in sigmas_of(smooth, batch.channels, "li"):
+        halves += [gaussian_weights(sigma), gaussian_weights(2 * sigma)]
+    return Recipe(
+        # Two planes, and the partial sums of a pairwise sum.
+        scratch=lambda pixels: 8 * (2 * pixels + pixels // 4 + 64),
+        numbers=np.array(scaling(batch.pixels.dtype)),
+        starts=offsets_of(np.array([half.size for half in halves])),
+        weights=np.concatenate(halves),
+    )
+
+
+def otsu(batch: ImageBatch) -> Recipe:
+    """The half kernel of the Gaussian."""
+    half = gaussian_weights(0.5)
+    return Recipe(
+        scratch=lambda pixels: 20 * pixels, numbers=np.array([half.size - 1.0]), weights=half
+    )
+
+
+def spot(batch: ImageBatch, spotsize: int) -> Recipe:
+    """The disc."""
+    return Recipe(
+        scratch=lambda pixels: 16 * pixels,
+        numbers=np.array([float(spotsize)]),
+        starts=disc_half_widths(int(spotsize)),
+    )
+
+
+# Numbers that the kernel `settle` gives of a plane.
+FACTS = 5
+# Any number of pixels, in limits of size.
+UNLIMITED = 2.0**62
+
+
+def settle(mask_set: MaskSet) -> Recipe:
+    """Cleaning, and what is done about regions on the border."""
+    own = mask_set.cleaning
+    most = UNLIMITED if own.max_size is None else float(own.max_size)
+    return Recipe(
+        scratch=lambda pixels: 9 * pixels,
+        numbers=np.array([
+            float(own.opening), float(own.fill_holes), float(own.min_size), most,
+            float(mask_set.border), float(own.largest_component),
+        ]),
+        starts=disc_half_widths(own.opening),
+    )  # fmt: skip
+
+
+RECIPES: Mapping[str, Callable[..., Recipe]] = {"li": li, "otsu": otsu, "spot": spot}
+
+
+def list_planes(batch: ImageBatch, enabled: BoolArray) -> tuple[Int64Array, Int64Array]:
+    """The planes that a kernel works on.
+
+    Returns
+    -------
+    ndarray of int64, shape (p, 4)
+        Where each starts in the pixels, its height, width and channel.
+    ndarray of int64, shape (p,)
+        Its place in ``enabled``, flattened.
+    """
+    chosen = np.flatnonzero(enabled)
+    image, channel = np.divmod(chosen, max(batch.channels, 1))
+    height, width = batch.shapes[image, 1], batch.shapes[image, 2]
+    at = batch.offsets[image] + channel * height * width
+    return np.column_stack([at, height, width, channel]), chosen

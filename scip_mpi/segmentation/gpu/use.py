@@ -1,0 +1,237 @@
+"""A rank's device and what becomes of it: smaller batches, single images, at last the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+
+from scip_mpi.batches import BoolArray, ImageBatch, Int64Array, UInt8Array
+from scip_mpi.devices import DeviceLost, OutOfMemory
+from scip_mpi.segmentation.chain import MaskSet, make_masks
+from scip_mpi.segmentation.gpu import METHODS
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a device made of a batch of n images with C channels.
+
+    Attributes
+    ----------
+    masks : ndarray of uint8
+        In the batch's layout.
+    left : ndarray of bool, shape (n, C)
+        Channels that are left to the CPU: nothing here of their images has a meaning.
+    regions : ndarray of int64, shape (n, C)
+        Components of each mask.
+    boxes : ndarray of int64, shape (n, 4)
+        Bounding boxes of the masks of all channels, as of `border.bounding_boxes`.
+    """
+
+    masks: UInt8Array
+    left: BoolArray
+    regions: Int64Array
+    boxes: Int64Array
+
+
+class Device(Protocol):
+    """Something that makes masks in place of the CPU."""
+
+    name: str
+
+    def make(self, mask_set: MaskSet, method: str, batch: ImageBatch, enabled: BoolArray) -> Made:
+        """Masks of a batch that is not empty, as `make_masks` has them on the CPU.
+
+        Parameters
+        ----------
+        mask_set : MaskSet
+            The method's settings, and what is done to its masks.
+        method : str
+            One of `METHODS`.
+
+        Raises
+        ------
+        OutOfMemory
+            The batch does not fit.
+        DeviceLost
+            The device has failed for good.
+        """
+
+    def close(self) -> None:
+        """Give the device's memory back."""
+
+
+@dataclass
+class DeviceUse:
+    """How a rank uses its device, and what run.json says of it.
+
+    Attributes
+    ----------
+    device : Device or None
+        None once it has failed: then the CPU makes the masks, the same ones.
+    name : str
+    say : callable
+        Takes a line for the log.
+    most : int or None
+        Bytes of pixels that are tried at once, since more did not fit; None for no limit so far.
+    images : int
+        Images and mask sets that the device was given and did.
+    halved : int
+        How often a batch was halved for want of memory.
+    on_cpu : int
+        Images and mask sets done on the CPU because one image alone did not fit.
+    planes_on_cpu : int
+        Channels that the kernels left to the CPU, with the others of their images.
+    lost : str
+        Why the device failed, if it did.
+    """
+
+    device: Device | None
+    name: str
+    say: Callable[[str], None]
+    most: int | None = None
+    images: int = 0
+    halved: int = 0
+    on_cpu: int = 0
+    planes_on_cpu: int = 0
+    lost: str = ""
+    told: set[str] = field(default_factory=set)
+
+    def on(self, mask_set: MaskSet, method: str) -> MaskSet:
+        """The same mask set, made on the device if that has its method.
+
+        Parameters
+        ----------
+        mask_set : MaskSet
+        method : str
+            Name of its method.
+        """
+        if method not in METHODS:
+            return mask_set
+        return replace(mask_set, device=partial(self._make, mask_set, method))
+
+    def lose(self, reason: str) -> None:
+        """Go on without the device."""
+        self.lost = reason
+        self.close()
+        self.say(
+            f"the device {self.name} failed ({reason}): from here on this rank segments on its CPU"
+        )
+
+    def close(self) -> None:
+        """Give the device back."""
+        if self.device is not None:
+            device, self.device = self.device, None
+            device.close()
+
+    def facts(self) -> dict[str, Any]:
+        """Figures for run.json."""
+        return {
+            "name": self.name,
+            "images": self.images,
+            "batches_halved": self.halved,
+            "images_on_cpu": self.on_cpu,
+            "planes_on_cpu": self.planes_on_cpu,
+            "lost": self.lost,
+        }
+
+    def _make(
+        self, mask_set: MaskSet, method: str, batch: ImageBatch, enabled: BoolArray
+    ) -> tuple[UInt8Array, Int64Array, Int64Array]:
+        masks = np.zeros(batch.pixels.size, np.uint8)
+        regions = np.zeros((len(batch), batch.channels), np.int64)
+        boxes = np.full((len(batch), 4), -1, np.int64)
+
+        def put(lo: int, hi: int, made: tuple[UInt8Array, Int64Array, Int64Array]) -> None:
+            masks[batch.offsets[lo] : batch.offsets[hi]] = made[0]
+            regions[lo:hi], boxes[lo:hi] = made[1:]
+
+        def on_cpu(lo: int, hi: int) -> None:
+            put(lo, hi, make_masks(mask_set, part(batch, lo, hi), enabled[lo:hi], np))
+
+        waiting = pieces(batch, self.most)[::-1]
+        while waiting:
+            lo, hi = waiting.pop()
+            if self.device is None:
+                on_cpu(lo, hi)
+                continue
+            piece = part(batch, lo, hi)
+            try:
+                made = self.device.make(mask_set, method, piece, enabled[lo:hi])
+            except OutOfMemory as error:
+                if hi - lo > 1:
+                    middle = (lo + hi) // 2
+                    waiting += [(middle, hi), (lo, middle)]
+                    self._shrink(piece.pixels.nbytes // 2, str(error))
+                else:
+                    self._give_up_image(str(error))
+                    on_cpu(lo, hi)
+            except DeviceLost as error:
+                self.lose(str(error))
+                waiting.append((lo, hi))
+            else:
+                put(lo, hi, (made.masks, made.regions, made.boxes))
+                self.images += hi - lo
+                self.planes_on_cpu += int(made.left.sum())
+                for i in np.flatnonzero(made.left.any(axis=1)).tolist():
+                    on_cpu(lo + i, lo + i + 1)
+        return masks, regions, boxes
+
+    def _shrink(self, size: int, why: str) -> None:
+        self.halved += 1
+        self.most = size if self.most is None else min(self.most, size)
+        self._say_once("halved", f"{self.name} is out of memory ({why}): smaller batches")
+
+    def _give_up_image(self, why: str) -> None:
+        self.on_cpu += 1
+        self._say_once(
+            "image",
+            f"{self.name} has no memory for a single image ({why}): such images are done on the "
+            "CPU",
+        )
+
+    def _say_once(self, what: str, text: str) -> None:
+        if what not in self.told:
+            self.told.add(what)
+            self.say(text)
+
+
+def part(batch: ImageBatch, lo: int, hi: int) -> ImageBatch:
+    """Images ``lo`` to ``hi`` of a batch; pixels are a view."""
+    offsets = batch.offsets[lo : hi + 1]
+    pixels = batch.pixels[offsets[0] : offsets[-1]]
+    return ImageBatch(pixels, offsets - offsets[0], batch.shapes[lo:hi], batch.index[lo:hi])
+
+
+def pieces(batch: ImageBatch, most: int | None) -> list[tuple[int, int]]:
+    """Ranges of a batch's images, of so many bytes of pixels at most where that can be."""
+    if most is None or not len(batch):
+        return [(0, len(batch))] if len(batch) else []
+    sizes = np.diff(batch.offsets) * batch.pixels.itemsize
+    found, lo, held = [], 0, 0
+    for i, size in enumerate(sizes.tolist()):
+        if i > lo and held + size > most:
+            found.append((lo, i))
+            lo, held = i, 0
+        held += size
+    return [*found, (lo, len(batch))]
+
+
+def remarks(facts: Iterable[Mapping[str, Any] | None]) -> list[str]:
+    """What the end of a log says of all ranks' devices; nothing where all went well."""
+    used = [f for f in facts if f is not None]
+    halved = sum(f["batches_halved"] for f in used)
+    alone = sum(f["images_on_cpu"] for f in used)
+    lost = [f["lost"] for f in used if f["lost"]]
+    found = []
+    if halved or alone:
+        found.append(
+            f"devices ran out of memory: {halved:,} batches were halved, {alone:,} images done on "
+            "the CPU"
+        )
+    if lost:
+        found.append(f"{len(lost)} of {len(used)} devices failed, and the CPU took over: {lost[0]}")
+    return found
