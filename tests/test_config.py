@@ -140,7 +140,7 @@ def test_what_scip_has_and_this_program_has_not_yet(shared_dir: Path) -> None:
         read_config(path)
     told = {p.key_path: p.message for p in raised.value.problems}
     assert told["load.format"] == (
-        "unknown format 'czi'; available: multiframe_tiff, zarr, tiff, image, table"
+        "unknown format 'czi'; available: multiframe_tiff, zarr, tiff, image, table, packed"
     )
     known = "available: watershed, watershed_dapi, labels"
     assert told["segment.method"] == f"unknown segmentation method 'cellpose'; {known}"
