@@ -5,6 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+# Eight bytes at a time, as an unsigned integer.
+ONE = np.uint64(1)
+EACH_BYTE = np.uint64(0x0101010101010101)
+LAST_BYTE = np.uint64(56)
+
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def find(parent, i):
@@ -37,22 +42,33 @@ def label_runs(mask, value, eight, runs, row_start, parent):
         Number of runs.
     """
     height, width = mask.shape
+    # Where runs start and stop in a row; most groups of eight places hold nothing.
+    groups = np.zeros(width // 8 + 1, np.uint64)
+    ends = groups.view(np.uint8)
     n = 0
     for y in range(height):
         row_start[y] = n
-        x = 0
-        while x < width:
-            if mask[y, x] == value:
-                start = x
-                while x < width and mask[y, x] == value:
-                    x += 1
-                runs[n, 0] = y
-                runs[n, 1] = start
-                runs[n, 2] = x
-                parent[n] = n
-                n += 1
-            else:
-                x += 1
+        row = mask[y]
+        before, after = row[: width - 1], row[1:]
+        within = ends[1:]
+        for x in range(width - 1):
+            within[x] = before[x] ^ after[x]
+        ends[0] = row[0] == value
+        ends[width] = row[width - 1] == value
+        found = 0
+        for g in range(groups.size):
+            group = groups[g]
+            while group:
+                # The lowest byte that is 1 has so many bytes below it.
+                lower = ((group & (~group + ONE)) - ONE) & EACH_BYTE
+                x = 8 * g + np.int64((lower * EACH_BYTE) >> LAST_BYTE)
+                runs[n + (found >> 1), 1 + (found & 1)] = x
+                found += 1
+                group &= group - ONE
+        for _ in range(found >> 1):
+            runs[n, 0] = y
+            parent[n] = n
+            n += 1
     row_start[height] = n
     join_runs(runs, n, height, eight, row_start, parent)
     return n
