@@ -4,11 +4,43 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
+
+from scip_mpi.batches import UInt8Array
 
 # Eight bytes at a time, as an unsigned integer.
 ONE = np.uint64(1)
 EACH_BYTE = np.uint64(0x0101010101010101)
 LAST_BYTE = np.uint64(56)
+
+
+def label_plane(mask: UInt8Array) -> tuple[NDArray[np.int32], int]:
+    """Number the components (4-connected) of one plane in raster order of their first pixels.
+
+    Parameters
+    ----------
+    mask : ndarray of uint8, shape (H, W)
+        0 or 1.
+
+    Returns
+    -------
+    parts : ndarray of int32, shape (H, W)
+        1, 2, ... in components, 0 elsewhere.
+    count : int
+    """
+    parts = np.zeros(mask.shape, np.int32)
+    return parts, _number(mask, parts, *run_scratch(*mask.shape))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _number(mask, parts, runs, row_start, parent, number):
+    count = 0
+    for r in range(label_runs(mask, 1, 0, runs, row_start, parent)):
+        if parent[r] == r:
+            count += 1
+            number[r] = count
+        parts[runs[r, 0], runs[r, 1] : runs[r, 2]] = number[parent[r]]
+    return count
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
