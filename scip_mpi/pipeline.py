@@ -29,8 +29,8 @@ from scip_mpi.features.family import Family
 from scip_mpi.loaders.contract import Failure, References
 from scip_mpi.measure import Statistic
 from scip_mpi.segmentation import background
-from scip_mpi.segmentation.chain import MaskSet, PreFilter, mask_sets, whole_images
-from scip_mpi.segmentation.combine import set_masks
+from scip_mpi.segmentation.chain import MaskSet, PreFilter, dense_masks, whole_images
+from scip_mpi.segmentation.combine import combined_masks
 from scip_mpi.segmentation.crops import cut_crops
 from scip_mpi.segmentation.fields import FieldPlan, Fields, parent_planes, segment_fields
 from scip_mpi.timers import Timers
@@ -163,7 +163,7 @@ def segment(stages: Stages, references: References, timers: Timers) -> tuple[Seg
         fields = None
         if stages.fields is not None:
             fields = segment_fields(batch, stages.fields, companions, stages.xp)
-        masks, crops = _masks(stages, batch, fields, companions)
+        masks, crops, dense = _masks(stages, batch, fields, companions)
     if fields is not None and stages.export is not None:
         with timers.stage("export"):
             stages.export(references, fields)
@@ -172,14 +172,16 @@ def segment(stages: Stages, references: References, timers: Timers) -> tuple[Seg
         found = np.full(hi - lo, -1, np.int64)
         found[batch.index - lo] = 0
         np.add.at(found, masks.image - lo, 1)
-        first = set_masks(masks, 0, list(stages.combined))
-        foreground = first.own if fields is None else (fields.labels.pixels > 0).astype(np.uint8)
+        first = combined_masks(dense[0], masks.shapes, stages.combined)
+        foreground = dense[0] if fields is None else (fields.labels.pixels > 0).view(np.uint8)
         masks = replace(
             masks,
-            background=backgrounds(stages, batch, masks, fields),
-            statistics=statistics_of(stages, stages.statistics, raw, crops, masks, fields),
+            background=backgrounds(stages, batch, masks, dense, fields),
+            statistics=statistics_of(
+                stages, stages.statistics, raw, crops, masks, dense.__getitem__, fields
+            ),
         )
-        centroid = measure.centroids(crops, first.combined, masks.bbox)
+        centroid = measure.centroids(crops, first, masks.bbox)
         per_image = _image_summary(stages, batch, raw, foreground, lo, hi)
     files = [file for own in references.alone().sources for file in own]
     record = Segmented(
@@ -201,8 +203,8 @@ def _masks(
     batch: ImageBatch,
     fields: Fields | None,
     companions: Mapping[str, ImageBatch],
-) -> tuple[MaskBatch, ImageBatch]:
-    """The masks of all objects, and the objects' crops, corrected."""
+) -> tuple[MaskBatch, ImageBatch, Sequence[UInt8Array]]:
+    """The masks of all objects, their crops, corrected, and each set's masks, not packed."""
     if fields is None:
         objects, crops, sets = whole_images(batch), batch, stages.sets
     else:
@@ -212,14 +214,16 @@ def _masks(
         }
         given = MaskSet("", lambda *_: fields.masks, {}, border=False)
         sets = stages.sets or [given]
-    masks = mask_sets(
-        crops, objects, sets, stages.prefilters, stages.main_channel, stages.xp, companions
-    )
-    return masks, crops
+    found = dense_masks(crops, sets, stages.prefilters, stages.main_channel, stages.xp, companions)
+    return found.packed(crops, objects), crops, found.sets
 
 
 def backgrounds(
-    stages: Stages, batch: ImageBatch, masks: MaskBatch, fields: Fields | None
+    stages: Stages,
+    batch: ImageBatch,
+    masks: MaskBatch,
+    dense: Sequence[UInt8Array],
+    fields: Fields | None,
 ) -> FloatArray:
     """What ``bgcorr_`` features subtract, shape (m, S, C); NaN for the mean outside the mask.
 
@@ -227,14 +231,16 @@ def backgrounds(
     image that is one object, both are of the pixels outside a mask set's combined mask.
     """
     out = np.full(masks.background.shape, np.nan)
-    for s in range(masks.sets if len(masks) else 0):
+    if not len(masks) or all(chosen == "outside" for chosen in stages.backgrounds):
+        return out
+    for s in range(masks.sets):
         if fields is not None:
             row, bbox, number = fields.row, masks.bbox, fields.number
             planes = parent_planes(fields.labels, stages.fields)
         else:
             row, number = np.arange(len(masks)), np.ones(len(masks), np.int64)
             bbox = masks.bbox
-            combined = set_masks(masks, s, list(stages.combined)).combined
+            combined = combined_masks(dense[s], masks.shapes, stages.combined)
             shapes = masks.shapes.copy()
             shapes[:, 0] = 1
             planes = ImageBatch(combined, batch.planes, shapes, batch.index)
@@ -258,15 +264,19 @@ def statistics_of(
     raw: ImageBatch,
     crops: ImageBatch,
     masks: MaskBatch,
+    own: Callable[[int], UInt8Array],
     fields: Fields | None = None,
 ) -> FloatArray:
-    """Statistics of every object, shape (m, K); NaN where the mask set dropped the object."""
+    """Statistics of every object, shape (m, K); NaN where the mask set dropped the object.
+
+    ``own`` gives the masks of a set, in the layout of the crops.
+    """
     if not statistics:
         return np.empty((len(masks), 0))
     before = raw if fields is None else cut_crops(raw, fields.row, masks.bbox)
     used = sorted({s.mask_set for s in statistics if s.mask_set >= 0})
-    own = {s: set_masks(masks, s, list(stages.combined)).own for s in used}
-    values = measure.measure_each(statistics, crops, before, own, stages.saturation)
+    looked_at = {s: own(s) for s in used}
+    values = measure.measure_each(statistics, crops, before, looked_at, stages.saturation)
     for k, chosen in enumerate(statistics):
         if chosen.mask_set >= 0:
             values[~masks.kept[:, chosen.mask_set], k] = np.nan

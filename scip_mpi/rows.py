@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -26,6 +27,7 @@ from scip_mpi.features.shared import prepare
 from scip_mpi.loaders.contract import Failure, References
 from scip_mpi.normalization import MaskedPixels, scaled, width_of
 from scip_mpi.pipeline import Stages, statistics_of
+from scip_mpi.segmentation.bits import unpack_bits
 from scip_mpi.segmentation.combine import set_masks
 from scip_mpi.segmentation.crops import cut_crops
 from scip_mpi.timers import Timers
@@ -101,7 +103,9 @@ def compute(
             raw = _slice(crops, int(lo), int(hi))
             part, own = stages.corrected(raw), masks.take(raw.index)
             X[part.index] = features_of(stages, part, own, groups_of(references, own), scratch)
-            gates[part.index] = statistics_of(stages, stages.gates, raw, part, own)
+            gates[part.index] = statistics_of(
+                stages, stages.gates, raw, part, own, partial(unpack_bits, own)
+            )
     return Rows(X, gates, failed, failures)
 
 
@@ -148,7 +152,7 @@ def masked_pixels(
     batch, there = stages.corrected(crops), masks.take(crops.index)
     groups = groups_of(references, there)
     for s in range(masks.sets):
-        own = set_masks(there, s, list(stages.combined)).own
+        own = unpack_bits(there, s)
         kept = np.repeat(there.kept[:, s], np.diff(batch.offsets))
         yield MaskedPixels(batch, own * kept, s, groups)
 

@@ -47,15 +47,23 @@ def _pack(dense, pixels, shapes, mask_set, offsets, bits):
     for i in range(len(shapes)):
         channels, h, w = shapes[i]
         size = h * w
-        row = (size + 7) // 8
+        whole, row = size // 8, (size + 7) // 8
         for c in range(channels):
-            source = pixels[i] + c * size
-            target = offsets[i] + (mask_set * channels + c) * row
-            for b in range(row):
-                byte = 0
-                for k in range(min(8, size - 8 * b)):
-                    byte |= np.int64(dense[source + 8 * b + k]) << k
-                bits[target + b] = byte
+            at = pixels[i] + c * size
+            source = dense[at : at + size]
+            to = offsets[i] + (mask_set * channels + c) * row
+            target = bits[to : to + row]
+            # A loop of constant length: compilers work on many bytes at a time.
+            for b in range(whole):
+                byte = np.uint8(0)
+                for k in range(8):
+                    byte = np.uint8(byte | np.uint8(source[8 * b + k] << np.uint8(k)))
+                target[b] = byte
+            if whole < row:
+                byte = np.uint8(0)
+                for k in range(size - 8 * whole):
+                    byte = np.uint8(byte | np.uint8(source[8 * whole + k] << np.uint8(k)))
+                target[whole] = byte
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -63,9 +71,14 @@ def _unpack(bits, offsets, shapes, mask_set, pixels, dense):
     for i in range(len(shapes)):
         channels, h, w = shapes[i]
         size = h * w
-        row = (size + 7) // 8
+        whole, row = size // 8, (size + 7) // 8
         for c in range(channels):
-            source = offsets[i] + (mask_set * channels + c) * row
-            target = pixels[i] + c * size
-            for k in range(size):
-                dense[target + k] = (bits[source + (k >> 3)] >> (k & 7)) & 1
+            at = offsets[i] + (mask_set * channels + c) * row
+            source = bits[at : at + row]
+            to = pixels[i] + c * size
+            target = dense[to : to + size]
+            for b in range(whole):
+                for k in range(8):
+                    target[8 * b + k] = (source[b] >> np.uint8(k)) & np.uint8(1)
+            for k in range(size - 8 * whole):
+                target[8 * whole + k] = (source[whole] >> np.uint8(k)) & np.uint8(1)

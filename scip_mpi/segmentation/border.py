@@ -92,19 +92,31 @@ def bounding_boxes(batch: ImageBatch, masks: UInt8Array) -> Int64Array:
 def _boxes(offsets, shapes, masks, boxes):
     for i in range(len(shapes)):
         channels, h, w = shapes[i]
-        top, left, bottom, right = h, w, -1, -1
+        size = h * w
+        union = np.zeros(size, np.uint8)
         for c in range(channels):
-            at = offsets[i] + c * h * w
-            mask = masks[at : at + h * w].reshape(h, w)
-            for y in range(h):
-                for x in range(w):
-                    if mask[y, x]:
-                        top = min(top, y)
-                        bottom = max(bottom, y)
-                        left = min(left, x)
-                        right = max(right, x)
+            at = offsets[i] + c * size
+            mask = masks[at : at + size]
+            for k in range(size):
+                union[k] |= mask[k]
+        columns = np.zeros(w, np.uint8)
+        top, bottom = h, -1
+        for y in range(h):
+            row = union[y * w : (y + 1) * w]
+            filled = np.uint8(0)
+            for x in range(w):
+                columns[x] |= row[x]
+                filled |= row[x]
+            if filled:
+                top = min(top, y)
+                bottom = y
         if bottom >= 0:
+            left, right = 0, w
+            while not columns[left]:
+                left += 1
+            while not columns[right - 1]:
+                right -= 1
             boxes[i, 0] = top
             boxes[i, 1] = left
             boxes[i, 2] = bottom + 1
-            boxes[i, 3] = right + 1
+            boxes[i, 3] = right

@@ -1,4 +1,4 @@
-"""The mask stage: from a batch of crops to the packed masks of all sets."""
+"""The mask stage: from a batch of crops to the masks of all sets."""
 
 from __future__ import annotations
 
@@ -68,6 +68,33 @@ class Objects:
     bbox: Int64Array
 
 
+@dataclass(frozen=True)
+class DenseMasks:
+    """The masks of all sets, a byte per pixel, and what is known of them.
+
+    Attributes
+    ----------
+    sets : sequence of ndarray of uint8
+        Each set's masks, 0 or 1, in the layout of the crops' pixels.
+    kept, regions, boxes : ndarrays of shapes (m, S), (m, S, C), (m, S, 4)
+        ``kept``, ``regions`` and ``set_bbox`` of a `MaskBatch`.
+    """
+
+    sets: Sequence[UInt8Array]
+    kept: BoolArray
+    regions: Int64Array
+    boxes: Int64Array
+
+    def packed(self, crops: ImageBatch, objects: Objects) -> MaskBatch:
+        """As they travel and are kept; neither background nor statistics are measured yet."""
+        bits, offsets = pack_bits(self.sets, crops.shapes)
+        return MaskBatch(
+            objects.image, objects.label, objects.bbox, crops.shapes, self.kept, self.regions,
+            self.boxes, np.full(self.regions.shape, np.nan), np.empty((len(crops), 0)), offsets,
+            bits,
+        )  # fmt: skip
+
+
 Relabel = Callable[[Objects], Objects]
 
 
@@ -91,6 +118,19 @@ def mask_sets(
     xp: ModuleType,
     companions: Mapping[str, ImageBatch] | None = None,
 ) -> MaskBatch:
+    """Mask every object by every method, and pack the masks; see `dense_masks`."""
+    found = dense_masks(crops, sets, prefilters, main_channel, xp, companions)
+    return found.packed(crops, objects)
+
+
+def dense_masks(
+    crops: ImageBatch,
+    sets: Sequence[MaskSet],
+    prefilters: Sequence[PreFilter],
+    main_channel: int,
+    xp: ModuleType,
+    companions: Mapping[str, ImageBatch] | None = None,
+) -> DenseMasks:
     """Mask every object by every method.
 
     A channel that a pre-filter fails gets an empty mask. A set drops an object (``kept`` False)
@@ -101,9 +141,7 @@ def mask_sets(
     Parameters
     ----------
     crops : ImageBatch
-        The objects' crops, in the objects' order.
-    objects : Objects
-        The table of objects.
+        The objects' crops.
     sets : sequence of MaskSet
         The methods, in the order of the config.
     prefilters : sequence of PreFilter
@@ -131,11 +169,7 @@ def mask_sets(
         if m:
             kept[:, s] = enabled[:, main_channel] & (regions[:, s, main_channel] > 0)
         dense.append(masks)
-    bits, offsets = pack_bits(dense, crops.shapes)
-    return MaskBatch(
-        objects.image, objects.label, objects.bbox, crops.shapes, kept, regions, boxes,
-        np.full((m, len(sets), channels), np.nan), np.empty((m, 0)), offsets, bits,
-    )  # fmt: skip
+    return DenseMasks(dense, kept, regions, boxes)
 
 
 def make_masks(

@@ -4,6 +4,43 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
+
+from scip_mpi.batches import UInt8Array
+
+# Eight bytes at a time, as an unsigned integer.
+ONE = np.uint64(1)
+EACH_BYTE = np.uint64(0x0101010101010101)
+LAST_BYTE = np.uint64(56)
+
+
+def label_plane(mask: UInt8Array) -> tuple[NDArray[np.int32], int]:
+    """Number the components (4-connected) of one plane in raster order of their first pixels.
+
+    Parameters
+    ----------
+    mask : ndarray of uint8, shape (H, W)
+        0 or 1.
+
+    Returns
+    -------
+    parts : ndarray of int32, shape (H, W)
+        1, 2, ... in components, 0 elsewhere.
+    count : int
+    """
+    parts = np.zeros(mask.shape, np.int32)
+    return parts, _number(mask, parts, *run_scratch(*mask.shape))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _number(mask, parts, runs, row_start, parent, number):
+    count = 0
+    for r in range(label_runs(mask, 1, 0, runs, row_start, parent)):
+        if parent[r] == r:
+            count += 1
+            number[r] = count
+        parts[runs[r, 0], runs[r, 1] : runs[r, 2]] = number[parent[r]]
+    return count
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -37,22 +74,33 @@ def label_runs(mask, value, eight, runs, row_start, parent):
         Number of runs.
     """
     height, width = mask.shape
+    # Where runs start and stop in a row; most groups of eight places hold nothing.
+    groups = np.zeros(width // 8 + 1, np.uint64)
+    ends = groups.view(np.uint8)
     n = 0
     for y in range(height):
         row_start[y] = n
-        x = 0
-        while x < width:
-            if mask[y, x] == value:
-                start = x
-                while x < width and mask[y, x] == value:
-                    x += 1
-                runs[n, 0] = y
-                runs[n, 1] = start
-                runs[n, 2] = x
-                parent[n] = n
-                n += 1
-            else:
-                x += 1
+        row = mask[y]
+        before, after = row[: width - 1], row[1:]
+        within = ends[1:]
+        for x in range(width - 1):
+            within[x] = before[x] ^ after[x]
+        ends[0] = row[0] == value
+        ends[width] = row[width - 1] == value
+        found = 0
+        for g in range(groups.size):
+            group = groups[g]
+            while group:
+                # The lowest byte that is 1 has so many bytes below it.
+                lower = ((group & (~group + ONE)) - ONE) & EACH_BYTE
+                x = 8 * g + np.int64((lower * EACH_BYTE) >> LAST_BYTE)
+                runs[n + (found >> 1), 1 + (found & 1)] = x
+                found += 1
+                group &= group - ONE
+        for _ in range(found >> 1):
+            runs[n, 0] = y
+            parent[n] = n
+            n += 1
     row_start[height] = n
     join_runs(runs, n, height, eight, row_start, parent)
     return n

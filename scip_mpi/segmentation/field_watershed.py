@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 
 from scip_mpi.batches import ImageBatch, Int64Array
 from scip_mpi.errors import UserError
+from scip_mpi.segmentation.cleaning import fill_holes
+from scip_mpi.segmentation.components import label_plane, run_scratch
 from scip_mpi.segmentation.distance import distance
 from scip_mpi.segmentation.flooding import flood_plane
+from scip_mpi.segmentation.li_threshold import li_threshold
 from scip_mpi.segmentation.planes import require_numpy
 from scip_mpi.segmentation.seeds import seeds
+from scip_mpi.segmentation.smoothing import smooth_plane
 
 # In diameters: the smoothing, the smallest object, and the smoothing of the distance and the least
 # distance of two seeds; found on DNA stains with known nuclei.
@@ -97,23 +101,23 @@ def _field(
     threshold: str | float,
     expansion_factor: float,
 ) -> NDArray[Any]:
-    from scipy import ndimage
-    from skimage.segmentation import expand_labels
-
     sigma = smoothing if smoothing is not None else SMOOTHING * (diameter or 0.0)
-    smooth = ndimage.gaussian_filter(plane, sigma) if sigma else plane
-    mask = ndimage.binary_fill_holes(smooth > _threshold(smooth, threshold))
+    smooth = smooth_plane(plane, sigma) if sigma else plane
+    mask = (smooth > _threshold(smooth, threshold)).view(np.uint8)
+    fill_holes(mask, *run_scratch(*mask.shape))
+    parts, count = label_plane(mask)
     if diameter is None:
-        diameter = _typical_diameter(mask)
-    parts, count = ndimage.label(mask)
+        diameter = _typical_diameter(parts, count)
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
     large = sizes >= math.pi / 4 * (SMALLEST * diameter) ** 2
     large[0] = False
-    parts = np.where(large[parts], parts, 0).astype(np.int32)
-    depth = ndimage.gaussian_filter(bounded_distance(parts > 0), SEED_SMOOTHING * diameter)
+    parts = np.where(large[parts], parts, np.int32(0))
+    depth = smooth_plane(bounded_distance(parts > 0), SEED_SMOOTHING * diameter)
     found = seeds(depth, parts, max(1, round(SEED_DISTANCE * diameter)))
     _fill(found, parts, depth, count)
     if expansion_factor:
+        from skimage.segmentation import expand_labels
+
         found = expand_labels(found, diameter * expansion_factor)
     return found
 
@@ -146,23 +150,23 @@ def bounded_distance(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def _threshold(plane: NDArray[np.float64], threshold: str | float) -> float:
-    from skimage import filters
-
     if not isinstance(threshold, str):
         return float(threshold)
     edges = np.linspace(plane.min(), plane.max(), 257)
     if not (np.diff(edges) > 0).all():
         # Nothing stands out: the pixels are equal but for rounding, or their range overflows.
         return float(plane.max())
+    if threshold == "li":
+        return float(li_threshold(plane, *plane.shape, np.empty((3, plane.size))))
+    from skimage import filters
+
     return float(getattr(filters, f"threshold_{threshold}")(plane))
 
 
-def _typical_diameter(mask: NDArray[np.bool_]) -> float:
+def _typical_diameter(parts: NDArray[np.int32], count: int) -> float:
     """Twice the median over components of the largest distance to the background; 1 at least."""
-    from scipy import ndimage
-
-    parts, count = ndimage.label(mask)
     if not count:
         return 1.0
-    thickness = ndimage.maximum(bounded_distance(mask), parts, np.arange(1, count + 1))
-    return max(1.0, 2 * float(np.median(thickness)))
+    thickness = np.zeros(count + 1)
+    np.maximum.at(thickness, parts, bounded_distance(parts > 0))
+    return max(1.0, 2 * float(np.median(thickness[1:])))

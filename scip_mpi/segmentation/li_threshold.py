@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from scip_mpi.segmentation.folding import fold_smallest, fold_sum
 from scip_mpi.segmentation.logarithm import log
 from scip_mpi.segmentation.pairwise import pairwise_sum
 
@@ -45,8 +46,8 @@ def li_threshold(plane, height, width, values):
     n = _collect(plane, height, width, shifted)
     if n == 0:
         return np.nan
-    low = _extreme(shifted, n, 1.0, first)
-    high = -_extreme(shifted, n, -1.0, first)
+    low = fold_smallest(shifted, n, 1.0, first)
+    high = -fold_smallest(shifted, n, -1.0, first)
     if low == high:
         return low
     for k in range(n):
@@ -56,7 +57,7 @@ def li_threshold(plane, height, width, values):
     for k in range(n - 1):
         gap = abs(after[k] - shifted[k])
         first[k] = gap if gap > 0 else np.inf
-    bound = _extreme(first, n - 1, 1.0, second)
+    bound = fold_smallest(first, n - 1, 1.0, second)
     threshold = _quickly(shifted, n, low, bound, first, second)
     if np.isnan(threshold):
         threshold = _exactly(shifted, n, bound, first, second)
@@ -84,37 +85,11 @@ def _collect(plane, height, width, values):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _extreme(values, n, sign, work):
-    """Smallest of the first ``n`` values times ``sign``, which is 1 or -1."""
-    for k in range(n):
-        work[k] = sign * values[k]
-    while n > 1:
-        half = (n + 1) // 2
-        upper = work[half:]
-        for k in range(n - half):
-            work[k] = upper[k] if upper[k] < work[k] else work[k]
-        n = half
-    return work[0]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _fold(values, n):
-    """Sum of the first ``n`` values, halves laid on one another; they are changed."""
-    while n > 1:
-        half = (n + 1) // 2
-        upper = values[half:]
-        for k in range(n - half):
-            values[k] += upper[k]
-        n = half
-    return values[0]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
 def _quickly(values, n, low, bound, above, below):
     """The threshold by sums in any order; NaN if a pixel or an end is too near to tell."""
     for k in range(n):
         above[k] = values[k]
-    threshold = _fold(above, n) / n
+    threshold = fold_sum(above, n) / n
     doubt = threshold * SUM_ERROR
     before = -1
     step = np.inf
@@ -139,12 +114,12 @@ def _quickly(values, n, low, bound, above, below):
             value = values[k]
             above[k] = value if value > threshold else 0.0
             below[k] = 0.0 if value > threshold else value
-        mean_below = _fold(below, n) / (n - count)
+        mean_below = fold_sum(below, n) / (n - count)
         if mean_below == 0.0:
             return threshold
         if mean_below < TINY:
             return np.nan
-        mean_above = _fold(above, n) / count
+        mean_above = fold_sum(above, n) / count
         log_below, log_above = log(mean_below), log(mean_above)
         following = (mean_below - mean_above) / (log_below - log_above)
         # The means' errors and those of their logarithms, in parts of the differences.

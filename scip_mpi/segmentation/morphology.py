@@ -55,7 +55,7 @@ def disc_extreme(plane, height, width, half_widths, dilate, scratch, out):
     line, spans, found = scratch
     radius = half_widths.size // 2
     stride = width + 2 * radius
-    _mirrored(plane, height, width, radius, line)
+    mirrored(plane, height, width, radius, line)
     # Of the spans, those around the first and the last pixels of the line are never looked at.
     n = (height + 2 * radius) * stride - 2 * radius
     inner = height * stride - 2 * radius
@@ -90,7 +90,7 @@ def _take(others, n, dilate, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _mirrored(plane, height, width, radius, line):
+def mirrored(plane, height, width, radius, line):
     """Copy a plane into a line, with margins that mirror it."""
     stride = width + 2 * radius
     for y in range(height + 2 * radius):

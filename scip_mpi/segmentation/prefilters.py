@@ -14,7 +14,9 @@ import numpy as np
 from numba import njit
 
 from scip_mpi.batches import BoolArray, FloatArray, ImageBatch
+from scip_mpi.segmentation.folding import fold_smallest, fold_sum
 from scip_mpi.segmentation.normality import normality_p
+from scip_mpi.segmentation.planes import largest
 
 SIGNIFICANCE = 0.05
 
@@ -75,39 +77,37 @@ def _listed(batch: ImageBatch, channel_indices: Sequence[int], passed: BoolArray
 def statistics_of(batch: ImageBatch) -> FloatArray:
     """Population std, range and p-value of normality of each channel, shape (n, C, 3)."""
     out = np.empty((len(batch), batch.channels, 3))
-    _statistics(batch.pixels, batch.offsets, batch.shapes, out)
+    if len(batch):
+        height, width = largest(batch)
+        values = np.empty((4, height * width))
+        _statistics(batch.pixels, batch.offsets, batch.shapes, values, out)
     return out
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _statistics(pixels, offsets, shapes, out):
+def _statistics(pixels, offsets, shapes, values, out):
     epsilon = 2.0**-52
+    value, second, third, fourth = values[0], values[1], values[2], values[3]
     for i in range(len(shapes)):
         channels, h, w = shapes[i]
         n = h * w
         for c in range(channels):
             plane = pixels[offsets[i] + c * n : offsets[i] + (c + 1) * n]
-            total = 0.0
-            low = np.inf
-            high = -np.inf
-            for pixel in plane:
-                value = float(pixel)
-                total += value
-                low = min(low, value)
-                high = max(high, value)
-            mean = total / n
-            m2 = 0.0
-            m3 = 0.0
-            m4 = 0.0
-            for pixel in plane:
-                d = float(pixel) - mean
+            for k in range(n):
+                value[k] = plane[k]
+                second[k] = plane[k]
+            low = fold_smallest(value, n, 1.0, third)
+            high = -fold_smallest(value, n, -1.0, third)
+            mean = fold_sum(second, n) / n
+            for k in range(n):
+                d = value[k] - mean
                 square = d * d
-                m2 += square
-                m3 += square * d
-                m4 += square * square
-            m2 /= n
-            m3 /= n
-            m4 /= n
+                second[k] = square
+                third[k] = square * d
+                fourth[k] = square * square
+            m2 = fold_sum(second, n) / n
+            m3 = fold_sum(third, n) / n
+            m4 = fold_sum(fourth, n) / n
             # What is left of equal pixels is rounding, of which the test must know nothing.
             p = np.nan
             if low == high:

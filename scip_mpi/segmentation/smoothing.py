@@ -15,6 +15,7 @@ from numba import njit
 
 from scip_mpi.batches import FloatArray, Int64Array, offsets_of
 from scip_mpi.errors import UserError
+from scip_mpi.segmentation.morphology import mirrored
 from scip_mpi.segmentation.planes import per_channel
 
 ROOT = math.sqrt(2.0)
@@ -54,6 +55,16 @@ def gaussian_weights(sigma: float) -> FloatArray:
     return (phi / phi.sum())[radius:].copy()
 
 
+def smooth_plane(plane: FloatArray, sigma: float) -> FloatArray:
+    """Gaussian of one plane, mirrored at its edges: scipy.ndimage's to the last bit."""
+    height, width = plane.shape
+    weights = gaussian_weights(sigma)
+    out = np.empty((height, width))
+    frames = frame_scratch(height, width, weights.size - 1)
+    gaussian_mirrored(np.ascontiguousarray(plane), weights, height, width, frames, out)
+    return out
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def frame_scratch(height, width, radius):
     """Three buffers for the filters of planes up to a size, by kernels up to a radius."""
@@ -67,10 +78,22 @@ def gaussian(plane, weights, height, width, frames, out):
 
     ``frames`` is scratch as of `frame_scratch` for a radius of ``weights.size - 1`` at least.
     """
+    _frame(plane, height, width, weights.size - 1, frames[0])
+    _smooth(weights, height, width, frames, out)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def gaussian_mirrored(plane, weights, height, width, frames, out):
+    """`gaussian` of a plane that is mirrored at its edges."""
+    mirrored(plane, height, width, weights.size - 1, frames[0])
+    _smooth(weights, height, width, frames, out)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _smooth(weights, height, width, frames, out):
     framed, down, over = frames
     radius = weights.size - 1
     stride = width + 2 * radius
-    _frame(plane, height, width, radius, framed)
     _weigh(framed, radius * stride, height * stride, stride, weights, down)
     # The frame at the sides is as right after the columns as it was before.
     _weigh(down, radius, height * stride - 2 * radius, 1, weights, over)

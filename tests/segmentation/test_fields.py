@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
+from skimage.filters import threshold_li, threshold_otsu, threshold_triangle
 from skimage.measure import regionprops
 from skimage.segmentation import expand_labels
+from skimage.segmentation import watershed as flooded
 
 from scip_mpi.batches import ImageBatch
 from scip_mpi.errors import UserError
@@ -18,6 +20,7 @@ from scip_mpi.segmentation.crops import cut_crops
 from scip_mpi.segmentation.field_watershed import watershed
 from scip_mpi.segmentation.fields import FieldPlan, Segmenter, parent_planes, segment_fields
 from scip_mpi.segmentation.label_files import labels as from_files
+from scip_mpi.segmentation.seeds import seeds
 
 
 def given_labels(*planes: np.ndarray) -> tuple[Segmenter, dict[str, ImageBatch]]:
@@ -176,6 +179,63 @@ def test_watershed_of_any_field(
     first = found[: batch.planes[1]]
     # Numbered without gaps.
     assert set(first) - {0} == set(range(1, first.max(initial=0) + 1))
+
+
+def twin_watershed(
+    plane: np.ndarray, diameter: float | None, threshold: str | float, expansion: float
+) -> np.ndarray:
+    """The same with SciPy and scikit-image; seeds have a twin of their own."""
+    smooth = ndimage.gaussian_filter(plane, 0.1 * diameter) if diameter else plane
+    if isinstance(threshold, str):
+        flat = (np.diff(np.linspace(smooth.min(), smooth.max(), 257)) <= 0).any()
+        find = {"li": threshold_li, "otsu": threshold_otsu, "triangle": threshold_triangle}
+        threshold = smooth.max() if flat else find[threshold](smooth)
+    mask = ndimage.binary_fill_holes(smooth > threshold)
+    parts, count = ndimage.label(mask)
+    far = sum(mask.shape)
+
+    def depth_of(inside: np.ndarray) -> np.ndarray:
+        away = ndimage.distance_transform_edt(inside)
+        return np.full(inside.shape, float(far)) if inside.all() else np.minimum(away, far)
+
+    if diameter is None:
+        thickness = ndimage.maximum(depth_of(mask), parts, np.arange(1, count + 1))
+        diameter = max(1.0, 2 * np.median(thickness)) if count else 1.0
+    sizes = np.bincount(parts.ravel())
+    large = sizes >= np.pi / 4 * (diameter / 3) ** 2
+    large[0] = False
+    parts = np.where(large[parts], parts, 0).astype(np.int32)
+    depth = ndimage.gaussian_filter(depth_of(parts > 0), 0.08 * diameter)
+    found = seeds(depth, parts, max(1, round(0.35 * diameter)))
+    for k in np.unique(parts[parts > 0]):
+        grown = flooded(-depth, np.where(parts == k, found, 0), mask=parts == k)
+        found[parts == k] = grown[parts == k]
+    return expand_labels(found, diameter * expansion) if expansion else found
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.sampled_from(["u2", "f4"]),
+    st.sampled_from([0.5, 2.0, 5.0]),
+    st.sampled_from([None, 1.0, 4.0, 9.0, 50.0]),
+    st.sampled_from(["li", "otsu", "triangle", 1000.0]),
+    st.sampled_from([0.0, 0.3]),
+    st.integers(0, 2**32 - 1),
+)
+def test_watershed_is_scipys_and_scikit_images(
+    h, w, dtype, blur, diameter, threshold, expansion, seed
+) -> None:
+    noise = np.random.default_rng(seed).random((h, w))
+    plane = (1000 + 4000 * (ndimage.gaussian_filter(noise, blur) - 0.5)).astype(dtype)
+    batch = ImageBatch.from_images([plane[np.newaxis]])
+    found = watershed(
+        batch, np, channel=0, cell_diameter=diameter, threshold=threshold,
+        expansion_factor=expansion,
+    )  # fmt: skip
+    want = twin_watershed(plane.astype(np.float64), diameter, threshold, expansion)
+    np.testing.assert_array_equal(found.reshape(h, w), want)
 
 
 def test_watershed_parts_discs_that_touch() -> None:
