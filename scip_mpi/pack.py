@@ -25,7 +25,8 @@ from scip_mpi.loaders.companions import read_companions
 from scip_mpi.loaders.contract import Catalog, ImageInfo, References
 from scip_mpi.loaders.gather import ImageError
 from scip_mpi.loaders.listing import shown
-from scip_mpi.loaders.shard import Channels, Columns, open_hdf5, read_index, used
+from scip_mpi.loaders.shard import Channels, Columns, used
+from scip_mpi.loaders.shard_reader import open_hdf5, read_index
 from scip_mpi.loaders.shard_writer import ShardWriter
 from scip_mpi.loaders.texts import Texts
 from scip_mpi.parallel.deal import Step, deal

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from scip_mpi.errors import UserError
 from scip_mpi.loaders.gather import MESSAGE
-from scip_mpi.loaders.listing import Categorical, factorize, shown
+from scip_mpi.loaders.listing import shown
 from scip_mpi.loaders.naming import refuse_columns
+from scip_mpi.loaders.patterns import factorize
+from scip_mpi.loaders.texts import Categorical
 
 WHOLE_NUMBER = re.compile("-?(0|[1-9][0-9]{0,99})")
 # A number that does not start with a needless zero, as codes such as 01 do; nan is a missing one.

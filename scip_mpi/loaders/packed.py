@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from scip_mpi.batches import ImageBatch, Int64Array, offsets_of
 from scip_mpi.errors import UserError
-from scip_mpi.loaders import shard
+from scip_mpi.loaders import shard, shard_reader
 from scip_mpi.loaders.contract import Catalog, Failure, ImageInfo, References, Window
 from scip_mpi.loaders.gather import (
     ImageError,
@@ -26,9 +26,10 @@ from scip_mpi.loaders.gather import (
     located,
     pixel_type,
 )
-from scip_mpi.loaders.listing import Categorical, list_images, shown, twice
-from scip_mpi.loaders.shard import Index, Shard
-from scip_mpi.loaders.texts import TextsBuilder, compact
+from scip_mpi.loaders.listing import list_images, shown, twice
+from scip_mpi.loaders.merging import MergedColumn, filled
+from scip_mpi.loaders.shard_reader import Index, Shard
+from scip_mpi.loaders.texts import TextsBuilder
 
 SUFFIX = ".h5"
 # Shards kept open: chunks are handed out by what they cost, so a shard's come at any time.
@@ -56,8 +57,8 @@ def discover(paths: Sequence[str]) -> Catalog:
     _opened.cache_clear()
     listing = list_images(paths, _is_shard, "*.h5 shards")
     names = TextsBuilder()
-    group = _Merged()
-    metadata: dict[str, _Merged] = {}
+    group = MergedColumn()
+    metadata: dict[str, MergedColumn] = {}
     numbers: dict[str, list[NDArray[Any]]] = {}
     sets: dict[tuple[str, int], int] = {}
     indices: list[Index] = []
@@ -65,8 +66,8 @@ def discover(paths: Sequence[str]) -> Catalog:
     n = 0
     for path in listing.files:
         try:
-            with shard.open_hdf5(path) as file:
-                index, columns = shard.read_index(file), shard.read_columns(file)
+            with shard_reader.open_hdf5(path) as file:
+                index, columns = shard_reader.read_index(file), shard.read_columns(file)
                 own, part = shard.read_channels(file), int(file.attrs["parts"])
         except ImageError as error:
             raise UserError(f"{shown(path)}: {error}") from None
@@ -81,7 +82,7 @@ def discover(paths: Sequence[str]) -> Catalog:
             names.extend([name.encode("utf-8", "surrogateescape") for name in piece])
         group.add(columns.group, n)
         for name, column in columns.metadata.items():
-            metadata.setdefault(name, _Merged()).add(column, n)
+            metadata.setdefault(name, MergedColumn()).add(column, n)
         for name, values in columns.numbers.items():
             parts = numbers.setdefault(name, [])
             missing = -1 if values.dtype.kind == "i" else np.nan
@@ -98,7 +99,7 @@ def discover(paths: Sequence[str]) -> Catalog:
         one, other = (shown(listing.files[file_of[i]]) for i in both)
         raise UserError(f"the image {ids[both[0]]!r} is in {one} and in {other}")
     assert channels is not None
-    codes, groups = group.sorted(n)
+    codes, groups = group.finish(n)
     each = np.arange(n, dtype=np.int64)
     return Catalog(
         files=listing.files,
@@ -110,9 +111,9 @@ def discover(paths: Sequence[str]) -> Catalog:
         unit=each,
         group=codes,
         groups=list(groups),
-        metadata={name: column.sorted(n) for name, column in metadata.items()},
+        metadata={name: column.finish(n) for name, column in metadata.items()},
         numbers={
-            name: np.concatenate(parts) if sum(map(len, parts)) == n else _filled(parts, n)
+            name: np.concatenate(parts) if sum(map(len, parts)) == n else filled(parts, n)
             for name, parts in numbers.items()
         },
         sizes=listing.sizes,
@@ -135,37 +136,6 @@ def _is_shard(path: str, folder: bool) -> bool:
 
 def _keyed(index: Int64Array, key: int) -> Int64Array:
     return index | np.int64(key << _BITS)
-
-
-def _filled(parts: list[NDArray[Any]], n: int) -> NDArray[Any]:
-    """A column of numbers that the last shards lack."""
-    missing = -1 if parts[-1].dtype.kind == "i" else np.nan
-    rest = np.full(n - sum(map(len, parts)), missing, parts[-1].dtype)
-    return np.concatenate([*parts, rest])
-
-
-class _Merged:
-    """A column of texts, put together from those of shards; one that lacks it has none there."""
-
-    def __init__(self) -> None:
-        self.lookup: dict[str, int] = {}
-        self.parts: list[NDArray[np.int32]] = []
-        self.rows = 0
-
-    def add(self, column: Categorical, before: int) -> None:
-        """Add the column of a shard that ``before`` images stand before."""
-        place = [self.lookup.setdefault(v, len(self.lookup)) for v in column[1]]
-        self.parts.append(np.full(before - self.rows, -1, np.int32))
-        self.parts.append(np.array([*place, -1], np.int32)[column[0]])
-        self.rows = before + len(column[0])
-
-    def sorted(self, n: int) -> Categorical:
-        """Codes of all ``n`` images into the sorted values."""
-        values = sorted(self.lookup)
-        place = np.full(len(values) + 1, -1, np.int32)
-        place[[self.lookup[v] for v in values]] = np.arange(len(values))
-        rest = np.full(n - self.rows, -1, np.int32)
-        return place[np.concatenate([*self.parts, rest])], compact(values)
 
 
 def probe(sources: tuple[str, ...], index: int) -> ImageInfo:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from scip_mpi.loaders.contract import Catalog
-from scip_mpi.loaders.listing import list_images, select
+from scip_mpi.loaders.listing import list_images
+from scip_mpi.loaders.patterns import select
 
 
 def discover_files(
@@ -29,7 +30,7 @@ def discover_files(
     kind : str
         What is looked for, for messages.
     regex, reserved
-        As of `scip_mpi.loaders.listing.select`.
+        As of `scip_mpi.loaders.patterns.select`.
     index : int
         Every image's index within its file.
 

@@ -17,7 +17,8 @@ from scip_mpi.errors import UserError
 from scip_mpi.loaders import picture
 from scip_mpi.loaders.columns import WHOLE_NUMBER, columns_of, metadata_of, read_columns
 from scip_mpi.loaders.contract import Catalog
-from scip_mpi.loaders.listing import factorize, list_images, shown
+from scip_mpi.loaders.listing import list_images, shown
+from scip_mpi.loaders.patterns import factorize
 from scip_mpi.loaders.texts import compact
 
 PATH, FILE, FOLDER, COMPANION = "path_", "FileName_", "PathName_", "companion_"

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scip_mpi.batches import Int64Array, offsets_of
 
@@ -18,6 +19,9 @@ from scip_mpi.batches import Int64Array, offsets_of
 PIECE = 1 << 14
 # Fewer texts than this are as well kept as a list.
 FEW = 4096
+
+# A column of texts: codes into values; -1 is missing.
+Categorical = tuple[NDArray[np.int32], Sequence[str]]
 
 
 class Texts(Sequence[str]):
@@ -149,12 +153,15 @@ class Categories:
         code = -1 if value is None else self.lookup.setdefault(value, len(self.lookup))
         self.codes.append(code)
 
-    def sorted(self) -> tuple[np.ndarray[tuple[int], np.dtype[np.int32]], Sequence[str]]:
-        """Codes into the sorted values; -1 where there is none."""
+    def finish(self) -> Categorical:
+        """Codes into the sorted values, -1 where there is none; the column is used up."""
         values = sorted(self.lookup)
         place = np.empty(len(values) + 1, np.int32)
         place[-1] = -1
-        place[[self.lookup[v] for v in values]] = np.arange(len(values))
+        codes = np.fromiter(map(self.lookup.__getitem__, values), np.int64, len(values))
+        # The largest part of the memory, where every row has a value of its own.
+        self.lookup = {}
+        place[codes] = np.arange(len(values))
         return place[np.frombuffer(self.codes, np.int32)], compact(values)
 
 

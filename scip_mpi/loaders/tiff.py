@@ -12,9 +12,10 @@ from scip_mpi.batches import Int64Array
 from scip_mpi.errors import UserError
 from scip_mpi.loaders import picture, tiff_file
 from scip_mpi.loaders.contract import Catalog
-from scip_mpi.loaders.listing import Categorical, factorize, list_images, select, shown
+from scip_mpi.loaders.listing import list_images, shown
+from scip_mpi.loaders.patterns import factorize, select
 from scip_mpi.loaders.presets import PRESETS
-from scip_mpi.loaders.texts import compact
+from scip_mpi.loaders.texts import Categorical, compact
 
 Preset = Literal["ideas", "imagexpress", "phenix", "yokogawa", "incell"]
 

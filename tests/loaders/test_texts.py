@@ -74,7 +74,7 @@ def test_categories_as_they_come():
     column = Categories()
     for value in ("b", None, "a", "b"):
         column.add(value)
-    codes, values = column.sorted()
+    codes, values = column.finish()
     assert (codes.tolist(), values) == ([1, -1, 0, 1], ["a", "b"])
 
 
