@@ -73,9 +73,10 @@ def draw(path: Path, ranks: list[dict[str, Any]]) -> None:
     height = 1.5 + 0.5 * len(ranks)
     figure, axis = pyplot.subplots(figsize=(10, min(height, 30)), layout="constrained")
     shown: dict[str, Any] = {}
+    began = min(rank["timeline"]["start_s"] for rank in ranks)
     for rank in ranks:
         timeline = rank["timeline"]
-        width, start, stages = timeline["bin_s"], timeline["start_s"], timeline["stages"]
+        width, start, stages = timeline["bin_s"], timeline["start_s"] - began, timeline["stages"]
         below = [rank["rank"] - 0.45] * max(map(len, stages.values()), default=0)
         for stage in sorted(stages, key=lambda s: list(COLOURS).index(s) if s in COLOURS else 99):
             heights = [0.9 * seconds / width for seconds in stages[stage]]
@@ -84,7 +85,9 @@ def draw(path: Path, ranks: list[dict[str, Any]]) -> None:
             bars = axis.bar(at, heights, width, below, align="edge", color=COLOURS.get(stage))
             shown.setdefault(stage, bars)
             below = [a + b for a, b in zip(below, heights, strict=True)]
-    axis.set(xlabel="seconds", ylabel="rank", ylim=(len(ranks) - 0.5, -0.5))
+    axis.set(
+        xlabel="seconds since the first rank began", ylabel="rank", ylim=(len(ranks) - 0.5, -0.5)
+    )
     axis.yaxis.set_major_locator(pyplot.MaxNLocator(integer=True))
     figure.legend(shown.values(), shown, loc="outside right upper", fontsize=8)
     figure.savefig(path.with_suffix(".png"), dpi=150)
