@@ -69,10 +69,13 @@ NODE = (
     "SocketsPerBoard=1 CoresPerSocket={cpus} ThreadsPerCore=1 RealMemory={memory} "
     "Gres=gpu:fake:{gpus} State=UNKNOWN\n"
 )
-# Nodes do not share memory: each has a /dev/shm of its own. So what a killed rank leaves there is
-# gone with the node, and cannot be taken for the memory of another job of the same number.
-OWN_MEMORY = (
-    "unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /dev/shm && exec "$@"', "sh",
+# Nodes share files, but neither memory nor their own disks, and nobody can look up their names:
+# each has a /dev/shm, a scratch folder and a host name of its own. What a killed rank leaves in
+# /dev/shm goes with the node, and is never taken for the memory of another job of its number.
+APART = (
+    "unshare", "--mount", "--uts", "sh", "-c",
+    'mount -t tmpfs tmpfs /dev/shm && mount -t tmpfs tmpfs "$1" && hostname "$2" && shift 2 && '
+    'exec "$@"', "sh",
 )  # fmt: skip
 
 
@@ -94,6 +97,11 @@ class Cluster:
     def conf(self) -> Path:
         """Slurm's configuration file."""
         return self.folder / "slurm.conf"
+
+    @property
+    def scratch(self) -> Path:
+        """A folder that is another one on each node."""
+        return self.folder / "scratch"
 
     def environ(self) -> dict[str, str]:
         """The environment for Slurm's commands."""
@@ -120,14 +128,14 @@ class Cluster:
                          f"--pid-file={self.folder}/munged.pid",
                          f"--log-file={self.folder}/log/munged.log",
                          f"--seed-file={self.folder}/munge.seed", "--origin=127.0.0.1")  # fmt: skip
-            if subprocess.run([*OWN_MEMORY, "true"], capture_output=True, check=False).returncode:
+            own = [*APART, str(self.scratch), "nobody", "true"]
+            if subprocess.run(own, capture_output=True, check=False).returncode:
                 raise Unavailable("mounts are not allowed here, and nodes need a /dev/shm each")
             self._await("munged", lambda: (self.folder / "munge.socket").exists())
-            self._launch("slurmctld", "-D", "-c", "-f", str(self.conf))
+            self._launch("slurmctld", "-D", "-c", "-f", self.conf)
             for k in range(self.nodes):
-                self._launch(
-                    "slurmd", "-D", "-N", f"n{k}", "-f", str(self.conf), name=f"slurmd-n{k}"
-                )
+                apart = (*APART, self.scratch, f"unknown-{k}", find("slurmd"))
+                self._launch(*apart, "-D", "-N", f"n{k}", "-f", self.conf, name=f"slurmd-n{k}")
             self._await("Slurm", lambda: self._states().count("idle") == self.nodes)
         except BaseException:
             self.stop()
@@ -223,7 +231,7 @@ class Cluster:
 
     def _write(self) -> None:
         host = socket.gethostname().split(".")[0]
-        for name in ("state", "spool", "log"):
+        for name in ("state", "spool", "log", "scratch"):
             (self.folder / name).mkdir(parents=True)
         self.folder.chmod(0o755)
         key = self.folder / "munge.key"
@@ -249,11 +257,11 @@ class Cluster:
         (self.folder / "plugstack.conf").write_text("optional spank_pbs.so\n")
         (self.folder / "gres.conf").write_text(gres)
 
-    def _launch(self, program: str, *arguments: str, name: str = "", apart: bool = False) -> None:
+    def _launch(self, program: str, *arguments: object, name: str = "") -> None:
         name = name or program
         with (self.folder / "log" / f"{name}.out").open("wb") as out:
             self.daemons[name] = subprocess.Popen(
-                [*(OWN_MEMORY if apart else ()), str(find(program)), *arguments],
+                [str(find(program)), *map(str, arguments)],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

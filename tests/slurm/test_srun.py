@@ -15,7 +15,20 @@ from scripts import ROOT
 from tables import digest
 
 pytestmark = pytest.mark.slurm
+# Few kernels: 64 ranks must load them on 2 cores.
+SMALL = """\
+load:
+  format: multiframe_tiff
+  channels: [0, 1, 2]
+  channel_names: [BF, PI, SSC]
+mask:
+  combined_indices: [0, 1]
+  main_channel_index: 0
+  methods: [{method: li, name: li, kwargs: {smooth: [1, 0.5, 1]}}]
+feature_extraction: {li: [shape, intensity, bbox]}
+"""
 FILTER = "filter: {name: quantile, statistic: sum, channel: PI, lower: 0.2, upper: 0.9}\n"
+CHUNKS = "resources: {chunk_size: 1}\n"
 PYTHONPATH = f"{ROOT}:{Path(__file__).parent}"
 
 
@@ -32,7 +45,7 @@ def srun(
 @pytest.fixture(scope="module")
 def serial(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("serial")
-    config = write_config(folder / "scip.yml", FILTER)
+    config = write_config(folder / "scip.yml", FILTER, SMALL)
     assert scip("run", config, cells, "-o", folder / "table", "-q").returncode == 0
     return folder / "table"
 
@@ -40,7 +53,7 @@ def serial(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_64_ranks_on_one_node_give_the_bytes_of_one_process(
     cluster: Cluster, cells: Path, serial: Path, tmp_path: Path
 ) -> None:
-    config = write_config(tmp_path / "scip.yml", FILTER + "resources: {chunk_size: 1}\n")
+    config = write_config(tmp_path / "scip.yml", FILTER + CHUNKS, SMALL)
     out = tmp_path / "out"
     nodes = ("--nodes=1", "--ntasks=64", "--overcommit")
     done = srun(cluster, *nodes, "--", "run", config, cells, "-o", out)
@@ -52,8 +65,10 @@ def test_64_ranks_on_one_node_give_the_bytes_of_one_process(
 def test_4_nodes_of_16_ranks_have_their_roles_by_node(
     cluster: Cluster, cells: Path, serial: Path, tmp_path: Path
 ) -> None:
-    resources = "resources: {chunk_size: 1, segmenters: 4}\n"
-    config = write_config(tmp_path / "scip.yml", FILTER + resources)
+    # Masks that do not fit into memory go to each node's own disk.
+    scratch = f"memory: 1000, scratch: {cluster.scratch}"
+    resources = f"resources: {{chunk_size: 1, segmenters: 4, {scratch}}}\n"
+    config = write_config(tmp_path / "scip.yml", FILTER + resources, SMALL)
     out = tmp_path / "out"
     nodes = ("--nodes=4", "--ntasks-per-node=16")
     done = srun(cluster, *nodes, "--", "run", config, cells, "-o", out)
@@ -93,7 +108,7 @@ def test_bad_input_exits_2_and_is_said_once(
 def test_a_rank_that_dies_ends_the_step(cluster: Cluster, cells: Path, tmp_path: Path) -> None:
     method = "{method: 'plugins:deadly', name: li, kwargs: {rank: 2}}"
     text = CONFIG.replace("{method: li, name: li, kwargs: {smooth: [1, 0.5, 1]}}", method)
-    config = write_config(tmp_path / "scip.yml", "resources: {chunk_size: 1}\n", text)
+    config = write_config(tmp_path / "scip.yml", CHUNKS, text)
     out = tmp_path / "out"
     done = srun(cluster, "--ntasks=4", "--nodes=2", "--", "run", config, cells, "-o", out)
     assert done.returncode != 0
