@@ -8,4 +8,4 @@ for a device and calls the CPU's functions.
 from __future__ import annotations
 
 # Names of the mask methods that run on a device.
-METHODS = ("li", "otsu", "spot")
+METHODS = ("li", "otsu", "sobel", "spot", "threshold")
