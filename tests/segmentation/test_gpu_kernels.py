@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 import tifffile
 from cells import jurkat_files
-from emulated_cupy import COMPILER, CUDADriverError, CUDARuntimeError, EmulatedCupy
+from emulated_cupy import (
+    COMPILER,
+    CUDADriverError,
+    CUDARuntimeError,
+    EmulatedCupy,
+    OutOfMemoryError,
+    Stream,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mask_twins import as_type, everything, speckled, twelve_channel_images
@@ -314,6 +321,19 @@ def test_memory_that_is_short_in_a_launch_is_no_failure(emulated: EmulatedCupy) 
     use = go()
     assert use.lost == ""
     assert use.halved == 1
+
+
+def test_a_device_that_fails_while_memory_is_given_back(
+    emulated: EmulatedCupy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = taken_over(emulated, [])
+    emulated.failing = OutOfMemoryError("too much")
+
+    def gone(stream: Stream) -> None:
+        raise CUDARuntimeError(700)
+
+    monkeypatch.setattr(Stream, "synchronize", gone)
+    assert "700" in go().lost
 
 
 def test_what_cannot_be_compiled_or_opened(
