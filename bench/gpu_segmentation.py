@@ -29,6 +29,7 @@ METHODS: Mapping[str, Mapping[str, Any]] = {
     "li": {"smooth": 1.0},
     "otsu": {},
     "spot": {"spotsize": 5},
+    "threshold": {"method": "otsu", "smooth": 1.0},
 }
 CHANNELS = 12
 

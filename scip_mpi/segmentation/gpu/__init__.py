@@ -1,11 +1,12 @@
 """Masks made on a GPU: the same bits as the CPU's, so that any device may take over from another.
 
-`use` decides what is done when a device has no memory left or fails; `cuda` runs the kernels, whose
-source (``kernels/``) is CUDA that a C++ compiler takes too, for tests without a GPU; `fake` stands
-for a device and calls the CPU's functions.
+`use` decides what is done when a device has no memory left or fails; `cuda` and `lane` run the
+kernels, whose source (``kernels/``) is CUDA that a C++ compiler takes too, for tests without a GPU,
+with what `recipes` has of a method's settings; `fake` stands for a device and calls the CPU's
+functions.
 """
 
 from __future__ import annotations
 
 # Names of the mask methods that run on a device.
-METHODS = ("li", "otsu", "spot")
+METHODS = ("li", "otsu", "sobel", "spot", "threshold")

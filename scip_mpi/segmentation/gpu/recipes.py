@@ -12,10 +12,15 @@ import numpy as np
 from scip_mpi.batches import BoolArray, FloatArray, ImageBatch, Int64Array, offsets_of
 from scip_mpi.segmentation.chain import MaskSet
 from scip_mpi.segmentation.morphology import disc_half_widths
-from scip_mpi.segmentation.planes import scaling
-from scip_mpi.segmentation.smoothing import gaussian_weights, sigmas_of
+from scip_mpi.segmentation.planes import per_channel, scaling
+from scip_mpi.segmentation.smoothing import gaussian_kernels, gaussian_weights, sigmas_of
+from scip_mpi.segmentation.threshold import METHODS
+from scip_mpi.segmentation.thresholds import BINS, LEVELS
 
-SOURCES = ("blocks", "components", "smoothing", "li", "otsu", "spot", "settle")
+SOURCES = (
+    "blocks", "components", "smoothing", "order", "li", "otsu", "spot", "thresholds", "threshold",
+    "sobel", "settle",
+)  # fmt: skip
 # No multiplication may be fused with an addition: the CPU's kernels do not.
 OPTIONS = ("-fmad=false", "-std=c++17")
 C_TYPES = {
@@ -30,6 +35,8 @@ C_TYPES = {
     "float32": "float",
     "float64": "double",
 }
+# Bytes of a level of a histogram with its sums.
+HISTOGRAM = 24
 NO_NUMBERS: FloatArray = np.empty(0)
 NO_PLACES: Int64Array = np.empty(0, np.int64)
 
@@ -99,6 +106,38 @@ def spot(batch: ImageBatch, spotsize: int) -> Recipe:
     )
 
 
+def threshold(
+    batch: ImageBatch,
+    method: str,
+    value: float | Sequence[float] | None = None,
+    percentile: float = 90.0,
+    block_size: int = 35,
+    offset: float = 0.0,
+    smooth: float | Sequence[float] = 0.0,
+    foreground: str = "bright",
+) -> Recipe:
+    """The settings in their order, a value for each channel, and the half kernels."""
+    dtype = batch.pixels.dtype
+    weights, starts = gaussian_kernels(sigmas_of(smooth, batch.channels, "threshold"))
+    values = per_channel(0.0 if value is None else value, batch.channels, "value")
+    levels = LEVELS if dtype.kind in "iu" and dtype.itemsize > 1 else BINS
+    settings = [METHODS.index(method), percentile, block_size, offset, foreground == "dark", levels]
+    return Recipe(
+        scratch=lambda pixels: 8 * (3 * pixels + pixels // 4 + 64) + HISTOGRAM * levels,
+        numbers=np.array([*settings, *values], np.float64),
+        starts=starts,
+        weights=weights,
+    )
+
+
+def sobel(batch: ImageBatch) -> Recipe:
+    """Scaling."""
+    return Recipe(
+        scratch=lambda pixels: 16 * pixels + HISTOGRAM * BINS,
+        numbers=np.array(scaling(batch.pixels.dtype)),
+    )
+
+
 # Numbers that the kernel `settle` gives of a plane.
 FACTS = 5
 # Any number of pixels, in limits of size.
@@ -119,7 +158,13 @@ def settle(mask_set: MaskSet) -> Recipe:
     )  # fmt: skip
 
 
-RECIPES: Mapping[str, Callable[..., Recipe]] = {"li": li, "otsu": otsu, "spot": spot}
+RECIPES: Mapping[str, Callable[..., Recipe]] = {
+    "li": li,
+    "otsu": otsu,
+    "sobel": sobel,
+    "spot": spot,
+    "threshold": threshold,
+}
 
 
 def list_planes(batch: ImageBatch, enabled: BoolArray) -> tuple[Int64Array, Int64Array]:

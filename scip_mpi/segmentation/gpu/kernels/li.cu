@@ -184,7 +184,7 @@ extern "C" __global__ void __launch_bounds__(MOST_THREADS) li(
         const i64* half = starts + 2 * plane.channel;
         const int inner = (int)(half[1] - half[0]) - 1, outer = (int)(half[2] - half[1]) - 1;
         if (inner > 0) gaussian(a, b, height, width, weights + half[0], inner);
-        sobel(a, height, width, b);
+        gradient(a, height, width, b);
         if (outer > 0) gaussian(b, a, height, width, weights + half[1], outer);
         double threshold;
         const bool found = li_threshold(b, n, a, sums, &threshold);

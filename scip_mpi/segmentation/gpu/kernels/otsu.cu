@@ -138,7 +138,7 @@ extern "C" __global__ void __launch_bounds__(MOST_THREADS) otsu(
         }
         __syncthreads();
         gaussian(a, b, height, width, weights, (int)numbers[0]);
-        sobel(a, height, width, b);
+        gradient(a, height, width, b);
         double low = LARGEST, high = -LARGEST;
         for (i64 p = threadIdx.x; p < n; p += blockDim.x) {
             low = Smaller()(low, b[p]);

@@ -31,7 +31,7 @@ __device__ void gaussian(
 }
 
 // Sobel magnitude of `plane` into `out`, divided by the square root of 2.
-__device__ void sobel(const double* plane, int height, int width, double* out) {
+__device__ void gradient(const double* plane, int height, int width, double* out) {
     const double root = sqrt(2.0);
     const int n = height * width;
     for (int p = threadIdx.x; p < n; p += blockDim.x) {

@@ -1,0 +1,175 @@
+"""A stream of a CUDA device, its buffers, and the pieces of batches that go through them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scip_mpi.batches import Int64Array, UInt8Array
+from scip_mpi.segmentation.gpu.recipes import FACTS, Recipe
+from scip_mpi.segmentation.gpu.use import Made
+
+# Most scratch of one launch, in bytes; with less, fewer blocks of threads run side by side.
+MOST_SCRATCH = 2 << 30
+# Threads of a block: more for planes of many pixels.
+THREADS, MORE_THREADS, LARGE = 256, 512, 1 << 16
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is done with every piece of a batch.
+
+    Attributes
+    ----------
+    kernel : cupy.RawKernel
+        Makes the masks.
+    recipe : Recipe
+    settling : cupy.RawKernel
+        Cleans them, counts regions and finds boxes.
+    settle : Recipe
+    """
+
+    kernel: Any
+    recipe: Recipe
+    settling: Any
+    settle: Recipe
+
+
+class Lane:
+    """A stream with its buffers: one piece of a batch at a time is on its way in it."""
+
+    def __init__(self, cupy: Any) -> None:
+        self.cupy = cupy
+        self.stream = cupy.cuda.Stream(non_blocking=True)
+        self.on_device: dict[str, Any] = {}
+        self.pinned: dict[str, UInt8Array] = {}
+        self.waiting: tuple[Made, Int64Array] | None = None
+
+    def start(
+        self,
+        task: Task,
+        pixels: NDArray[Any],
+        planes: Int64Array,
+        places: Int64Array,
+        most_blocks: int,
+        home: Made,
+    ) -> None:
+        """Send a piece on its way; `finish` brings what was made home.
+
+        Parameters
+        ----------
+        task : Task
+        pixels : ndarray
+            Of the piece.
+        planes : ndarray of int64, shape (p, 4)
+            As of `recipes.list_planes`, which has ``places`` too.
+        places : ndarray of int64, shape (p,)
+        most_blocks : int
+            Of threads, side by side.
+        home : Made
+            Views of what the piece is of the whole.
+        """
+        recipe, settle, count = task.recipe, task.settle, len(planes)
+        largest = int((planes[:, 1] * planes[:, 2]).max())
+        needed = max(recipe.scratch(largest), settle.scratch(largest))
+        scratch_bytes = -(-needed // 64) * 64
+        tables = [planes.reshape(-1), recipe.numbers, recipe.starts, recipe.weights]
+        tables += [settle.numbers, settle.starts]
+        words = np.concatenate([t.view(np.int64) for t in tables])
+        ends = 8 * np.cumsum([t.size for t in tables])
+        size = home.masks.size
+        with self.stream:
+            given = self._upload("pixels", pixels)
+            table = self._upload("tables", words)
+            numbers, starts, weights, limits, halves = (table[int(end) :] for end in ends[:-1])
+            masks, left = self._room("masks", size), self._room("left", count)
+            facts = self._room("facts", 8 * FACTS * count)
+            # Last, since it can do with less.
+            wanted = min(count, most_blocks, max(1, MOST_SCRATCH // scratch_bytes))
+            scratch, blocks = self._scratch(wanted, scratch_bytes)
+            shape = ((blocks,), (THREADS if largest <= LARGE else MORE_THREADS,))
+            sizes = (scratch, np.int64(scratch_bytes), np.int64(largest))
+            first = (given, table, np.int64(count))
+            masks.data.memset_async(0, size, self.stream)
+            task.kernel(*shape, (*first, numbers, starts, weights, masks, left, *sizes))
+            task.settling(*shape, (*first, limits, halves, weights, masks, facts, *sizes))
+            self._download("masks", size)
+            self._download("left", count)
+            self._download("facts", 8 * FACTS * count)
+        self.waiting = (home, places)
+
+    def finish(self) -> None:
+        """Wait for the piece on its way, if there is one, and put its masks where they belong."""
+        if self.waiting is None:
+            return
+        home, places = self.waiting
+        self.waiting = None
+        self.stream.synchronize()
+        home.masks[:] = self.pinned["down masks"][: home.masks.size]
+        image, channel = np.divmod(places, home.left.shape[1])
+        home.left[image, channel] = self.pinned["down left"][: len(places)] != 0
+        facts = self.pinned["down facts"].view(np.int64)[: FACTS * len(places)]
+        put_facts(facts.reshape(-1, FACTS), image, channel, home)
+
+    def forget(self) -> None:
+        """Drop all buffers, and the piece on its way."""
+        self.waiting = None
+        # Copies may be under way to and from them.
+        self.stream.synchronize()
+        self.on_device.clear()
+        self.pinned.clear()
+
+    def _upload(self, name: str, array: NDArray[Any]) -> Any:
+        size = array.nbytes
+        away = self._pinned("up " + name, size)
+        away[:size] = array.view(np.uint8)
+        room = self._room(name, size)
+        room.data.copy_from_host_async(away.ctypes.data, size, self.stream)
+        return room
+
+    def _download(self, name: str, size: int) -> None:
+        home = self._pinned("down " + name, size)
+        self.on_device[name].data.copy_to_host_async(home.ctypes.data, size, self.stream)
+
+    def _room(self, name: str, size: int) -> Any:
+        held = self.on_device.get(name)
+        if held is None or held.size < size:
+            # What is there is let go first: both may not fit.
+            self.on_device.pop(name, None)
+            held = None
+            self.on_device[name] = self.cupy.empty(max(size, 1), np.uint8)
+        return self.on_device[name]
+
+    def _scratch(self, blocks: int, size: int) -> tuple[Any, int]:
+        """Scratch for blocks of threads: for as many of those asked for as there is room."""
+        while True:
+            try:
+                return self._room("scratch", blocks * size), blocks
+            except self.cupy.cuda.memory.OutOfMemoryError:
+                if blocks == 1:
+                    raise
+                blocks //= 2
+
+    def _pinned(self, name: str, size: int) -> UInt8Array:
+        held = self.pinned.get(name)
+        if held is None or held.size < size:
+            self.pinned.pop(name, None)
+            # A multiple of what is kept there, so that it can be looked at as numbers.
+            room = -(-max(size, 1) // 8) * 8
+            memory = self.cupy.cuda.alloc_pinned_memory(room)
+            self.pinned[name] = np.frombuffer(memory, np.uint8, room)
+        return self.pinned[name]
+
+
+def put_facts(facts: Int64Array, image: Int64Array, channel: Int64Array, home: Made) -> None:
+    """Regions of planes where they belong, and the boxes of an image's planes united."""
+    home.regions[image, channel] = facts[:, 0]
+    some = facts[:, 3] >= 0
+    image, facts = image[some], facts[some]
+    first = np.full((len(home.boxes), 2), np.iinfo(np.int64).max)
+    np.minimum.at(first, image, facts[:, 1:3])
+    np.maximum.at(home.boxes[:, 2:], image, facts[:, 3:])
+    home.boxes[image, :2] = first[image]
