@@ -1,4 +1,4 @@
-"""Writes a table as a run does, from memory, and says how long it took (see write.py).
+"""Writes a table's rows as a run does, from memory; says how long it took (see write.py).
 
 python table_writer.py FILE SINK ROWS COLUMNS          alone or under mpiexec
 """
@@ -6,6 +6,7 @@ python table_writer.py FILE SINK ROWS COLUMNS          alone or under mpiexec
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -13,27 +14,25 @@ from pathlib import Path
 import numpy as np
 
 from scip_mpi.parallel.world import World, enter
-from scip_mpi.results import h5ad, writers
+from scip_mpi.results import writers
 
 # Rows that a rank puts at once, as after a batch of cells.
 BLOCK = 64
+# Where X begins.
+PAGE = 4096
 
 
 def create(path: Path, rows: int, columns: int) -> dict[str, writers.DatasetLayout]:
-    """The table without its rows."""
-    numbers = np.arange(rows)
-    spec = h5ad.TableSpec(
-        n_rows=rows,
-        names=(numbers, numbers),
-        categoricals={},
-        known={},
-        filled={"failed": np.bool_},
-        spatial=np.zeros((rows, 2)),
-        var_names=[f"feature_{j}" for j in range(columns)],
-        var={},
-        uns={},
-    )
-    return h5ad.create_table(path, spec)
+    """A file of the table's size with places for X and a column of obs, as HDF5 reserves them."""
+    layout = {
+        "X": writers.DatasetLayout("X", PAGE, "<f4", (rows, columns)),
+        "obs/failed": writers.DatasetLayout(
+            "obs/failed", PAGE + rows * columns * 4, "|b1", (rows,)
+        ),
+    }
+    path.touch()
+    os.truncate(path, PAGE + rows * columns * 4 + rows)
+    return layout
 
 
 def fill(world: World, path: Path, sink: str, layout: dict[str, writers.DatasetLayout]) -> None:

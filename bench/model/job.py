@@ -50,7 +50,7 @@ class Fixed:
     number_chunk: float = 5e-6
     number_own: float = 30e-6
     create: float = 0.03
-    clerk_image: float = 4e-6
+    clerk_image: float = 3e-6
     finish: float = 0.1
     finish_rank: float = 30e-6
     export_image: float = 0.0
