@@ -32,8 +32,8 @@ import click
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = Path(__file__).parent / "configs" / "throughput"
 LIBRARIES = ("scip_mpi", "numpy", "numba", "h5py", "scikit-image", "tifffile", "mpi4py", "mpich")
-# Images that are simulated, one by one; more are links to these.
-DISTINCT = 2000
+# Height and width of simulated images, and how many are simulated; more are the same again.
+SIZE, DISTINCT = 64, 2000
 
 Case = TypeVar("Case")
 Row = Mapping[str, Any]
@@ -159,7 +159,9 @@ def simulated(work: Path, number: int, seed: int = 0, distinct: int = DISTINCT) 
         Holds ``images/``, ``truth.csv`` (of the distinct ones) and ``scip.yml``.
     """
     if number <= distinct:
-        return _finished(work / f"cells_{number}_{seed}", lambda f: _simulate(f, number, seed))
+        return _finished(
+            work / f"cells_{SIZE}_{number}_{seed}", lambda f: _simulate(f, number, seed)
+        )
     source = simulated(work, distinct, seed, distinct)
 
     def fill(folder: Path) -> None:
@@ -167,14 +169,24 @@ def simulated(work: Path, number: int, seed: int = 0, distinct: int = DISTINCT) 
         for name in ("truth.csv", "scip.yml"):
             shutil.copyfile(source / name, folder / name)
 
-    return _finished(work / f"cells_{number}_of_{distinct}_{seed}", fill)
+    return _finished(work / f"cells_{SIZE}_{number}_of_{distinct}_{seed}", fill)
 
 
 def _simulate(folder: Path, number: int, seed: int) -> None:
     from scip_mpi import simulation
 
     click.echo(f"simulating {number:,} images", err=True)
-    simulation.write(folder, number, seed=seed)
+    simulation.write(folder, number, seed=seed, size=SIZE)
+
+
+def simulated_shard(work: Path, number: int, seed: int = 0, distinct: int = DISTINCT) -> Path:
+    """The same images in one shard, in which those that recur take no space."""
+    from scip_mpi import simulation
+
+    def fill(folder: Path) -> None:
+        simulation.write(folder, number, seed=seed, size=SIZE, format="packed", distinct=distinct)
+
+    return _finished(work / f"shard_{SIZE}_{number}_of_{distinct}_{seed}", fill) / "images"
 
 
 def repeat(source: Path, target: Path, number: int) -> None:

@@ -12,11 +12,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import harness
 import numpy as np
 
 from scip_mpi.config import read_config
 from scip_mpi.loaders.contract import Catalog
+from scip_mpi.loaders.texts import Texts
 from scip_mpi.parallel.roles import Sight
 from scip_mpi.plan import make_plan
 
@@ -38,15 +38,12 @@ def names(entries: int) -> Iterator[str]:
 
 def made_up(entries: int, image: str) -> Catalog:
     """A catalog of so many images, one a file."""
-    # Where the program holds texts in buffers, as its loaders do.
-    texts = harness.optional("scip_mpi.loaders.texts")
-    hold = texts.Texts.of if texts else list
     order = np.arange(entries, dtype=np.int64)
     group = (order % FOLDERS).astype(np.int32)
     return Catalog(
-        files=hold(image if i == 0 else f"/data/{n}" for i, n in enumerate(names(entries))),
+        files=Texts.of(image if i == 0 else f"/data/{n}" for i, n in enumerate(names(entries))),
         sources=order.reshape(-1, 1),
-        names=hold(names(entries)),
+        names=Texts.of(names(entries)),
         named=order,
         within=np.full(entries, -1, np.int64),
         unit=order,

@@ -130,7 +130,12 @@ def sleep(world: World, scenario: Scenario) -> dict[str, Any]:
         return Run(int(chunk), int(start), int(size), cost)
 
     own_desk = desk()
-    second = managed(world, own_desk, rows, lambda: second_pass(own_desk, own, write, pack, unpack))
+    second = managed(
+        world,
+        own_desk,
+        rows,
+        lambda: second_pass(own_desk, own, write, pack, unpack, lambda _: b""),
+    )
     every = world.gather((slept, took, held))
     if every is None:
         return {}

@@ -73,10 +73,11 @@ def main(
 
 def _images(settings: Settings, images: Path | None, number: int, packed: bool) -> Path:
     """So many images, simulated or the given ones over and over, packed if wanted."""
+    if images is None and packed:
+        return harness.simulated_shard(settings.work, number)
     if images is None:
-        folder = harness.simulated(settings.work, number)
-    else:
-        folder = harness.repeated(settings.work, images, number)
+        return harness.simulated(settings.work, number) / "images"
+    folder = harness.repeated(settings.work, images, number)
     return harness.packed(folder) if packed else folder / "images"
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from scip_mpi.batches import Int64Array, UInt8Array
 from scip_mpi.checkpoint.ledger import Ledger, State
 from scip_mpi.loaders.contract import Catalog
+from scip_mpi.loaders.texts import compact
 from scip_mpi.parallel.link import Link, Message, Port, Tag, drain
 from scip_mpi.parallel.manager import ChunkOffice, Manager, Office, RowOffice, report
 from scip_mpi.parallel.world import World, enter
@@ -92,9 +93,9 @@ class Folded:
 
 def catalog(images: int) -> Catalog:
     """A catalog of one file per image, with paths of the usual length."""
-    files = [
-        f"/data/experiment_07/sample_{i % 40:02d}/cells/cell_{i:08d}.tiff" for i in range(images)
-    ]
+    files = compact(
+        [f"/data/experiment_07/sample_{i % 40:02d}/cells/cell_{i:08d}.tiff" for i in range(images)]
+    )
     none = np.zeros(images, np.int64)
     return Catalog(
         files=files,
