@@ -39,7 +39,7 @@ def shrinking(costs: NDArray[np.int64], share: int, least: int, most: int) -> In
     costs : ndarray of int64, shape (n,)
         Of each item, positive.
     share : int
-        Twice the number of workers leaves each of them some runs of every length.
+        A few times the number of workers leaves each of them some runs of every length.
     least, most : int
         Limits of a run's cost; every run holds at least one item.
 

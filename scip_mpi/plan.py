@@ -48,7 +48,7 @@ PROBES = 10_000
 # many pixels, beside which the work that comes with each chunk is small.
 CHUNK_IMAGES = 256
 CHUNK_BYTES = 32 << 20
-LEAST_PIXELS = 1 << 19
+LEAST_PIXELS = 3 << 18
 
 
 @dataclass(frozen=True)
@@ -304,7 +304,7 @@ def chunk_bounds(
     pixels = max(channels * sample.shape[1] * sample.shape[2], 1)
     most = max(1, min(CHUNK_IMAGES, CHUNK_BYTES // (pixels * sample.dtype.itemsize)))
     least = min(max(1, LEAST_PIXELS // pixels), most)
-    return edges[shrinking(costs, 2 * ranks, least * mean, most * mean)]
+    return edges[shrinking(costs, 4 * ranks, least * mean, most * mean)]
 
 
 def default_memory(sights: Sequence[Sight]) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -275,6 +276,9 @@ def compute_and_write(
         return int(rows.failed.sum())
 
     clerk = clerk_of(job, books)
+    if clerk is not None:
+        # Who is busy with the books takes no others' rows.
+        desk.helps = clerk.done
     office = row_office(job, survivors, clerk)
     tell = teller(job, holdings, survivors)
     with managing(job, desk, office, clerk, "features", survivors.total, "cells"):
@@ -326,7 +330,9 @@ def clerk_of(job: Job, books: Books | None) -> Clerk | None:
     """Who collects what the books need."""
     if books is None:
         return None
-    return Clerk(job.world.size, len(books.blocks) - 1, books.write)
+    holders = np.array([job.holders[int(lo)] for lo in job.plan.bounds[:-1]])
+    blocks = pairwise(books.blocks.tolist())
+    return Clerk([np.unique(holders[lo:hi]).tolist() for lo, hi in blocks], books.write)
 
 
 def teller(job: Job, holdings: Holdings, survivors: Survivors) -> Callable[[int], bytes]:
@@ -398,10 +404,13 @@ def managing(
     job.progress.start(stage, total, unit)
     manager = Manager(desk.manager, desk.peers, job.world.size, office(job.progress.advance))
     threads: list[threading.Thread] = []
+    switching = sys.getswitchinterval()
     if job.world.size > 1 and job.world.serves_in_thread:
         threads.append(GuardedThread(job.world, manager.run, "manager"))
         if clerk is not None:
             threads.append(GuardedThread(job.world, partial(clerk.run, manager.ended), "clerk"))
+        # Python's own 5 ms would let all ranks wait where this one's work is in Python.
+        sys.setswitchinterval(5e-4)
         for thread in threads:
             thread.start()
     else:
@@ -409,6 +418,7 @@ def managing(
     yield
     for thread in threads:
         thread.join()
+    sys.setswitchinterval(switching)
     job.progress.finish()
 
 

@@ -168,13 +168,21 @@ class Catalog:
 
     def references(self, lo: int, hi: int) -> References:
         """What a rank needs to read the images ``lo`` to ``hi``."""
+        columns = (self._files_at(column) for column in self.sources[lo:hi].T)
         return References(
-            [tuple("" if f < 0 else self.files[f] for f in row) for row in self.sources[lo:hi]],
+            list(zip(*columns, strict=True)),
             self.within[lo:hi],
             np.arange(lo, hi, dtype=np.int64),
             self.group[lo:hi],
             len(self.companions),
         )
+
+    def _files_at(self, places: Int64Array) -> list[str]:
+        """The files at some places; "" for -1."""
+        if isinstance(self.files, Texts):
+            found = list(self.files.take(np.maximum(places, 0))) if len(self.files) else [""]
+            return [f if k >= 0 else "" for f, k in zip(found, places.tolist(), strict=True)]
+        return [self.files[k] if k >= 0 else "" for k in places.tolist()]
 
     @cached_property
     def several(self) -> BoolArray:

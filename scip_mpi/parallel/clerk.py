@@ -7,7 +7,7 @@ and only a few blocks are in rank 0's memory at a time.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 
 import numpy as np
@@ -15,8 +15,8 @@ import numpy as np
 from scip_mpi.batches import UInt8Array
 from scip_mpi.parallel.link import Backoff, Message, Tag
 
-# Blocks asked for before the first of them is written.
-AHEAD = 2
+# Blocks asked for before the first of them is written: a rank tells between two runs of rows.
+AHEAD = 8
 _NUMBER = np.dtype(np.int64)
 
 
@@ -30,19 +30,19 @@ class Clerk:
 
     Parameters
     ----------
-    ranks : int
-        All are asked.
-    blocks : int
-        Blocks of the catalog.
+    holders : sequence of sequence of int
+        The ranks that know something of each block of the catalog.
     write : callable
-        ``write(block, bodies)`` is called once for each block, in order, with what every rank told.
+        ``write(block, bodies)`` is called once for each block, in order, with what was told of it.
     """
 
     def __init__(
-        self, ranks: int, blocks: int, write: Callable[[int, list[UInt8Array]], None]
+        self,
+        holders: Sequence[Sequence[int]],
+        write: Callable[[int, list[UInt8Array]], None],
     ) -> None:
-        self.ranks = ranks
-        self.blocks = blocks
+        self.holders = holders
+        self.blocks = len(holders)
         self.write = write
         self.heard: dict[int, list[UInt8Array]] = defaultdict(list)
         self.complete: SimpleQueue[list[UInt8Array]] = SimpleQueue()
@@ -51,10 +51,10 @@ class Clerk:
         self.written = 0
 
     def ask(self, send: Callable[..., None]) -> bool:
-        """Ask all ranks for the next block, if few enough are waiting; whether anything was."""
+        """Ask for the next block, if few enough are under way; whether anything was asked."""
         if self.asked == self.blocks or self.asked - self.written >= AHEAD:
             return False
-        for rank in range(self.ranks):
+        for rank in self.holders[self.asked]:
             send(rank, Tag.TELL, np.int64(self.asked).tobytes())
         self.asked += 1
         return True
@@ -63,7 +63,10 @@ class Clerk:
         """Take in what a rank told."""
         block = int(message.body[: _NUMBER.itemsize].view(_NUMBER)[0])
         self.heard[block].append(message.body[_NUMBER.itemsize :])
-        while len(self.heard[self.collected]) == self.ranks:
+        while self.collected < self.blocks:
+            told = self.heard[self.collected]
+            if len(told) < len(self.holders[self.collected]):
+                break
             self.complete.put(self.heard.pop(self.collected))
             self.collected += 1
 

@@ -76,7 +76,10 @@ def drain(link: Link) -> Iterator[Message]:
 
 @dataclass
 class Backoff:
-    """Sleep longer the longer nothing happens, so that idle ranks leave the cores to others."""
+    """Sleep longer the longer nothing happens, so that idle ranks leave the cores to others.
+
+    Each pause is about a quarter of the time waited so far: so late is noticed what happens.
+    """
 
     shortest: float = 2e-5
     longest: float = 5e-3
@@ -86,7 +89,7 @@ class Backoff:
         """Sleep; returns the seconds slept."""
         started = time.perf_counter()
         time.sleep(self.pause)
-        self.pause = min(self.pause * 2, self.longest)
+        self.pause = min(self.pause * 1.25, self.longest)
         return time.perf_counter() - started
 
     def reset(self) -> None:

@@ -24,8 +24,8 @@ Report = np.dtype(
 def report(lo: int, count: int, rows: int, bad: int, start: int = -1) -> UInt8Array:
     """Body of MEASURED and WRITTEN.
 
-    A chunk's first image, its images, objects and failed images; or a chunk's first row, the first
-    row and the number of those that were written.
+    A chunk's first image, its images, objects and failed images; or a chunk's first row, and of the
+    rows that were written the first one, in how many runs they were, and their number.
     """
     return np.array([(lo, start, count, rows, bad)], Report).view(np.uint8)
 
@@ -173,6 +173,8 @@ class RowOffice:
         self.progress = progress
         self.clerk = clerk
         self.left: Int64Array = np.zeros(ranks, np.int64)
+        # Rows of a run, by the longest heard of.
+        self.run = 1
         for entry in ledger.entries.values():
             self.left[entry.rank] += entry.hi - entry.lo
 
@@ -187,10 +189,12 @@ class RowOffice:
             assert self.clerk is not None
             self.clerk.hear(message)
         else:
-            lo, start, rows, _, bad = message.body.view(Report)[0].tolist()
+            lo, start, runs, rows, bad = message.body.view(Report)[0].tolist()
             if self.ledger.advance_part(lo, start, rows, message.source, State.WRITTEN):
-                holder = self.ledger.entries[lo].rank
-                self.left[holder] = max(self.left[holder] - rows, 0)
+                # Runs that were handed over were taken off when they were.
+                if message.source == self.ledger.entries[lo].rank:
+                    self.left[message.source] = max(self.left[message.source] - rows, 0)
+                self.run = max(self.run, rows // runs)
                 self.progress(rows, bad)
 
     def _find(self, rank: int, send: Callable[..., None]) -> None:
@@ -198,6 +202,9 @@ class RowOffice:
         left[rank] = 0
         richest = int(left.argmax())
         if left[richest] > 0:
+            # A run less: who asks next is sent to the rank that has most then. Only the rank itself
+            # knows that nothing is left.
+            self.left[richest] = max(self.left[richest] - self.run, 1)
             send(richest, Tag.GIVE, np.array([rank], np.int64).view(np.uint8))
         else:
             send(rank, Tag.EXHAUSTED)

@@ -22,6 +22,8 @@ from scip_mpi.timers import Timers
 
 # Chunks, or runs of rows, asked for ahead, so that a rank never waits for its next one.
 AHEAD = 2
+# Runs of a chunk that are reported together, as long as there are more than these to do.
+TOGETHER = 8
 # Chunks that a featurizer takes from a segmenter before it has answered.
 CREDITS = 2
 
@@ -31,7 +33,7 @@ class Desk:
     """What a rank's loop works with: its links, clock and memory, and who else there is.
 
     ``serve`` lets rank 0 answer as the manager between batches where no second thread may; it
-    does nothing elsewhere.
+    does nothing elsewhere. ``helps`` says whether this rank may take others' rows.
     """
 
     rank: int
@@ -42,6 +44,7 @@ class Desk:
     stop: StopFlag
     memory: MemoryAccount
     serve: Callable[[], bool] = field(default=lambda: False)
+    helps: Callable[[], bool] = field(default=lambda: True)
     halted: str | None = None
 
     def mine(self, role: Role) -> bool:
@@ -219,6 +222,7 @@ def second_pass(
     """
     mine = deque(own)
     given: deque[Run] = deque()
+    unreported: list[tuple[Run, int]] = []
     asked = 0
     # Alone there is nobody to ask.
     exhausted = len(desk.roles) == 1
@@ -244,6 +248,15 @@ def second_pass(
         elif message.tag is Tag.EXHAUSTED:
             exhausted = True
 
+    def tell_written() -> None:
+        """Report runs that follow each other in one chunk as one."""
+        first = unreported[0][0]
+        rows, bad = sum(run.rows for run, _ in unreported), sum(bad for _, bad in unreported)
+        desk.manager.send(
+            0, Tag.WRITTEN, report(first.chunk, len(unreported), rows, bad, first.start)
+        )
+        unreported.clear()
+
     while True:
         heard = hear(desk)
         if heard.over:
@@ -251,15 +264,17 @@ def second_pass(
         busy = heard.busy
         for message in heard.messages:
             take(message)
-        while not exhausted and len(mine) + len(given) + asked < AHEAD:
+        while not exhausted and desk.helps() and len(mine) + len(given) + asked < AHEAD:
             asked += 1
             desk.manager.send(0, Tag.ASK)
         if mine or given:
             busy = True
             run = mine.popleft() if mine else given.popleft()
-            bad = write(run)
-            body = report(run.chunk, run.rows, run.rows, bad, run.start)
-            desk.manager.send(0, Tag.WRITTEN, body)
+            unreported.append((run, write(run)))
+            following = mine[0] if mine else None
+            alone = following is None or following.chunk != run.chunk
+            if alone or len(unreported) == TOGETHER or len(mine) < TOGETHER:
+                tell_written()
         if busy:
             backoff.reset()
         else:

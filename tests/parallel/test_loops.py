@@ -57,8 +57,7 @@ def job(
     seen: list[tuple[int, int, int]] = []
     blocks: list[tuple[int, list[str]]] = []
     clerk = Clerk(
-        world.size,
-        BLOCKS,
+        [range(world.size)] * BLOCKS,
         lambda k, told: blocks.append((k, sorted(bytes(t).decode() for t in told))),
     )
 

@@ -40,7 +40,7 @@ class Counter:
         return self.sent[-1]
 
     def written(self, source: int, lo: int, start: int, rows: int, bad: int = 0) -> None:
-        self._tell(source, Tag.WRITTEN, report(lo, rows, rows, bad, start))
+        self._tell(source, Tag.WRITTEN, report(lo, 1, rows, bad, start))
 
 
 def test_the_rank_with_most_rows_left_is_asked() -> None:
@@ -51,10 +51,18 @@ def test_the_rank_with_most_rows_left_is_asked() -> None:
     assert counter.ask(3) == (2, Tag.GIVE, [3])
 
 
-def test_rows_that_another_rank_wrote_count_for_their_holder() -> None:
+def test_rows_handed_over_count_for_their_holder_at_once_and_only_once() -> None:
     counter = Counter()
-    counter.written(3, 0, 0, 9)
-    assert counter.ask(3) == (2, Tag.GIVE, [3])
+    counter.written(2, 10, 10, 3)  # runs are of three rows
+    given = [counter.ask(3)[0] for _ in range(4)]
+    # 14, 11, 8 and 5 rows are left of rank 1's, 3 of rank 2's.
+    assert given == [1, 1, 1, 1]
+    counter.written(3, 0, 0, 3)
+    # 2 rows against 3; and then, a run less, 2 against 1 at least.
+    assert counter.ask(0) == (2, Tag.GIVE, [0])
+    assert counter.ask(0) == (1, Tag.GIVE, [0])
+    # Nobody said that nothing is left, so the rank is asked again.
+    assert counter.ask(0)[1] is Tag.GIVE
 
 
 def test_no_rank_is_asked_for_rows_of_its_own() -> None:
