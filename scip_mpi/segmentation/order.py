@@ -1,4 +1,4 @@
-"""The k-th smallest of many values: by parting them, or by counting."""
+"""The k-th smallest of many values, by parting them or by counting; the first and the last."""
 
 from __future__ import annotations
 
@@ -59,3 +59,22 @@ def select_unsigned(values, n, k):
             found = limit
         bit = unsigned(bit >> unsigned(1))
     return found
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def extremes(plane):
+    """Smallest and largest value of a plane without NaN.
+
+    Column by column, of a row's pixels many together.
+    """
+    height, width = plane.shape
+    low, high = plane[0].copy(), plane[0].copy()
+    for y in range(1, height):
+        row = plane[y]
+        for x in range(width):
+            low[x] = row[x] if row[x] < low[x] else low[x]
+            high[x] = row[x] if row[x] > high[x] else high[x]
+    for x in range(1, width):
+        low[0] = min(low[0], low[x])
+        high[0] = max(high[0], high[x])
+    return low[0], high[0]

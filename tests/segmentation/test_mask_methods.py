@@ -118,6 +118,28 @@ def test_odd_shapes_of_few_levels(shapes, dtype, levels, seed, name) -> None:
     check(name, [rng.integers(0, levels, (2, h, w)).astype(dtype) for h, w in shapes])
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(st.integers(1, 45), st.integers(1, 45)),
+    st.sampled_from(["u2", "i2", "f4", "f8"]),
+    st.lists(st.tuples(*[st.integers(-5, 45)] * 2, st.integers(0, 15), st.booleans()), max_size=5),
+    st.sampled_from([0, 0.2, 30]),
+    st.integers(0, 2**32),
+    st.sampled_from(sorted(METHODS)),
+)
+def test_several_objects_with_holes_and_on_the_border(
+    shape, dtype, discs, noise, seed, name
+) -> None:
+    # Of the type's whole range; floating point below and above 0.
+    low, high = (-700.25, 900.5) if dtype[0] == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    image = np.random.default_rng(seed).normal(0, 1, shape) * noise + low
+    y, x = np.indices(shape)
+    for cy, cx, radius, hole in discs:
+        away = np.hypot(y - cy, x - cx)
+        image[(away <= radius) & (away >= radius / 2 * hole)] = high
+    check(name, [image.clip(low, high).astype(dtype)[np.newaxis]])
+
+
 @methods
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_values_that_are_not_finite_do_no_harm(name: str, dtype: str) -> None:
