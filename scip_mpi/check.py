@@ -14,7 +14,7 @@ from scip_mpi.config.schema import Config, Rule
 from scip_mpi.errors import UserError
 from scip_mpi.loaders.contract import Catalog
 from scip_mpi.parallel.roles import Sight, describe
-from scip_mpi.plan import Plan, find_images, make_plan
+from scip_mpi.plan import Plan, find_images, make_plan, suited
 from scip_mpi.stages import rule_label
 
 SAMPLE = 5
@@ -30,7 +30,7 @@ def check(config_path: Path, paths: list[str], ranks: int) -> Iterator[str]:
     UserError
         What a run would refuse too; or none of the sampled images can be read.
     """
-    config = read_config(config_path)
+    config = suited(read_config(config_path), paths)
     catalog = find_images(config, paths)
     plan = make_plan(config, catalog, [Sight("this node")] * max(ranks, 1))
     yield f"config      {config_path}: valid"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -118,16 +119,102 @@ def schema() -> None:
     click.echo(json.dumps(json_schema(), indent=2))
 
 
+class Size(click.ParamType):
+    """Bytes, such as 500M or 1G."""
+
+    name = "size"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, context: click.Context | None
+    ) -> int:
+        """The number of bytes."""
+        match = re.fullmatch(r"(?i)(\d+(?:\.\d+)?) ?([KMGT]?)(?:i?B)?", str(value).strip())
+        size = float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ") if match else 0
+        if size < 1:
+            self.fail(f"{value!r} is no size; write 500M or 1G", param, context)
+        return int(size)
+
+
+@cli.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="[CONFIG] [PATH]...")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="FILE.h5")
+@click.option(
+    "--shard-size", default="1G", show_default=True, type=Size(), help="About, such as 500M."
+)
+@click.option("--overwrite", is_flag=True, help="Replace the shards that an earlier packing left.")
+@click.option("--strict", is_flag=True, help="Exit with 3 if any image failed.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def pack(
+    inputs: tuple[str, ...], out: Path, shard_size: int, overwrite: bool, strict: bool, quiet: bool
+) -> None:
+    r"""Turn many small files into few large shards, alone or under mpiexec or srun.
+
+    A CONFIG (*.yml) says by its load section which images there are, as in run; without one, PATHs
+    are multi-page TIFF files or folders of them. Shards keep the images' ids, groups, metadata and
+    channels (those of load.channels, if it is given). Then: python -m scip_mpi run CONFIG FILE*.h5
+
+    \b
+    Writes FILE.h5, or FILE_00000.h5, FILE_00001.h5, ...; images that cannot be read are listed
+    in FILE_failures.csv.
+    Exit codes: 0 done; 2 usage, config or input error, before any work; 3 done, but some images
+    failed and --strict was given; 1 no image could be read, or anything else.
+    """
+    from scip_mpi.pack import Request, start
+
+    sys.exit(start(Request(inputs, out, shard_size, overwrite, strict, quiet)))
+
+
 @cli.command()
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("-n", "--number", default=1000, show_default=True, help="Cells.")
 @click.option("-c", "--channels", default=12, show_default=True, help="Channels, 1 to 12.")
 @click.option("-s", "--seed", default=0, show_default=True, help="Same seed, same cells.")
-def simulate(out: Path, number: int, channels: int, seed: int) -> None:
+@click.option(
+    "--size", type=int, help="Height and width of all images, pixels.  [default: 48 to 72, mixed]"
+)
+@click.option(
+    "--compression",
+    default="none",
+    show_default=True,
+    type=click.Choice(["none", "zlib", "zstd", "lzw"]),
+    help="Of TIFF files.",
+)
+@click.option(
+    "--format",
+    "kind",
+    default="tiff",
+    show_default=True,
+    type=click.Choice(["tiff", "packed"]),
+    help="A TIFF file per cell, or all in one shard.",
+)
+@click.option(
+    "--distinct",
+    type=int,
+    help="Simulate so many cells only, and repeat them: quick, and in a shard without more space.",
+)
+def simulate(
+    out: Path,
+    number: int,
+    channels: int,
+    seed: int,
+    size: int | None,
+    compression: str,
+    kind: str,
+    distinct: int | None,
+) -> None:
     """Make images of white blood cells with known truth, and a config that runs on them."""
     from scip_mpi import simulation
 
-    simulation.write(out, number, channels=channels, seed=seed)
+    simulation.write(
+        out,
+        number,
+        channels=channels,
+        seed=seed,
+        size=size,
+        compression=compression,
+        format=kind,
+        distinct=distinct,
+    )
     click.echo(f"{number:,} cells of {channels} channels in {out}/images, truth in {out}/truth.csv")
     click.echo(f"Next: python -m scip_mpi run {out}/scip.yml {out}/images -o {out}/table")
 

@@ -23,9 +23,11 @@ from scip_mpi.columns import ColumnPlan, plan_columns
 from scip_mpi.config import Config, resolve_channels
 from scip_mpi.correction import read_spillover, unmixing
 from scip_mpi.errors import UserError
+from scip_mpi.loaders import packed
 from scip_mpi.loaders.companions import attach
 from scip_mpi.loaders.contract import Catalog, ImageInfo
 from scip_mpi.loaders.plate import join_plate
+from scip_mpi.loaders.texts import PIECE, joined
 from scip_mpi.measurements import (
     Measured,
     backgrounds,
@@ -121,6 +123,25 @@ class Plan:
     def table_bytes(self, rows: int) -> int:
         """Size of X for so many rows."""
         return rows * len(self.columns) * 4
+
+
+def suited(config: Config, paths: Sequence[str]) -> Config:
+    """The config as it is meant for these PATHs: shards hold what was found and joined before.
+
+    So a config for files serves for the shards that were made of them. What it says of finding
+    images, and of their metadata, was done when they were packed.
+    """
+    wanted = list(paths) or list(config.load.paths or ())
+    shards = bool(wanted) and all(p.lower().endswith(packed.SUFFIX) for p in wanted)
+    if not shards or config.load.format not in registry.BUILT_IN["loaders"]:
+        return config
+    found: dict[str, object] = {
+        "format": "packed",
+        "kwargs": {},
+        "plate_map": None,
+        "companions": {},
+    }
+    return config.model_copy(update={"load": config.load.model_copy(update=found)})
 
 
 def find_images(config: Config, paths: Sequence[str]) -> Catalog:
@@ -285,9 +306,12 @@ def fingerprint(
     digest.update(json.dumps(head, sort_keys=True).encode())
     texts = [catalog.names, *(values for _, values in catalog.metadata.values())]
     for text in texts:
-        digest.update("\0".join(text).encode("utf-8", "surrogateescape"))
-    for array in (*(codes for codes, _ in catalog.metadata.values()), *catalog.numbers.values()):
-        digest.update(np.ascontiguousarray(array).data)
-    for array in (catalog.sources, catalog.named, catalog.within, catalog.sizes, catalog.mtimes):
-        digest.update(np.ascontiguousarray(array).data)
+        for part in joined(text):
+            digest.update(part)
+    arrays = [codes for codes, _ in catalog.metadata.values()] + list(catalog.numbers.values())
+    arrays += [catalog.sources, catalog.named, catalog.within, catalog.sizes, catalog.mtimes]
+    for array in arrays:
+        # In parts, as a column may be a single value shown many times.
+        for lo in range(0, len(array), PIECE):
+            digest.update(np.ascontiguousarray(array[lo : lo + PIECE]).data)
     return digest.hexdigest()

@@ -27,6 +27,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "tiff": "scip_mpi.loaders.tiff",
         "image": "scip_mpi.loaders.image",
         "table": "scip_mpi.loaders.table",
+        "packed": "scip_mpi.loaders.packed",
     },
     "masks": {
         "li": "scip_mpi.segmentation.li:li",

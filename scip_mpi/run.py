@@ -33,7 +33,7 @@ from scip_mpi.parallel.roles import Role, Sight
 from scip_mpi.parallel.workers import Desk, Measured, Run, first_pass, second_pass
 from scip_mpi.parallel.world import World, enter
 from scip_mpi.pipeline import Segmented, segment
-from scip_mpi.plan import Plan, find_images, make_plan
+from scip_mpi.plan import Plan, find_images, make_plan, suited
 from scip_mpi.progress import Silent, open_progress
 from scip_mpi.results.folder import Claim, Names, claim
 from scip_mpi.results.hygiene import ColumnCheck
@@ -80,7 +80,7 @@ def prepare(world: World, request: Request, stop: StopFlag) -> Job:
 
     def decide_everything() -> Plan:
         nonlocal catalog, claimed
-        config = read_config(request.config)
+        config = suited(read_config(request.config), request.paths)
         catalog = find_images(config, request.paths)
         assert sights is not None
         plan = make_plan(config, catalog, sights)

@@ -210,6 +210,8 @@ def compiled_before() -> bool:
 
 def warm_up(stages: Stages, plan: Plan) -> None:
     """Run every stage on two made-up images, so that all kernels are compiled and cached."""
+    loader = registry.find("loaders", plan.config.load.format)
+    getattr(loader, "warm_up", lambda: None)()
     channels = len(plan.channel_names)
     rng = np.random.default_rng(0)
     images = []

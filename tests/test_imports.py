@@ -27,7 +27,7 @@ LAYERS = [
     {"job"},
     {"publish", "merge"},
     {"run"},
-    {"demo"},
+    {"demo", "pack"},
     {"cli"},
     {"__main__"},
 ]

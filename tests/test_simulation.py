@@ -13,7 +13,7 @@ from skimage import filters, morphology
 
 from scip_mpi import simulation
 from scip_mpi.errors import UserError
-from scip_mpi.loaders import multiframe_tiff
+from scip_mpi.loaders import multiframe_tiff, packed
 
 
 @pytest.fixture(scope="module")
@@ -154,4 +154,73 @@ def test_nothing_is_overwritten(tmp_path):
         simulation.write(tmp_path / "new", 0)
     with pytest.raises(UserError, match="cannot write to"):
         simulation.write(tmp_path / "mine.txt" / "new", 1)
+    assert not (tmp_path / "new").exists()
+
+
+def test_images_of_one_size_hold_their_cells():
+    for size in (24, 40, 64, 96):
+        for number in range(60):
+            image, truth = simulation.cell(3, number, 2, size)
+            assert image.shape == (2, size, size)
+            reach = truth["radius"] * 1.11
+            centre = np.array([truth["row"], truth["column"]])
+            assert (centre - reach > -0.5).all()
+            assert (centre + reach < size - 0.5).all()
+            assert 0 < truth["area"] < size * size
+    # A cell that fits is as large as without a size.
+    assert simulation.cell(3, 7, 1, 96)[1]["radius"] == simulation.cell(3, 7, 1)[1]["radius"]
+
+
+@pytest.mark.parametrize(
+    ("compression", "tag"), [("none", 1), ("zlib", 8), ("zstd", 50000), ("lzw", 5)]
+)
+def test_compression_changes_no_pixel(tmp_path, compression, tag):
+    simulation.write(tmp_path, 3, channels=2, compression=compression)
+    for number, path in enumerate(sorted(tmp_path.glob("images/*/*.tiff"), key=lambda p: p.name)):
+        with tifffile.TiffFile(path) as tif:
+            assert {page.compression for page in tif.pages} == {tag}
+            np.testing.assert_array_equal(tif.asarray(), simulation.cell(0, number, 2)[0])
+
+
+@pytest.mark.parametrize("distinct", [None, 5, 100])
+@pytest.mark.parametrize("groups", [1, 2, 11])
+def test_a_shard_holds_the_same_images_as_the_files(tmp_path, distinct, groups):
+    for kind in simulation.FORMATS:
+        simulation.write(
+            tmp_path / kind, 23, 2, seed=4, groups=groups, size=32, format=kind, distinct=distinct
+        )
+    truths = [(tmp_path / k / "truth.csv").read_text() for k in simulation.FORMATS]
+    assert truths[0] == truths[1]
+    files = multiframe_tiff.discover([str(tmp_path / "tiff" / "images")])
+    shard = packed.discover([str(tmp_path / "packed" / "images")])
+    assert shard.names == files.names
+    assert shard.groups == files.groups
+    assert shard.group.tolist() == files.group.tolist()
+    assert shard.channel_names == ["BF1", "CD15"]
+    batches = [
+        loader.read(catalog.references(0, 23), None, np.dtype("u2"))[0]
+        for loader, catalog in ((multiframe_tiff, files), (packed, shard))
+    ]
+    np.testing.assert_array_equal(batches[0].pixels, batches[1].pixels)
+    taken = {image.tobytes() for image in batches[0]}
+    assert len(taken) == min(distinct or 23, 23)
+    config = yaml.safe_load((tmp_path / "packed" / "scip.yml").read_text())
+    assert config["load"]["format"] == "packed"
+
+
+def test_pixels_that_repeat_take_no_space_in_a_shard(tmp_path):
+    sizes = []
+    for n in (4, 4000):
+        simulation.write(tmp_path / str(n), n, 2, format="packed", distinct=4)
+        sizes.append((tmp_path / str(n) / "images" / "cells.h5").stat().st_size)
+    assert sizes[1] - sizes[0] < 100 * 4000
+
+
+def test_settings_that_make_no_sense(tmp_path):
+    with pytest.raises(UserError, match="the size must be 24 to 1024 pixels, not 10"):
+        simulation.write(tmp_path / "new", 1, size=10)
+    with pytest.raises(UserError, match="distinct cells"):
+        simulation.write(tmp_path / "new", 1, distinct=0)
+    with pytest.raises(UserError, match="not compressed"):
+        simulation.write(tmp_path / "new", 1, format="packed", compression="zlib")
     assert not (tmp_path / "new").exists()

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from scip_mpi.errors import UserError
 from scip_mpi.loaders.gather import MESSAGE
-from scip_mpi.loaders.listing import factorize, shown
+from scip_mpi.loaders.listing import shown
 from scip_mpi.loaders.naming import refuse_columns
+from scip_mpi.loaders.patterns import factorize
+from scip_mpi.loaders.texts import Categorical
 
 WHOLE_NUMBER = re.compile("-?(0|[1-9][0-9]{0,99})")
 # A number that does not start with a needless zero, as codes such as 01 do; nan is a missing one.
@@ -99,9 +101,9 @@ def metadata_of(
 
 def columns_of(
     values: dict[str, list[str | None]],
-) -> tuple[dict[str, tuple[NDArray[np.int32], list[str]]], dict[str, NDArray[Any]]]:
+) -> tuple[dict[str, Categorical], dict[str, NDArray[Any]]]:
     """Columns of text as categoricals, columns of numbers as numbers."""
-    texts: dict[str, tuple[NDArray[np.int32], list[str]]] = {}
+    texts: dict[str, Categorical] = {}
     numbers: dict[str, NDArray[Any]] = {}
     for name, column in values.items():
         as_numbers = _numbers(column)

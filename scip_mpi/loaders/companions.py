@@ -11,11 +11,12 @@ import numpy as np
 
 from scip_mpi.batches import ImageBatch
 from scip_mpi.errors import UserError
-from scip_mpi.loaders import picture, tiff_file
+from scip_mpi.loaders import packed, picture, tiff_file
 from scip_mpi.loaders.contract import Catalog, Failure, References
 from scip_mpi.loaders.gather import STAGE, ImageError, describe, located, pixel_type
 from scip_mpi.loaders.listing import shown
 from scip_mpi.loaders.table import file_facts
+from scip_mpi.loaders.texts import compact
 
 
 def attach(catalog: Catalog, rules: Mapping[str, tuple[str, str]]) -> Catalog:
@@ -69,7 +70,7 @@ def attach(catalog: Catalog, rules: Mapping[str, tuple[str, str]]) -> Catalog:
     sizes, mtimes = file_facts(files[len(catalog.files) :])
     return replace(
         catalog,
-        files=files,
+        files=compact(files),
         sources=np.hstack(columns),
         sizes=np.concatenate([catalog.sizes, sizes]),
         mtimes=np.concatenate([catalog.mtimes, mtimes]),
@@ -110,7 +111,9 @@ def read_companions(
             sources = references.sources[place - first]
             try:
                 own = [
-                    _plane(path, name, tuple(batch.shapes[i, 1:].tolist()))
+                    packed.companion(path, name, int(references.within[place - first]))
+                    if path == sources[0] and path.lower().endswith(packed.SUFFIX)
+                    else _plane(path, name, tuple(batch.shapes[i, 1:].tolist()))
                     for path, name in zip(sources[-len(names) :], names, strict=True)
                 ]
             except Exception as error:  # one image's fault must not end a run of millions

@@ -1,6 +1,7 @@
 """What a loader gives: a catalog of images, their shape without pixels, and batches of pixels.
 
-A loader is a module with three functions; the keyword-only arguments of ``discover`` are the keys
+A loader is a module with three functions, and perhaps ``warm_up()``, which has its kernels
+compiled; the keyword-only arguments of ``discover`` are the keys
 that ``load.kwargs`` accepts.
 
     discover(paths, *, ...) -> Catalog
@@ -21,12 +22,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scip_mpi.batches import Int64Array
+from scip_mpi.batches import BoolArray, Int64Array
+from scip_mpi.loaders.texts import Texts, compact
 
 # (min row, min column, max row, max column) of a part of an image, ends exclusive.
 Window = tuple[int, int, int, int]
@@ -99,14 +102,17 @@ class References:
 class Catalog:
     """All images, as columns of arrays, in row order (rule: path given, path, index in file).
 
+    There may be a hundred million images: texts are `Texts`, columns may share memory, and nothing
+    holds a Python object for each image.
+
     Attributes
     ----------
-    files : list of str
+    files : sequence of str
         Paths of all files, as opened.
     sources : ndarray of int64, shape (n, K)
         Which files each image is in: one, or one per channel, then its companions; -1 where there
         is none.
-    names : list of str
+    names : sequence of str
         Ids (relative paths, or what the regex calls id); the image's id is the name, and
         ``name#index`` where several images have one name.
     named : ndarray of int64, shape (n,)
@@ -134,17 +140,19 @@ class Catalog:
         Names of all channels, as far as the files tell.
     companions : list of str
         Names of the companions: the last columns of ``sources``.
+    nbytes : ndarray of int64, shape (n,), optional
+        Bytes of each image's pixels, where they are known without reading it.
     """
 
-    files: list[str]
+    files: Sequence[str]
     sources: Int64Array
-    names: list[str]
+    names: Sequence[str]
     named: Int64Array
     within: Int64Array
     unit: Int64Array
     group: NDArray[np.int32]
     groups: list[str]
-    metadata: dict[str, tuple[NDArray[np.int32], list[str]]]
+    metadata: dict[str, tuple[NDArray[np.int32], Sequence[str]]]
     sizes: Int64Array
     mtimes: Int64Array
     skipped: int = 0
@@ -153,6 +161,7 @@ class Catalog:
     channels: list[int] | None = None
     channel_names: list[str] | None = None
     companions: list[str] = field(default_factory=list)
+    nbytes: Int64Array | None = None
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -167,17 +176,33 @@ class Catalog:
             len(self.companions),
         )
 
-    def image_names(self, images: Sequence[int] | Int64Array) -> list[str]:
+    @cached_property
+    def several(self) -> BoolArray:
+        """Which of ``names`` several images have."""
+        if len(self.names) == len(self):
+            return np.broadcast_to(np.False_, len(self))
+        return np.bincount(self.named, minlength=len(self.names)) > 1
+
+    def image_names(self, images: Sequence[int] | Int64Array) -> Sequence[str]:
         """Ids of images by their place in the catalog."""
-        several = np.bincount(self.named, minlength=len(self.names)) > 1
-        return [
-            f"{self.names[k]}#{self.within[i]}" if several[k] else self.names[k]
-            for i, k in zip(images, self.named[np.asarray(images, np.int64)], strict=True)
-        ]
+        at = np.asarray(images, np.int64)
+        named = self.named[at]
+        several = self.several[named]
+        if not several.any() and isinstance(self.names, Texts):
+            return self.names.take(named)
+        return compact([
+            f"{self.names[k]}#{within}" if one_of_several else self.names[k]
+            for k, within, one_of_several in zip(named, self.within[at], several, strict=True)
+        ])  # fmt: skip
 
     def costs(self) -> Int64Array:
-        """Bytes of each image's files, shared by the images of a file; 1 at least."""
+        """Bytes of each image, or of its files, shared by the images of a file; 1 at least."""
+        if self.nbytes is not None:
+            return np.maximum(self.nbytes, 1)
         present = self.sources >= 0
         sharing = np.bincount(self.sources[present], minlength=len(self.files))
-        parts = (self.sizes // np.maximum(sharing, 1))[self.sources]
-        return np.maximum(np.where(present, parts, 0).sum(axis=1), 1)
+        parts = self.sizes // np.maximum(sharing, 1)
+        costs = np.zeros(len(self), np.int64)
+        for k in range(self.sources.shape[1]):
+            costs += np.where(present[:, k], parts[self.sources[:, k]], 0)
+        return np.maximum(costs, 1, out=costs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -9,16 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scip_mpi.batches import ImageBatch
+from scip_mpi.batches import ImageBatch, offsets_of
 from scip_mpi.loaders.contract import Failure, References, Window
 from scip_mpi.loaders.listing import shown
 
 STAGE = "read"
 # Longest message kept of a foreign library's error.
 MESSAGE = 200
+# Bytes that are set apart for images that are thought to come.
+AHEAD = 64 << 20
 
 # Pick(channels that an image has) -> the ones wanted
 Pick = Callable[[int], list[int]]
+# Empty(shape, dtype) -> an array of that shape and type, its contents undefined
+Empty = Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]]
 # Decode(files of the image, index in the file, pick) -> image of shape (C, H, W)
 Decode = Callable[[tuple[str, ...], int, Pick], NDArray[Any]]
 
@@ -41,6 +46,7 @@ def gather(
     dtype: np.dtype[Any],
     window: Window | None = None,
     of: int | None = None,
+    growing: GrowingBatch | None = None,
 ) -> tuple[ImageBatch, list[Failure]]:
     """Decode images one by one into a batch; what cannot be read becomes a failure.
 
@@ -58,6 +64,8 @@ def gather(
         Part of each image to keep, ends exclusive.
     of : int, optional
         Channels that every image must have.
+    growing : GrowingBatch, optional
+        The batch, if images are decoded straight into it.
 
     Returns
     -------
@@ -68,20 +76,86 @@ def gather(
     """
     wanted = np.dtype(dtype).newbyteorder("=")
     pick = partial(wanted_channels, channels, of)
-    images: list[NDArray[Any]] = []
-    places: list[int] = []
+    if growing is None:
+        growing = GrowingBatch(wanted, len(references))
     failures: list[Failure] = []
     for i, sources in enumerate(references.alone().sources):
         place = int(references.index[i])
         try:
             image = decode(sources, int(references.within[i]), pick)
-            if images and len(image) != len(images[0]):
-                raise ImageError(f"has {len(image)} channels, the others have {len(images[0])}")
-            images.append(convert(cut_window(image, window), wanted))
-            places.append(place)
+            others = growing.channels
+            if others is not None and len(image) != others:
+                raise ImageError(f"has {len(image)} channels, the others have {others}")
+            growing.add(convert(cut_window(image, window), wanted), place)
         except Exception as error:  # one image's fault must not end a run of millions
             failures.append(Failure(place, STAGE, located(error, sources)))
-    return ImageBatch.from_images(images, places, wanted), failures
+    return growing.batch(), failures
+
+
+class GrowingBatch:
+    """A batch of images that come one by one, of sizes that are known when they come.
+
+    An image that was made by `empty` and is added next stands in the batch already; others are
+    copied into it.
+
+    Parameters
+    ----------
+    dtype : dtype
+        Pixel type.
+    images : int
+        How many images there will be at most.
+    """
+
+    def __init__(self, dtype: np.dtype[Any], images: int) -> None:
+        self.dtype, self.images = np.dtype(dtype).newbyteorder("="), images
+        self.pixels = np.empty(0, self.dtype)
+        self.used = 0
+        self.ready: NDArray[Any] | None = None
+        self.shapes: list[tuple[int, ...]] = []
+        self.places: list[int] = []
+
+    @property
+    def channels(self) -> int | None:
+        """Channels of the images; None before the first."""
+        return self.shapes[0][0] if self.shapes else None
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Room for an image: in the batch if the type is its own."""
+        if dtype != self.dtype:
+            return np.empty(shape, dtype)
+        self.ready = self._room(math.prod(shape)).reshape(shape)
+        return self.ready
+
+    def add(self, image: NDArray[Any], place: int) -> None:
+        """Take an image of shape (C, H, W), whose place in the catalog is given."""
+        if image is not self.ready:
+            self._room(image.size)[:] = image.reshape(-1)
+        self.ready = None
+        self.used += image.size
+        self.shapes.append(image.shape)
+        self.places.append(place)
+
+    def batch(self) -> ImageBatch:
+        """All images that were added."""
+        pixels = self.pixels[: self.used]
+        if len(self.pixels) > 1.25 * self.used:
+            pixels = pixels.copy()
+        shapes = np.array(self.shapes, np.int64).reshape(-1, 3)
+        offsets = offsets_of(shapes.prod(axis=1))
+        return ImageBatch(pixels, offsets, shapes, np.array(self.places, np.int64))
+
+    def _room(self, size: int) -> NDArray[Any]:
+        """The next so many pixels."""
+        end = self.used + size
+        if end > len(self.pixels):
+            # As if all to come were like those so far and this one, and some more; but no large
+            # amount for what may not come.
+            expected = -(-end * self.images // (len(self.places) + 1)) * 17 // 16
+            most = end + max(end // 4, AHEAD // self.dtype.itemsize)
+            pixels = np.empty(max(end, min(expected, most)), self.dtype)
+            pixels[: self.used] = self.pixels[: self.used]
+            self.pixels = pixels
+        return self.pixels[self.used : end]
 
 
 def located(error: Exception, sources: Sequence[str]) -> str:
@@ -129,6 +203,8 @@ def convert(image: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     """
     if image.size == 0:
         raise ImageError(f"has no pixels (shape {image.shape})")
+    if image.dtype == dtype and dtype.kind in "iu" and image.flags.c_contiguous:
+        return image
     source = pixel_type(image.dtype)
     if not np.can_cast(source, dtype, "safe"):
         raise ImageError(
@@ -161,6 +237,8 @@ def wanted_channels(channels: Sequence[int] | None, of: int | None, available: i
         )
     if channels is None:
         return list(range(available))
+    if channels and min(channels) >= 0 and max(channels) < available:
+        return list(channels)
     missing = [c for c in channels if not 0 <= c < available]
     if missing:
         raise ImageError(

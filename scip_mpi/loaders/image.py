@@ -15,6 +15,7 @@ RESERVED = {
 
 probe = picture.probe
 read = picture.read
+warm_up = picture.warm_up
 
 
 def discover(paths: Sequence[str], *, regex: str | None = None) -> Catalog:

@@ -1,25 +1,26 @@
-"""Listing images: walking paths in an order that depends on names only, and the regex on them.
+"""Listing images: walking paths in an order that depends on names only.
 
 All formats share these rules. Images stand in the order of the PATHs given and, within one, of the
-bytes of their relative path, so that a file system's own order and the locale play no part.
+bytes of their relative path, so that a file system's own order and the locale play no part. There
+may be a hundred million files: nothing here holds a Python object for each.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scip_mpi.batches import Int64Array
 from scip_mpi.errors import UserError
-from scip_mpi.loaders.naming import refuse_columns
+from scip_mpi.loaders.texts import PIECE, Texts, TextsBuilder
 
-Categorical = tuple[NDArray[np.int32], list[str]]
 IsImage = Callable[[str, bool], bool]
 
 
@@ -29,32 +30,54 @@ class Listing:
 
     Attributes
     ----------
-    files : list of str
+    files : Texts
         As opened: PATH joined with the relative path.
-    names : list of str
+    names : Texts
         Relative paths, with forward slashes; the name alone for a PATH that is itself an image.
+    parent : ndarray of int32
+        Which of ``parents`` each lies in.
     parents : list of str
-        Name of the folder that each lies in.
+        Names of folders.
     sizes, mtimes : ndarray of int64
         Bytes and modification time in ns; 0 where a link leads nowhere.
     """
 
-    files: list[str]
-    names: list[str]
+    files: Texts
+    names: Texts
+    parent: NDArray[np.int32]
     parents: list[str]
     sizes: Int64Array
     mtimes: Int64Array
 
-    def take(self, rows: Sequence[int]) -> Listing:
+    def take(self, rows: Int64Array) -> Listing:
         """The files ``rows``."""
-        at = np.asarray(rows, np.int64)
+        if len(rows) == len(self.files):
+            return self
         return Listing(
-            [self.files[i] for i in rows],
-            [self.names[i] for i in rows],
-            [self.parents[i] for i in rows],
-            self.sizes[at],
-            self.mtimes[at],
+            self.files.take(rows),
+            self.names.take(rows),
+            self.parent[rows],
+            self.parents,
+            self.sizes[rows],
+            self.mtimes[rows],
         )
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """A folder to be searched: its path; device and inode of it and of those above it."""
+
+    path: str
+    above: frozenset[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Images of one folder, sorted: names in bytes, and each one's size and mtime."""
+
+    folder: str
+    names: NDArray[np.bytes_]
+    facts: Int64Array
 
 
 def shown(path: str) -> str:
@@ -82,56 +105,108 @@ def list_images(paths: Sequence[str], is_image: IsImage, kind: str) -> Listing:
         A path is missing, unreadable, holds no image or is named twice, or two images would have
         the same id.
     """
-    files: list[str] = []
-    names: list[str] = []
-    parents: list[str] = []
-    facts: list[tuple[int, int]] = []
-    real: list[str] = []
-    for given in map(os.fspath, paths):
-        found = _under(given, is_image)
-        if not found:
-            raise UserError(f"{shown(given)} holds no {kind}")
-        alone = found[0][0] == ""
-        absolute = os.path.abspath(given)
-        folder = os.path.basename(os.path.dirname(absolute) if alone else absolute)
-        base = os.path.realpath(given)
-        for name, size, mtime in found:
-            files.append(os.path.join(given, name) if name else given.rstrip(os.sep))
-            names.append(name.replace(os.sep, "/") or os.path.basename(absolute))
-            parents.append(name.rsplit(os.sep, 2)[-2] if os.sep in name else folder)
-            facts.append((size, mtime))
-            if len(paths) > 1:
-                real.append(os.path.join(base, name) if name else base)
-    _refuse_twice(real, files, "is named twice by the paths given")
-    if len(paths) > 1:
+    files = TextsBuilder()
+    counts: list[int] = []
+    parents: dict[str, int] = {}
+    runs: list[tuple[int, int]] = []
+    facts = array("q")
+    given = [os.fspath(path) for path in paths]
+    alone: list[tuple[int, str]] = []
+    for path in given:
+        before = len(files)
+        status, searched = _status(path, is_image)
+        if not searched:
+            absolute = os.path.abspath(path)
+            alone.append((before, os.path.basename(absolute)))
+            files.extend([os.fsencode(path.rstrip(os.sep))])
+            facts.extend([status.st_size, status.st_mtime_ns])
+            folder = os.path.basename(os.path.dirname(absolute))
+            runs.append((parents.setdefault(folder, len(parents)), 1))
+        for block in _under(path, status, is_image) if searched else ():
+            prefix = os.fsencode(os.path.join(block.folder, ""))
+            for lo in range(0, len(block.names), PIECE):
+                files.extend([prefix + name for name in block.names[lo : lo + PIECE].tolist()])
+            facts.frombytes(block.facts.tobytes())
+            folder = os.path.basename(os.path.abspath(block.folder))
+            runs.append((parents.setdefault(folder, len(parents)), len(block.names)))
+        if len(files) == before:
+            raise UserError(f"{shown(path)} holds no {kind}")
+        counts.append(len(files) - before)
+    n = len(files)
+    # The names of PATHs that are images themselves need not end their paths ("." may be one).
+    files.extend([os.fsencode(name) for _, name in alone])
+    found = files.texts()
+    skipped = [len(os.fsencode(os.path.join(path, ""))) for path in given]
+    names = found[:n].suffixes(np.repeat(np.array(skipped, np.int64), counts))
+    if alone:
+        at = np.array([i for i, _ in alone], np.int64)
+        names = Texts(names.blob, names.starts, names.ends.copy())
+        names.starts[at], names.ends[at] = found.starts[n:], found.ends[n:]
+    if len(given) > 1:
+        _refuse_overlap(given, counts, found[:n], names)
         _refuse_twice(
-            names,
-            files,
-            "would have the same id; name the folder that holds both instead",
+            names, found, "would have the same id; name the folder that holds both instead"
         )
-    table = np.array(facts, np.int64).reshape(-1, 2)
-    return Listing(files, names, parents, table[:, 0].copy(), table[:, 1].copy())
+    places, lengths = np.array(runs, np.int64).T
+    table = np.frombuffer(facts, np.int64).reshape(-1, 2)
+    return Listing(
+        found[:n],
+        names,
+        np.repeat(places.astype(np.int32), lengths),
+        list(parents),
+        table[:, 0].copy(),
+        table[:, 1].copy(),
+    )
 
 
-def _refuse_twice(keys: list[str], files: list[str], complaint: str) -> None:
-    """Raise for the first key that occurs a second time."""
-    if len(set(keys)) == len(keys):
+def _refuse_overlap(given: list[str], counts: list[int], files: Texts, names: Texts) -> None:
+    """Raise if a file is found under two of the PATHs."""
+    bases = [os.path.realpath(path) for path in given]
+    known = set(bases)
+    if len(known) == len(bases) and not any(_above(base) & known for base in bases):
         return
+    real: list[str] = []
+    starts = accumulate(counts, initial=0)
+    for path, base, lo, count in zip(given, bases, starts, counts, strict=False):
+        # A PATH that is an image itself is followed by nothing.
+        below = [f[len(path) :].lstrip(os.sep) for f in files[lo : lo + count]]
+        real += [os.path.join(base, b) if b else base for b in below]
+    _refuse_twice(real, files, "is named twice by the paths given")
+
+
+def _above(path: str) -> set[str]:
+    """All folders that a path lies in."""
+    found = set()
+    while (folder := os.path.dirname(path)) != path:
+        path = folder
+        found.add(path)
+    return found
+
+
+def _refuse_twice(keys: Sequence[str], files: Sequence[str], complaint: str) -> None:
+    """Raise for the first key that occurs a second time."""
+    found = twice(keys)
+    if found is not None:
+        one, other = (shown(files[i]) for i in found)
+        raise UserError(f"{one if one == other else f'{one} and {other}'} {complaint}")
+
+
+def twice(keys: Sequence[str]) -> tuple[int, int] | None:
+    """Places of the first text that occurs a second time, and of its first occurrence before."""
+    hashes = np.fromiter(map(hash, keys), np.int64, len(keys))
+    hashes.sort()
+    if not (hashes[1:] == hashes[:-1]).any():
+        return None
     first: dict[str, int] = {}
     for i, key in enumerate(keys):
         j = first.setdefault(key, i)
         if j != i:
-            both = shown(files[i])
-            if files[i] != files[j]:
-                both = f"{shown(files[j])} and {both}"
-            raise UserError(f"{both} {complaint}")
+            return j, i
+    return None
 
 
-def _under(given: str, is_image: IsImage) -> list[tuple[str, int, int]]:
-    """(relative path, size, mtime) of the images under one PATH, by the bytes of their paths.
-
-    The relative path is empty if the PATH is itself an image.
-    """
+def _status(given: str, is_image: IsImage) -> tuple[os.stat_result, bool]:
+    """What a PATH is, and whether it is a folder to be searched."""
     try:
         status = os.stat(given)
     except OSError as error:
@@ -139,113 +214,71 @@ def _under(given: str, is_image: IsImage) -> list[tuple[str, int, int]]:
     folder = stat.S_ISDIR(status.st_mode)
     if not folder and not os.access(given, os.R_OK):
         raise UserError(f"cannot read {shown(given)}: Permission denied")
-    if not folder or is_image(given, True):
-        return [("", status.st_size, status.st_mtime_ns)]
-    found: list[tuple[str, int, int]] = []
-    stack = [(given, "", frozenset([(status.st_dev, status.st_ino)]))]
+    return status, folder and not is_image(given, True)
+
+
+def _under(given: str, status: os.stat_result, is_image: IsImage) -> Iterator[_Files]:
+    """The images under a folder, in the order of the bytes of their relative paths."""
+    stack: list[_Folder | _Files] = [_Folder(given, frozenset([(status.st_dev, status.st_ino)]))]
     while stack:
-        place, prefix, above = stack.pop()
-        for entry in _entries(place):
-            name = prefix + entry.name
-            directory = entry.is_dir()
-            wanted = is_image(entry.path, directory)
-            if directory and not wanted:
-                status = entry.stat() if entry.is_symlink() else os.stat(entry.path)
-                key = (status.st_dev, status.st_ino)
-                # A link to a folder that leads here would be walked for ever.
-                if key not in above:
-                    stack.append((entry.path, name + os.sep, above | {key}))
-            elif wanted:
-                found += _facts(entry, name)
-    found.sort(key=lambda item: os.fsencode(item[0].replace(os.sep, "/")))
-    return found
+        top = stack.pop()
+        if isinstance(top, _Folder):
+            stack += reversed(_scan(top, is_image))
+        else:
+            yield top
 
 
-def _entries(folder: str) -> list[os.DirEntry[str]]:
+def _scan(folder: _Folder, is_image: IsImage) -> list[_Folder | _Files]:
+    """A folder's images and folders in order: a folder stands where its name and a slash do."""
+    pieces: list[NDArray[np.bytes_]] = []
+    piece: list[bytes] = []
+    facts = array("q")
+    folders: list[tuple[bytes, _Folder]] = []
     try:
-        with os.scandir(folder) as entries:
-            return list(entries)
+        with os.scandir(folder.path) as entries:
+            for entry in entries:
+                directory = entry.is_dir()
+                if is_image(entry.path, directory):
+                    known = _facts(entry)
+                    if known is not None:
+                        piece.append(os.fsencode(entry.name))
+                        facts.extend(known)
+                    if len(piece) == PIECE:
+                        pieces.append(np.array(piece, np.bytes_))
+                        piece = []
+                elif directory:
+                    status = os.stat(entry.path)
+                    key = (status.st_dev, status.st_ino)
+                    # A link to a folder that leads here would be walked for ever.
+                    if key not in folder.above:
+                        inner = _Folder(entry.path, folder.above | {key})
+                        folders.append((os.fsencode(entry.name) + b"/", inner))
     except OSError as error:
-        raise UserError(f"cannot list the folder {shown(folder)}: {error.strerror}") from None
+        raise UserError(f"cannot list the folder {shown(folder.path)}: {error.strerror}") from None
+    names = np.concatenate([*pieces, np.array(piece, np.bytes_)])
+    order = np.argsort(names, kind="stable")
+    names, table = names[order], np.frombuffer(facts, np.int64).reshape(-1, 2)[order]
+    folders.sort(key=lambda item: item[0])
+    found: list[_Folder | _Files] = []
+    lo = 0
+    for hi, (_, inner) in zip(
+        np.searchsorted(names, np.array([key for key, _ in folders], np.bytes_)).tolist(),
+        folders,
+        strict=True,
+    ):
+        found += [_Files(folder.path, names[lo:hi], table[lo:hi]), inner]
+        lo = hi
+    found.append(_Files(folder.path, names[lo:], table[lo:]))
+    return [f for f in found if isinstance(f, _Folder) or len(f.names)]
 
 
-def _facts(entry: os.DirEntry[str], name: str) -> list[tuple[str, int, int]]:
-    """Size and time of an entry: nothing for a pipe or device, zeros for a link to nowhere."""
+def _facts(entry: os.DirEntry[str]) -> tuple[int, int] | None:
+    """Size and time of an entry: None for a pipe or device, zeros for a link to nowhere."""
     try:
         status = entry.stat()
     except OSError:
         # Kept, so that the image stands among the failures and not silently nowhere.
-        return [(name, 0, 0)]
+        return 0, 0
     if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
-        return []
-    return [(name, status.st_size, status.st_mtime_ns)]
-
-
-def select(
-    listing: Listing, regex: str | None, reserved: Mapping[str, str]
-) -> tuple[Listing, dict[str, Categorical], Categorical, int]:
-    """Keep the files whose path matches, and turn the named groups into columns.
-
-    The pattern is searched for anywhere in the path as opened, with forward slashes.
-
-    Parameters
-    ----------
-    listing : Listing
-        All files found.
-    regex : str or None
-        The pattern; None takes every file.
-    reserved : mapping of str to str
-        Names that a group cannot have in this format, and why.
-
-    Returns
-    -------
-    Listing
-        Files that match.
-    metadata : dict of str to (codes, categories)
-        A column per named group, ``group`` excepted; -1 where an optional group did not match.
-    groups : (codes, categories)
-        The named group ``group``, or the name of the parent folder where there is none.
-    skipped : int
-        Files that do not match.
-
-    Raises
-    ------
-    UserError
-        The pattern is no regular expression, has a ``reserved`` group, or matches nothing.
-    """
-    if regex is None:
-        return listing, {}, factorize(listing.parents), 0
-    try:
-        pattern = re.compile(regex)
-    except (re.error, TypeError) as error:
-        raise UserError(f"load.kwargs.regex is no regular expression: {error}") from None
-    for name, why in reserved.items():
-        if name in pattern.groupindex:
-            raise UserError(f"load.kwargs.regex: a group cannot be called {name!r} here: {why}")
-    search = pattern.search
-    matches = [search(f.replace(os.sep, "/")) for f in listing.files]
-    hits = [m for m in matches if m is not None]
-    rows = [i for i, m in enumerate(matches) if m is not None]
-    if not rows:
-        raise UserError(
-            f"load.kwargs.regex matches none of {len(listing.files)} files; the first is "
-            f"{shown(listing.files[0])}"
-        )
-    kept = listing.take(rows)
-    refuse_columns(pattern.groupindex, "load.kwargs.regex: a group")
-    values: dict[str, list[str | None]] = {
-        name: [m[name] for m in hits] for name in pattern.groupindex
-    }
-    named = values.pop("group", [None] * len(rows))
-    groups = factorize([p if g is None else g for g, p in zip(named, kept.parents, strict=True)])
-    skipped = len(matches) - len(rows)
-    return kept, {name: factorize(v) for name, v in values.items()}, groups, skipped
-
-
-def factorize(values: Sequence[str | None]) -> Categorical:
-    """Codes into the sorted categories; -1 for None."""
-    categories = sorted({v for v in values if v is not None})
-    lookup: dict[str | None, int] = {c: i for i, c in enumerate(categories)}
-    lookup[None] = -1
-    codes = np.fromiter(map(lookup.__getitem__, values), np.int32, len(values))
-    return codes, categories
+        return None
+    return status.st_size, status.st_mtime_ns

@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 
 from scip_mpi.batches import ImageBatch
 from scip_mpi.errors import UserError
-from scip_mpi.loaders import tiff_file
+from scip_mpi.loaders import plain_tiff, tiff_file
 from scip_mpi.loaders.contract import Catalog, Failure, ImageInfo, References, Window
-from scip_mpi.loaders.gather import Pick, gather, located
+from scip_mpi.loaders.gather import GrowingBatch, Pick, gather, located
 from scip_mpi.loaders.single import discover_files
 
 RESERVED = {
     "channel": "each file of multiframe_tiff holds all channels of its image; use load.format: "
     "tiff for one file per channel"
 }
+
+warm_up = plain_tiff.warm_up
 
 
 def discover(paths: Sequence[str], *, regex: str | None = None) -> Catalog:
@@ -91,8 +93,10 @@ def read(
     if z is not None or t is not None:
         raise UserError("multiframe_tiff images have neither z nor t: their pages are channels")
     with tiff_file.quiet():
-        return gather(references, _decode, channels, dtype, window, of)
+        growing = GrowingBatch(dtype, len(references))
+        reader = tiff_file.TiffReader(growing.empty)
 
+        def decode(sources: tuple[str, ...], index: int, pick: Pick) -> NDArray[Any]:
+            return reader.decode(sources[0], pick)
 
-def _decode(sources: tuple[str, ...], index: int, pick: Pick) -> NDArray[Any]:
-    return tiff_file.decode(sources[0], pick)
+        return gather(references, decode, channels, dtype, window, of, growing)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from scip_mpi.batches import ImageBatch
 from scip_mpi.errors import UserError
-from scip_mpi.loaders import tiff_file
+from scip_mpi.loaders import plain_tiff, tiff_file
 from scip_mpi.loaders.contract import Failure, ImageInfo, References, Window
 from scip_mpi.loaders.gather import ImageError, Pick, describe, gather, located, pixel_type
 
@@ -31,6 +31,8 @@ TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # channel each.
 WHOLE = -1
 PLANE = -2
+
+warm_up = plain_tiff.warm_up
 
 
 def decode(path: str, page: int, pick: Pick) -> NDArray[Any]:

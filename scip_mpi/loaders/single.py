@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from scip_mpi.loaders.contract import Catalog
-from scip_mpi.loaders.listing import list_images, select
+from scip_mpi.loaders.listing import list_images
+from scip_mpi.loaders.patterns import select
 
 
 def discover_files(
@@ -29,7 +30,7 @@ def discover_files(
     kind : str
         What is looked for, for messages.
     regex, reserved
-        As of `scip_mpi.loaders.listing.select`.
+        As of `scip_mpi.loaders.patterns.select`.
     index : int
         Every image's index within its file.
 
@@ -45,13 +46,14 @@ def discover_files(
     listing = list_images(paths, is_image, kind)
     kept, metadata, (group, groups), skipped = select(listing, regex, reserved)
     n = len(kept.files)
+    each = np.arange(n, dtype=np.int64)
     return Catalog(
         files=kept.files,
-        sources=np.arange(n, dtype=np.int64)[:, np.newaxis],
+        sources=each[:, np.newaxis],
         names=kept.names,
-        named=np.arange(n, dtype=np.int64),
-        within=np.full(n, index, np.int64),
-        unit=np.arange(n, dtype=np.int64),
+        named=each,
+        within=np.broadcast_to(np.int64(index), n),
+        unit=each,
         group=group,
         groups=groups,
         metadata=metadata,

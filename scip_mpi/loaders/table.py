@@ -17,12 +17,15 @@ from scip_mpi.errors import UserError
 from scip_mpi.loaders import picture
 from scip_mpi.loaders.columns import WHOLE_NUMBER, columns_of, metadata_of, read_columns
 from scip_mpi.loaders.contract import Catalog
-from scip_mpi.loaders.listing import factorize, list_images, shown
+from scip_mpi.loaders.listing import list_images, shown
+from scip_mpi.loaders.patterns import factorize
+from scip_mpi.loaders.texts import compact
 
 PATH, FILE, FOLDER, COMPANION = "path_", "FileName_", "PathName_", "companion_"
 
 probe = picture.probe
 read = picture.read
+warm_up = picture.warm_up
 
 
 def discover(paths: Sequence[str], *, root: str | None = None) -> Catalog:
@@ -74,14 +77,14 @@ def discover(paths: Sequence[str], *, root: str | None = None) -> Catalog:
     sizes, mtimes = file_facts(files)
     n = len(ids)
     return Catalog(
-        files=files,
+        files=compact(files),
         sources=sources,
-        names=names,
+        names=compact(names),
         named=codes,
         within=pages,
         unit=np.arange(n, dtype=np.int64),
         group=group,
-        groups=groups,
+        groups=list(groups),
         metadata=metadata,
         numbers=numbers,
         sizes=sizes,

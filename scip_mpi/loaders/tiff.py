@@ -12,8 +12,10 @@ from scip_mpi.batches import Int64Array
 from scip_mpi.errors import UserError
 from scip_mpi.loaders import picture, tiff_file
 from scip_mpi.loaders.contract import Catalog
-from scip_mpi.loaders.listing import Categorical, factorize, list_images, select, shown
+from scip_mpi.loaders.listing import list_images, shown
+from scip_mpi.loaders.patterns import factorize, select
 from scip_mpi.loaders.presets import PRESETS
+from scip_mpi.loaders.texts import Categorical, compact
 
 Preset = Literal["ideas", "imagexpress", "phenix", "yokogawa", "incell"]
 
@@ -22,6 +24,7 @@ SPARSEST = 1000
 
 probe = picture.probe
 read = picture.read
+warm_up = picture.warm_up
 
 
 def discover(
@@ -126,7 +129,7 @@ def _joined(id_: Categorical, rest: Categorical | None) -> Categorical:
 
 def _columns(channel: Categorical) -> tuple[Int64Array, list[int] | None, list[str] | None]:
     """Each file's channel as a place, and the channels' numbers or names."""
-    codes, texts = channel
+    codes, texts = channel[0], list(channel[1])
     if not all(t.isdecimal() for t in texts):
         return codes.astype(np.int64), None, texts
     values = [int(t) for t in texts]
@@ -137,7 +140,7 @@ def _columns(channel: Categorical) -> tuple[Int64Array, list[int] | None, list[s
 
 def _pivot(
     ids: Categorical, column: Int64Array, files: Sequence[str], advice: str
-) -> tuple[Int64Array, list[str], NDArray[np.int64]]:
+) -> tuple[Int64Array, Sequence[str], NDArray[np.int64]]:
     """Files of each image by channel; the images' ids and first files, in the files' order."""
     codes, texts = ids
     found, first = np.unique(codes, return_index=True)
@@ -158,4 +161,4 @@ def _pivot(
                 f"image: {advice}"
             )
         sources[r, c] = i
-    return sources, [texts[k] for k in found[order]], first[order]
+    return sources, compact([texts[k] for k in found[order]]), first[order]

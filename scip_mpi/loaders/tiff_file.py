@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scip_mpi.batches import UInt8Array
 from scip_mpi.loaders import plain_tiff
 from scip_mpi.loaders.contract import ImageInfo
-from scip_mpi.loaders.gather import ImageError, Pick, pixel_type
+from scip_mpi.loaders.gather import Empty, ImageError, Pick, pixel_type
 
 SUFFIXES = (".tif", ".tiff")
 # Files above this are not read whole for the sake of a few of their pages.
@@ -43,11 +44,10 @@ class _Plane:
 
 def probe(path: str) -> ImageInfo:
     """Shape and type from the headers; the size is that of the first page."""
-    data = _small_file(path)
+    data = TiffReader().small_file(path)
     pages = plain_tiff.parse(data) if data is not None else None
-    if pages:
-        first = pages[0]
-        return ImageInfo((len(pages), first.height, first.width), pixel_type(first.dtype))
+    if pages is not None:
+        return ImageInfo((len(pages), *pages.shape(0)), pixel_type(pages.dtype(0)))
     with quiet(), _open(path) as tif:
         planes = _planes(tif)
         page = tif.pages[0]
@@ -59,52 +59,83 @@ def decode(path: str, pick: Pick, page: int | None = None) -> NDArray[Any]:
 
     Raises whatever a broken file makes it raise.
     """
-    data = _small_file(path)
-    if data is not None:
-        image = _decode_plain(data, pick, page)
-        if image is not None:
-            return image
-    return _decode_any(path, pick, page)
+    return TiffReader().decode(path, pick, page)
 
 
-def _small_file(path: str) -> bytes | None:
-    """Contents of a file, None if it is too large to be read whole; `ImageError` if empty."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        size = os.fstat(handle).st_size
-        if size == 0:
-            raise ImageError("is empty (0 bytes)")
-        if size > WHOLE_FILE:
-            return None
-        data = os.read(handle, size)
-    finally:
-        os.close(handle)
-    # A single read of a regular file may be cut short by a signal or a network file system.
-    if len(data) < size:
-        with open(path, "rb") as stream:
-            return stream.read()
-    return data
+class TiffReader:
+    """Reads files one after the other into the same room.
+
+    Parameters
+    ----------
+    empty : callable
+        Makes the array of a shape and type that an image is to stand in.
+    """
+
+    def __init__(self, empty: Empty = np.empty) -> None:
+        self.empty = empty
+        self.buffer = np.empty(0, np.uint8)
+        self.tables = plain_tiff.Tables()
+
+    def decode(self, path: str, pick: Pick, page: int | None = None) -> NDArray[Any]:
+        """Chosen channels of a file, or of one page of it, shape (C, H, W).
+
+        Raises whatever a broken file makes it raise.
+        """
+        data = self.small_file(path)
+        if data is not None:
+            image = _decode_plain(data, pick, page, self)
+            if image is not None:
+                return image
+        return _decode_any(path, pick, page)
+
+    def small_file(self, path: str) -> UInt8Array | None:
+        """Contents of a file until the next one is read; None if it is too large to be read whole.
+
+        Raises
+        ------
+        ImageError
+            It is empty.
+        """
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            size = os.fstat(handle).st_size
+            if size == 0:
+                raise ImageError("is empty (0 bytes)")
+            if size > WHOLE_FILE:
+                return None
+            if size > len(self.buffer):
+                self.buffer = np.empty(size + size // 4, np.uint8)
+            data = self.buffer[:size]
+            view, got = memoryview(data), 0
+            # A read of a regular file may be cut short by a signal or a network file system.
+            while got < size and (more := os.readv(handle, [view[got:]])):
+                got += more
+            return data[:got]
+        finally:
+            os.close(handle)
 
 
-def _decode_plain(data: bytes, pick: Pick, page: int | None) -> NDArray[Any] | None:
+def _decode_plain(
+    data: UInt8Array, pick: Pick, page: int | None, reader: TiffReader
+) -> NDArray[Any] | None:
     """The image if the file is plain, None if the general reader must see to it."""
-    pages = plain_tiff.parse(data)
+    pages = plain_tiff.parse(data, reader.tables)
     if pages is None:
         return None
-    if page is not None:
-        pages = pages[page : page + 1]
-        if not pages:
-            return None
-    chosen = [pages[c] for c in pick(len(pages))]
-    first = chosen[0]
-    same = all(
-        (p.height, p.width, p.dtype) == (first.height, first.width, first.dtype) for p in chosen
-    )
-    if not same or not believable(first.nbytes, len(data), first.deflated):
+    if page is None:
+        chosen = pick(len(pages))
+    elif page < len(pages):
+        chosen = [page + c for c in pick(1)]
+    else:
         return None
-    image = np.empty((len(chosen), first.height, first.width), first.dtype.newbyteorder("="))
-    decoded = all(p.decode(data, out) for p, out in zip(chosen, image, strict=True))
-    return image if decoded else None
+    if not chosen or not pages.alike(chosen):
+        return None
+    dtype, shape = pages.dtype(chosen[0]), pages.shape(chosen[0])
+    nbytes = shape[0] * shape[1] * dtype.itemsize
+    if not believable(nbytes, len(data), pages.packed(chosen[0])):
+        return None
+    image = reader.empty((len(chosen), *shape), dtype)
+    return image if pages.decode(data, chosen, image) else None
 
 
 def _breaks_off(tif: Any) -> bool:

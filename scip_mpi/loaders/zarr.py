@@ -28,7 +28,8 @@ from scip_mpi.loaders.gather import (
     gather,
     pixel_type,
 )
-from scip_mpi.loaders.listing import Listing, list_images, select, shown
+from scip_mpi.loaders.listing import Listing, list_images, shown
+from scip_mpi.loaders.patterns import select
 
 # Codecs whose data cannot make this program run anything, unlike those that unpickle.
 COMPRESSORS = frozenset(["blosc", "zlib", "gzip", "bz2", "lzma", "lz4", "zstd"])

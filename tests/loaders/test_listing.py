@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from scip_mpi.errors import UserError
 from scip_mpi.loaders import multiframe_tiff
-from scip_mpi.loaders.listing import factorize, shown
+from scip_mpi.loaders.listing import shown
+from scip_mpi.loaders.patterns import factorize
 
 
 def make(root: Path, names: list[str]) -> None:

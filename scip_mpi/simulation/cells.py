@@ -1,4 +1,4 @@
-"""Simulated images of white blood cells with known truth, for trials, tests and benchmarks.
+"""Simulated white blood cells with known truth.
 
 Twelve channels as an imaging flow cytometer would record them after staining against the panel of
 SCIP's white blood cell example: two bright fields, side scatter, nine surface markers. The
@@ -9,9 +9,7 @@ and number alone.
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +23,10 @@ CHANNELS = (
 BRIGHT_FIELDS = frozenset(["BF1", "BF2"])
 # Sizes of images, and the 12 bits of the camera.
 SMALLEST, LARGEST, WHITE = 48, 72, 4095
+# Sizes that may be asked for: below, a cell is a few pixels only.
+SIZES = (24, 1024)
+# Pixels that an image is larger than its cell, at least.
+MARGIN = 10
 BACKGROUND = 1900.0
 DARK = 30.0
 # Every antibody sticks a little to every cell.
@@ -109,34 +111,39 @@ class Outline:
     bodies: list[tuple[float, float, float]]
 
 
-def cell(seed: int, number: int, channels: int = 12) -> tuple[NDArray[np.uint16], dict[str, Any]]:
+def cell(
+    seed: int, number: int, channels: int = 12, size: int | None = None
+) -> tuple[NDArray[np.uint16], dict[str, Any]]:
     """Simulate one cell.
 
     Parameters
     ----------
     seed, number : int
-        They alone decide the cell.
+        They alone decide the cell, with the size.
     channels : int
         The first so many of `CHANNELS`, 1 to 12; the pixels of a channel do not depend on it.
+    size : int, optional
+        Height and width; a cell that does not fit is made smaller. By default just as large as the
+        cell needs, and some more.
 
     Returns
     -------
     image : ndarray of uint16, shape (C, H, W)
-        Grey levels of 12 bits, H and W between 48 and 72.
+        Grey levels of 12 bits, H and W between 48 and 72 if not given.
     truth : dict
         kind, in_focus, doublet, height, width, row and column (centre), radius, area (pixels
         inside the outline).
     """
     from scipy import ndimage
 
-    names = CHANNELS[: _checked(channels)]
+    names = CHANNELS[: checked(channels, size)]
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, number])))
     shares = np.cumsum([k.share for k in KINDS.values()])
     name = list(KINDS)[int(np.searchsorted(shares, rng.random() * shares[-1], "right"))]
     kind = KINDS[name]
     in_focus = bool(rng.random() >= OUT_OF_FOCUS)
     doublet = bool(rng.random() < DOUBLETS and name != "debris")
-    outline = _outline(rng, kind, doublet)
+    outline = _outline(rng, kind, doublet, size)
     shape = outline.outside.shape
     inside = _step(outline.outside)
 
@@ -180,9 +187,18 @@ def cell(seed: int, number: int, channels: int = 12) -> tuple[NDArray[np.uint16]
     }
 
 
-def _checked(channels: int) -> int:
+def checked(channels: int, size: int | None = None) -> int:
+    """The number of channels, if there can be so many, in images of such a size.
+
+    Raises
+    ------
+    UserError
+        There cannot.
+    """
     if not 1 <= channels <= len(CHANNELS):
         raise UserError(f"channels must be 1 to {len(CHANNELS)}, not {channels}")
+    if size is not None and not SIZES[0] <= size <= SIZES[1]:
+        raise UserError(f"the size must be {SIZES[0]} to {SIZES[1]} pixels, not {size}")
     return channels
 
 
@@ -191,14 +207,18 @@ def _step(outside: Float32Array) -> Float32Array:
     return 1 / (1 + np.exp(np.clip(outside / np.float32(0.7), -30, 30)))
 
 
-def _outline(rng: np.random.Generator, kind: Kind, doublet: bool) -> Outline:
+def _outline(rng: np.random.Generator, kind: Kind, doublet: bool, size: int | None) -> Outline:
     """Slightly irregular discs, one or two that touch, in an image that holds them."""
     radii = rng.uniform(*kind.radius, 2)
     direction = rng.uniform(0, 2 * np.pi)
     apart = 0.93 * radii.sum() if doublet else 0.0
-    reach = np.abs([np.sin(direction), np.cos(direction)]) * apart + 2 * radii.max() + 10
+    reach = np.abs([np.sin(direction), np.cos(direction)]) * apart + 2 * radii.max() + MARGIN
     low = np.clip(np.ceil(reach), SMALLEST, LARGEST).astype(int)
     height, width = (int(rng.integers(n, LARGEST + 1)) for n in low)
+    if size is not None:
+        height = width = size
+        shrunk = min(1.0, (size - MARGIN) / (reach.max() - MARGIN))
+        radii, apart = radii * shrunk, apart * shrunk
     step = np.array([np.sin(direction), np.cos(direction)]) * apart
     first = np.array([height, width]) / 2 - 0.5 - step / 2 + rng.uniform(-1.5, 1.5, 2)
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
@@ -211,8 +231,8 @@ def _outline(rng: np.random.Generator, kind: Kind, doublet: bool) -> Outline:
         dy, dx = rows - np.float32(row), columns - np.float32(column)
         theta = np.arctan2(dy, dx)
         edge = np.full_like(theta, radius)
-        for k, size in ((2, 0.06), (3, 0.03), (5, 0.015)):
-            amplitude = np.float32(radius * size * rng.uniform())
+        for k, share in ((2, 0.06), (3, 0.03), (5, 0.015)):
+            amplitude = np.float32(radius * share * rng.uniform())
             edge += amplitude * np.cos(k * theta + np.float32(rng.uniform(0, 2 * np.pi)))
         distance = np.sqrt(dy * dy + dx * dx) - edge
         outside = distance if outside is None else np.minimum(outside, distance)
@@ -264,91 +284,3 @@ def _scatter(
         )
         np.add.at(spots, at, rng.exponential(kind.scatter, n).astype(np.float32))
     return ndimage.gaussian_filter(spots, 1.1) + 40 * inside
-
-
-def write(out: Path | str, n: int, channels: int = 12, seed: int = 0, groups: int = 2) -> None:
-    """Write ``n`` cells, their truth and a config that runs on them.
-
-    The images stand in ``OUT/images/sample_1/cell_00000000.tiff`` and so on, dealt to the
-    ``groups`` samples in turn; ``OUT/truth.csv`` has a row per image, ``OUT/scip.yml`` is the
-    config. An image's bytes depend on the seed, its number and the channels only.
-
-    Raises
-    ------
-    UserError
-        The folder is not empty, or a number makes no sense.
-    """
-    import tifffile
-
-    _checked(channels)
-    if n < 1 or groups < 1 or seed < 0:
-        raise UserError(
-            f"cells and samples must be at least 1 and the seed at least 0: {n}, {groups}, {seed}"
-        )
-    out = Path(out)
-    if out.is_dir() and any(out.iterdir()):
-        raise UserError(f"{out} is not empty; name a new folder for the simulated images")
-    folders = [f"sample_{g + 1}" for g in range(min(groups, n))]
-    try:
-        for folder in folders:
-            (out / "images" / folder).mkdir(parents=True)
-    except OSError as error:
-        raise UserError(f"cannot write to {out}: {error.strerror}") from None
-    (out / "scip.yml").write_text(config_text(channels))
-    with open(out / "truth.csv", "w", newline="") as stream:
-        table: csv.DictWriter[str] | None = None
-        for number in range(n):
-            image, truth = cell(seed, number, channels)
-            name = f"{folders[number % len(folders)]}/cell_{number:08d}.tiff"
-            tifffile.imwrite(
-                out / "images" / name,
-                image,
-                photometric="minisblack",
-                compression="zlib",
-                compressionargs={"level": 1},
-                metadata=None,
-            )
-            row = {"image": name, **truth}
-            if table is None:
-                table = csv.DictWriter(stream, list(row))
-                table.writeheader()
-            table.writerow(row)
-
-
-def config_text(channels: int) -> str:
-    """A commented config for simulated cells of the first ``channels`` channels."""
-    names = CHANNELS[:channels]
-    combined = [c for c in ("BF1", "SSC", "BF2") if c in names]
-    smooth = [0.5] * channels
-    return f"""\
-# Simulated white blood cells: python -m scip_mpi run scip.yml images -o table
-load:
-  format: multiframe_tiff   # one file per cell, one page per channel
-  channels: [{", ".join(str(i) for i in range(channels))}]
-  channel_names: [{", ".join(names)}]
-
-# A mask per channel; features are computed under each method's masks.
-mask:
-  main_channel_index: 0     # BF1: a cell without a mask there gets no features
-  combined_indices: [{", ".join(str(names.index(c)) for c in combined)}]   # {", ".join(combined)}
-  filters:
-  methods:
-    - method: li            # Li's threshold of the smoothed gradient
-      name: li
-      kwargs:
-        smooth: [{", ".join(map(str, smooth))}]   # sigma in pixels, per channel
-    - method: otsu
-      name: otsu
-      kwargs:
-
-# No cell is left out.
-filter:
-
-feature_extraction:
-  li: [shape, intensity, texture, bbox, regions]
-  otsu: [shape, intensity, texture, bbox, regions]
-
-export:
-  format: parquet           # beside features.h5ad, which is always written
-  filename: features
-"""

@@ -1,0 +1,116 @@
+"""Texts in one buffer behave as a list of strings does, and a catalog of them stays small."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tracemalloc
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scip_mpi.config import parse_config
+from scip_mpi.loaders import multiframe_tiff
+from scip_mpi.loaders.contract import ImageInfo
+from scip_mpi.loaders.texts import PIECE, Categories, Texts, compact, joined
+from scip_mpi.plan import chunk_bounds, fingerprint
+
+# What a file's name may be: surrogates stand for bytes that are no UTF-8.
+NAMES = st.binary(max_size=8).map(os.fsdecode)
+
+
+@given(st.lists(NAMES, max_size=9), st.data())
+def test_texts_are_a_list_of_strings(names, data):
+    texts = Texts.of(iter(names))
+    assert texts == names
+    assert names == texts
+    assert list(texts) == names
+    assert [texts[i] for i in range(len(names))] == names
+    assert Texts.of(texts) is texts
+    assert [t for piece in texts.pieces() for t in piece] == names
+    assert b"".join(joined(texts)) == "\0".join(names).encode("utf-8", "surrogateescape")
+    lo, hi, step = (data.draw(st.integers(-9, 9)) for _ in range(3))
+    assert texts[lo : hi : step or 1] == names[lo : hi : step or 1]
+    if names:
+        rows = data.draw(st.lists(st.integers(0, len(names) - 1)))
+        assert texts.take(rows) == [names[i] for i in rows]
+        assert texts[-1] == names[-1]
+        assert texts.index(names[0]) == 0
+
+
+def test_texts_are_not_other_things():
+    texts = Texts.of(["a", "b"])
+    assert texts != ["a"]
+    assert texts != ["a", "c"]
+    assert texts != "ab"
+    assert texts != 3
+    assert repr(texts) == "Texts(['a', 'b'], n=2)"
+    with pytest.raises(IndexError):
+        texts[2]
+
+
+def test_suffixes_share_the_bytes():
+    texts = Texts.of(["in/a", "in/é", "in/"])
+    assert texts.suffixes(3) == ["a", "é", ""]
+    assert texts.suffixes(3).blob is texts.blob
+
+
+def test_many_texts_in_parts():
+    names = [f"{i:x}" for i in range(2 * PIECE + 3)]
+    texts = compact(names)
+    assert isinstance(texts, Texts)
+    assert texts == names
+    assert b"".join(joined(texts)) == "\0".join(names).encode()
+    assert sum(len(p) for p in texts.pieces()) == len(names)
+    assert compact(names[:5]) == names[:5]
+    assert isinstance(compact(names[:5]), list)
+
+
+def test_categories_as_they_come():
+    column = Categories()
+    for value in ("b", None, "a", "b"):
+        column.add(value)
+    codes, values = column.finish()
+    assert (codes.tolist(), values) == ([1, -1, 0, 1], ["a", "b"])
+
+
+class MadeUp:
+    """A folder of many files, without files."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __enter__(self) -> Iterator[SimpleNamespace]:
+        status = SimpleNamespace(st_size=9000, st_mtime_ns=10**18, st_mode=stat.S_IFREG)
+        for i in range(self.count):
+            name = f"cell_{(i * 7919) % self.count:08d}.tiff"
+            yield SimpleNamespace(name=name, path=name, is_dir=lambda: False, stat=lambda: status)
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def test_a_catalog_takes_less_than_250_bytes_an_image(tmp_path, monkeypatch):
+    n = 100_000
+    config = parse_config(
+        "load: {format: multiframe_tiff}\nfeature_extraction: [shape]\n", "made-up"
+    )
+    monkeypatch.setattr(os, "scandir", lambda _: MadeUp(n))
+    tracemalloc.start()
+    try:
+        catalog = multiframe_tiff.discover([str(tmp_path)])
+        sample = ImageInfo((12, 64, 64), np.dtype(np.uint16))
+        bounds = chunk_bounds(config, catalog, sample, 12, 64)
+        fingerprint(config, catalog, ["area"])
+        everything = catalog.image_names(np.arange(n))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 250 * n
+    assert bounds[-1] == len(catalog) == n
+    assert everything[n - 1] == catalog.names[n - 1] == f"cell_{n - 1:08d}.tiff"
+    assert catalog.references(5, 6).sources == [(f"{tmp_path}/cell_00000005.tiff",)]
