@@ -1,10 +1,10 @@
-# make demo | make test | make lint: each sets up what it needs in .venv, from nothing.
+# make demo | make test | make lint | make bench: each sets up what it needs in .venv, from nothing.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RANKS ?= 2
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean
 
 $(BIN)/.run: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -14,6 +14,10 @@ $(BIN)/.run: setup.cfg pyproject.toml
 
 $(BIN)/.test: $(BIN)/.run
 	$(BIN)/python -m pip install --quiet -e '.[test]'
+	touch $@
+
+$(BIN)/.bench: $(BIN)/.test
+	$(BIN)/python -m pip install --quiet -e '.[bench]'
 	touch $@
 
 demo: $(BIN)/.run
@@ -26,6 +30,16 @@ lint: $(BIN)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The short ones, a quarter of an hour; bench/README.md says how to run all.
+bench: $(BIN)/.bench
+	$(BIN)/python bench/kernels.py
+	$(BIN)/python bench/startup.py
+	$(BIN)/python bench/write.py --repeats 3
+	$(BIN)/python bench/throughput.py --config li --counts 500,3000
+	$(BIN)/python bench/strong_scaling.py --pairs --repeats 3
+	$(BIN)/python bench/memory.py --counts 1000,5000 --entries 1000000
+	$(BIN)/python bench/timeline.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
