@@ -16,7 +16,7 @@ from scip_mpi.parallel.world import launched_rank, launched_size
 from scip_mpi.signals import hold_signals, linger
 
 # Seconds that other ranks leave rank 0 to say what is wrong.
-SPEAKS_FIRST = 3.0
+SPEAKS_FIRST = 10.0
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 

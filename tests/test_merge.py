@@ -266,10 +266,9 @@ def test_a_failure_on_the_way_leaves_nothing_and_says_why(
 
 
 def test_several_processes_do_not_merge_at_once(outs: list[Path], tmp_path: Path) -> None:
-    for rank in ("0", "1"):
-        environ = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_ID": "0", "SLURM_PROCID": rank}
-        arguments = ["-m", "scip_mpi", "merge", *outs, "-o", tmp_path / "all"]
-        done = launch(arguments, environ=environ)
-        assert done.returncode == 2
-        assert ("one process" in done.stderr) == (rank == "0")
+    environ = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_ID": "0", "SLURM_PROCID": "0"}
+    arguments = ["-m", "scip_mpi", "merge", *outs, "-o", tmp_path / "all"]
+    done = launch(arguments, environ=environ)
+    assert done.returncode == 2
+    assert "one process" in done.stderr
     assert not (tmp_path / "all").exists()

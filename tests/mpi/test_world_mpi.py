@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -35,18 +37,20 @@ def test_an_error_on_one_rank_ends_the_job_with_its_traceback(ranks: int) -> Non
 
 
 def test_four_processes_that_are_each_a_world_of_one_are_told_so(tmp_path: Path) -> None:
-    told = []
-    for rank in range(4):
+    def started(rank: int) -> subprocess.CompletedProcess[str]:
         environ = {
             "SLURM_STEP_NUM_TASKS": "4",
             "SLURM_STEP_ID": "0",
             "SLURM_PROCID": str(rank),
         }
         arguments = ["-m", "scip_mpi", "run", "scip.yml", "-o", tmp_path / "never"]
-        done = launch(arguments, environ=environ)
-        assert done.returncode == 2
-        assert "Traceback" not in done.stderr
-        told.append(done.stderr)
+        return launch(arguments, environ=environ)
+
+    with ThreadPoolExecutor() as pool:
+        done = list(pool.map(started, range(4)))
+    assert [d.returncode for d in done] == [2] * 4
+    told = [d.stderr for d in done]
+    assert "Traceback" not in "".join(told)
     assert "4 processes were started, but each is an MPI world of its own" in told[0]
     assert "--mpi=pmi2" in told[0]
     assert told[1:] == ["", "", ""]  # said once
