@@ -31,6 +31,9 @@ def test_the_order_is_numpys_stable_one(dtype: str) -> None:
         if dtype[0] != "f":
             plane[:, 0, 0] = np.iinfo(dtype).max
             plane[:, -1, -1] = np.iinfo(dtype).min
+        else:
+            odd = np.array([np.nan, np.inf, -np.inf, -0.0, 0.0, -np.nan, 3e38, 1e-40, -1e-40])
+            plane.reshape(-1)[: odd.size] = odd[: plane.size].astype(dtype)
         images.append(plane)
     batch = ImageBatch.from_images(images)
     order = prepare({"sorted"}, batch).order
