@@ -46,6 +46,30 @@ class Compilations(event.Listener):
         """It is there."""
 
 
+class NotCompiledError(Exception):
+    """A kernel that the cache was expected to hold is not there."""
+
+
+def loaded(use: Callable[[], None]) -> bool:
+    """Use kernels if the cache holds them all; whether it did.
+
+    Parameters
+    ----------
+    use : callable
+        Calls kernels; given up at the first one that would have to be compiled.
+    """
+
+    def refuse() -> None:
+        raise NotCompiledError
+
+    try:
+        with event.install_listener("numba:compile", Compilations(refuse)):
+            use()
+    except NotCompiledError:
+        return False
+    return True
+
+
 @contextmanager
 def compiling(say: Callable[[], None]) -> Iterator[Compilations]:
     """Let a block compile kernels if it must: said so, and alone in the cache.

@@ -21,7 +21,7 @@ from scip_mpi import verdict as verdicts
 from scip_mpi.batches import Scratch, from_buffer, to_buffer
 from scip_mpi.books import Books, block_bounds, tell
 from scip_mpi.checkpoint.ledger import Ledger
-from scip_mpi.compilation import compiling
+from scip_mpi.compilation import compiling, loaded
 from scip_mpi.config import read_config
 from scip_mpi.devices import DeviceLost, OutOfMemory, visible_devices
 from scip_mpi.errors import USAGE, UserError
@@ -147,16 +147,25 @@ def equip(job: Job, sight: Sight) -> None:
 
 
 def compile_once_per_node(job: Job) -> None:
-    """The first rank of each node compiles the kernels; the others find them in the cache."""
+    """All ranks load the kernels; what no cache holds the first rank of each node compiles."""
     world, nodes = job.world, job.plan.nodes
 
     def say() -> None:
         job.progress.say("compiling the kernels, once on this machine: about a minute")
 
-    if nodes.index(nodes[world.rank]) == world.rank:
+    def use() -> None:
+        warm_up(job.stages, job.plan)
+
+    first = nodes.index(nodes[world.rank]) == world.rank
+    ready = False
+    if first:
         with compiling(say):
-            warm_up(job.stages, job.plan)
+            use()
+    else:
+        ready = loaded(use)
     world.barrier()
+    if not (first or ready):
+        use()
 
 
 def segment_and_measure(job: Job) -> Holdings:

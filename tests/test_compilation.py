@@ -52,6 +52,21 @@ def test_processes_that_race_compile_each_kernel_once(tmp_path: Path) -> None:
     assert len(files) == len(KINDS)
 
 
+def test_kernels_are_loaded_or_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "kernel.py").write_text(KERNEL)
+    program = (
+        "import numpy as np, sys\n"
+        "from kernel import double\n"
+        "from scip_mpi.compilation import loaded\n"
+        "print(loaded(lambda: double(np.zeros(3, sys.argv[1]))))\n"
+    )
+    environ = {"PYTHONPATH": f"{tmp_path}:{':'.join(sys.path)}", "NUMBA_CACHE_DIR": f"{tmp_path}/c"}
+    assert launch(["-c", program, "f8"], environ=environ).stdout == "False\n"
+    assert not list((tmp_path / "c").rglob("*.nbc"))
+    race(tmp_path, ["f8"])
+    assert launch(["-c", program, "f8"], environ=environ).stdout == "True\n"
+
+
 @pytest.mark.mpi
 def test_the_first_run_says_that_it_compiles_and_the_second_compiles_nothing(
     shared_dir: Path, tmp_path: Path

@@ -110,7 +110,7 @@ def test_blocks_of_rows_change_nothing(
     assert merge(outs, tmp_path / "large", quiet=True) == 0
     monkeypatch.setattr(joining, "BLOCK_VALUES", 3000)
     monkeypatch.setattr(joining, "BLOCK_ROWS", 7)
-    monkeypatch.setattr(parquet, "BLOCK_VALUES", 3000)
+    monkeypatch.setattr(parquet, "BLOCK", 7)
     assert merge(outs, tmp_path / "small", quiet=True) == 0
     assert digest(tmp_path / "small") == digest(tmp_path / "large")
 

@@ -12,8 +12,8 @@ import numpy as np
 from scip_mpi.columns import prefix
 from scip_mpi.registry import OBS_WORDS
 
-# Values of X held at once.
-BLOCK_VALUES = 1 << 25
+# Rows held at once, and of a row group: few enough for memory not to grow with the table.
+BLOCK = 2000
 
 
 def export(table: Path, folder: Path, sets: Sequence[str] = ()) -> None:
@@ -42,10 +42,9 @@ def export(table: Path, folder: Path, sets: Sequence[str] = ()) -> None:
         schema = pa.schema([("obs_name", pa.string()), *((n, types[n]) for n in order)])
         place = {name: j for j, name in enumerate(names)}
         folder.mkdir(exist_ok=True)
-        rows = max(1, BLOCK_VALUES // max(len(names), 1))
         with pq.ParquetWriter(folder / "part-0.parquet", schema) as writer:
-            for lo in range(0, len(X), rows):
-                part = slice(lo, min(lo + rows, len(X)))
+            for lo in range(0, len(X), BLOCK):
+                part = slice(lo, min(lo + BLOCK, len(X)))
                 block = np.asfortranarray(X[part])
                 columns = [pa.array(obs["_index"].asstr()[part])]
                 for name in order:

@@ -64,7 +64,7 @@ def test_the_same_bits_in_blocks(
     rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     X = make_table(tmp_path / "t.h5ad", rows)
-    monkeypatch.setattr(parquet, "BLOCK_VALUES", 4 * 10)  # ten rows
+    monkeypatch.setattr(parquet, "BLOCK", 10)
     parquet.export(tmp_path / "t.h5ad", tmp_path / "cells.parquet")
     path = tmp_path / "cells.parquet" / "part-0.parquet"
     assert [p.name for p in path.parent.iterdir()] == ["part-0.parquet"]
