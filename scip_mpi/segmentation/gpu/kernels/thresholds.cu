@@ -107,7 +107,9 @@ __device__ double otsu_of_counts(const Histogram& h, i64 n) {
         const Peak here = {sizes * (gap * gap), k};
         best = Higher()(best, here);
     }
-    return h.centre(reduce(best, Higher()).place);
+    const int place = reduce(best, Higher()).place;
+    // Sums that overflow have no variances to compare: the first bin it is.
+    return h.centre(place < h.bins ? place : 0);
 }
 
 __device__ double li_of_counts(const Histogram& h, i64 n) {
