@@ -178,14 +178,14 @@ def test_an_interrupt_finishes_the_chunk_and_exits_75(cells: Path, tmp_path: Pat
     config = write_config(tmp_path / "scip.yml", "resources: {chunk_size: 1}\n")
     program = (
         "import signal, time, os\n"
-        "import scip_mpi.run as run\n"
-        "inner = run.segment\n"
+        "import scip_mpi.passes as passes\n"
+        "inner = passes.segment\n"
         "def slow(*a, told=[]):\n"
         "    if not told: os.kill(os.getpid(), signal.SIGINT)\n"
         "    told.append(1)\n"
         "    time.sleep(0.1)\n"
         "    return inner(*a)\n"
-        "run.segment = slow\n"
+        "passes.segment = slow\n"
         "from scip_mpi.cli import main\n"
         "main()\n"
     )

@@ -37,7 +37,7 @@ LAYERS = [
     {"job"},
     {"provenance", "books"},
     {"table"},
-    {"publish", "merge"},
+    {"publish", "merge", "passes"},
     {"run"},
     {"demo", "pack"},
     {"cli"},

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import scip_mpi.run
+import scip_mpi.passes
 from scip_mpi.cli import main
 from scip_mpi.errors import UserError
 from scip_mpi.parallel.world import launched_rank
@@ -57,6 +57,6 @@ if launched_rank(os.environ) == int(rank):
         owner = getattr(owner, part)
     setattr(owner, last, broken)
 else:
-    scip_mpi.run.segment = patient(scip_mpi.run.segment)
+    scip_mpi.passes.segment = patient(scip_mpi.passes.segment)
 
 main()

@@ -26,14 +26,14 @@ def cells(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("scip_mpi.run:build_stages", 2),
         ("scip_mpi.parallel.manager:Manager._answer", 0),
         ("scip_mpi.loaders.multiframe_tiff:read", 1),
-        ("scip_mpi.run:segment", 3),
+        ("scip_mpi.passes:segment", 3),
         ("scip_mpi.pipeline:statistics_of", 1),
         ("scip_mpi.run:number_rows", 2),
         ("scip_mpi.run:create_table", 0),
-        ("scip_mpi.run:open_writer", 1),
-        ("scip_mpi.run:compute", 1),
-        ("scip_mpi.run:put_rows", 0),
-        ("scip_mpi.run:tell", 2),
+        ("scip_mpi.passes:open_writer", 1),
+        ("scip_mpi.passes:compute", 1),
+        ("scip_mpi.passes:put_rows", 0),
+        ("scip_mpi.passes:tell", 2),
         ("scip_mpi.books:Books.write", 0),
         ("scip_mpi.publish:finish", 0),
     ],
@@ -42,7 +42,7 @@ def cells(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_bug_on_one_rank_ends_the_job(
     where: str, rank: int, segmenters: int, cells: Path, tmp_path: Path
 ) -> None:
-    if segmenters and where.endswith(("put_rows", "compute", "run:segment")):
+    if segmenters and where.endswith(("put_rows", "compute", "passes:segment")):
         # With ranks 0 and 1 segmenting, ranks 2 and 3 compute.
         rank = 1 if where.endswith("segment") else 2
     extra = FILTER + f"resources: {{segmenters: {segmenters}, chunk_size: 2}}\n"

@@ -1,0 +1,248 @@
+"""The two passes over the images: what a rank does in them, and what rank 0 does beside it.
+
+In the first a rank segments and measures what it is given; in the second it computes and writes the
+rows of the objects that survive.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from scip_mpi.batches import Scratch, from_buffer, to_buffer
+from scip_mpi.books import Books, block_bounds, tell
+from scip_mpi.checkpoint.ledger import Ledger
+from scip_mpi.holdings import Holdings, Survivors
+from scip_mpi.items import Bench, own_runs, unpack
+from scip_mpi.job import EndedEarly, Job, Outcome
+from scip_mpi.loaders.contract import References
+from scip_mpi.memory import MemoryAccount
+from scip_mpi.parallel.clerk import Clerk
+from scip_mpi.parallel.guard import GuardedThread
+from scip_mpi.parallel.link import Port
+from scip_mpi.parallel.manager import ChunkOffice, Manager, Office, RowOffice
+from scip_mpi.parallel.roles import Role
+from scip_mpi.parallel.workers import Desk, Measured, Run, first_pass, second_pass
+from scip_mpi.pipeline import Segmented, segment
+from scip_mpi.results.hygiene import ColumnCheck
+from scip_mpi.rows import compute
+from scip_mpi.store import MaskStore
+from scip_mpi.table import Table, open_writer, put_rows
+
+NOTHING = np.empty(0, np.uint8)
+# Seconds after which Python lets another thread of rank 0 have its turn: with its own 5 ms ranks
+# would wait for the manager where the worker or the clerk is at work in Python.
+SWITCHING = 5e-4
+
+
+def segment_and_measure(job: Job) -> Holdings:
+    """First pass: every image is read and segmented, and each object measured for the filter."""
+    plan, timers = job.plan, job.timers
+    memory = MemoryAccount(plan.memory)
+    holdings = Holdings(MaskStore(memory, plan.config.resources.scratch))
+    desk = _desk(job, memory)
+
+    def keep(record: Segmented, pixels: Any) -> Measured:
+        holdings.add(record, pixels)
+        return _summary(record, NOTHING)
+
+    def one(references: References) -> Measured:
+        with timers.piece("chunks", len(references)):
+            record, pixels = segment(job.stages, references, timers)
+        failures = record.failed()
+        if failures and plan.config.on_error == "abort":
+            first = failures[0]
+            desk.halt(first.error)
+        if desk.mine(Role.FEATURIZER):
+            return keep(record, pixels)
+        with timers.stage("send"):
+            return _summary(record, to_buffer(record))
+
+    def hold(body: Any) -> Measured:
+        return keep(from_buffer(Segmented, body), None)
+
+    ledger = Ledger(plan.bounds, plan.costs)
+
+    def office(progress: Callable[[int, int], None]) -> ChunkOffice:
+        assert job.catalog is not None
+        return ChunkOffice(ledger, job.catalog.references, progress)
+
+    with managing(job, desk, office, None, "segment", plan.images, "images"):
+        reason = first_pass(desk, one, hold)
+    if job.device is not None:
+        job.device.close()
+    # Only rank 0's ledger knows who holds what.
+    job.holders = {entry.lo: entry.rank for entry in ledger.entries.values()}
+    if reason is not None:
+        raise EndedEarly(reason)
+    return holdings
+
+
+def compute_and_write(
+    job: Job, holdings: Holdings, survivors: Survivors, table: Table
+) -> tuple[Outcome, Books | None]:
+    """Second pass: features of the survivors, each row straight to its place in the table."""
+    outcome, scratch = Outcome(seen=ColumnCheck(len(job.plan.columns))), Scratch()
+    desk, runs = _desk(job, holdings.store.memory), list(own_runs(holdings, survivors))
+    bench = Bench(job.stages, holdings, runs)
+    # Rank 0 writes what it has to write of all ranks' rows while they are computed, if it can.
+    beside = table.writer != "hdf5" and job.world.size > 1 and job.world.serves_in_thread
+    before = None if beside else write_books(job, holdings, survivors, table)
+    writer = open_writer(job, table)
+    books = open_books(job, survivors, table) if beside else None
+
+    def write(run: Run) -> int:
+        with job.timers.piece("runs", run.rows):
+            with job.timers.stage("read"):
+                work = bench.lay_out(run)
+            rows = compute(
+                job.stages, work.references, work.masks, work.crops, work.failures, job.timers,
+                scratch,
+            )  # fmt: skip
+            with job.timers.stage("write"):
+                assert outcome.seen is not None
+                outcome.overflows += put_rows(
+                    writer, run.start, job.plan, work.masks, rows, outcome.seen
+                )
+        outcome.failures += rows.failures
+        return int(rows.failed.sum())
+
+    clerk = clerk_of(job, books)
+    if clerk is not None:
+        # Who is busy with the books takes no others' rows.
+        desk.helps = clerk.done
+    office = row_office(job, survivors, clerk)
+    tell = teller(job, holdings, survivors)
+    with managing(job, desk, office, clerk, "features", survivors.total, "cells"):
+        reason = second_pass(desk, runs, write, bench.pack, unpack, tell)
+    with job.timers.stage("sync"):
+        writer.finalize()
+    outcome.rows = writer.recorded
+    holdings.store.close()
+    if books is not None:
+        books.close()
+    if reason is not None:
+        raise EndedEarly(reason)
+    return outcome, books if beside else before
+
+
+def write_books(
+    job: Job, holdings: Holdings, survivors: Survivors, table: Table | None = None
+) -> Books | None:
+    """What rank 0 writes of all images and objects, by itself, while no rows are computed."""
+    desk = _desk(job, holdings.store.memory)
+    books = open_books(job, survivors, table)
+    clerk = clerk_of(job, books)
+
+    def nothing(*_: Any) -> Any:
+        raise AssertionError("there are no rows in this pass")
+
+    def office(progress: Callable[[int, int], None]) -> RowOffice:
+        return RowOffice(Ledger([]), job.world.size, progress, clerk)
+
+    tell = teller(job, holdings, survivors)
+    with managing(job, desk, office, clerk, "books", job.plan.images, "images"):
+        reason = second_pass(desk, [], nothing, nothing, nothing, tell)
+    if books is not None:
+        books.close()
+    if reason is not None:
+        raise EndedEarly(reason)
+    return books
+
+
+def open_books(job: Job, survivors: Survivors, table: Table | None) -> Books | None:
+    """What rank 0 writes of all images and objects; None on other ranks."""
+    if job.catalog is None:
+        return None
+    path = None if table is None else table.partial
+    return Books(job.plan, job.catalog, survivors, job.request.out, path)
+
+
+def clerk_of(job: Job, books: Books | None) -> Clerk | None:
+    """Who collects what the books need."""
+    if books is None:
+        return None
+    holders = np.array([job.holders[int(lo)] for lo in job.plan.bounds[:-1]])
+    blocks = pairwise(books.blocks.tolist())
+    return Clerk([np.unique(holders[lo:hi]).tolist() for lo, hi in blocks], books.write)
+
+
+def teller(job: Job, holdings: Holdings, survivors: Survivors) -> Callable[[int], bytes]:
+    """What tells the clerk of a block."""
+    blocks = block_bounds(job.plan, survivors)
+    return lambda k: tell(job.plan, holdings, survivors, int(blocks[k]), int(blocks[k + 1]))
+
+
+def row_office(
+    job: Job, survivors: Survivors, clerk: Clerk | None
+) -> Callable[[Callable[[int, int], None]], RowOffice]:
+    """The office of the second pass: rows are with the ranks that hold their chunks."""
+
+    def office(progress: Callable[[int, int], None]) -> RowOffice:
+        ledger = Ledger(survivors.bounds)
+        for lo, entry in zip(job.plan.bounds, survivors.bounds, strict=True):
+            if entry in ledger.entries and int(lo) in job.holders:
+                ledger.entries[int(entry)].rank = job.holders[int(lo)]
+        return RowOffice(ledger, job.world.size, progress, clerk)
+
+    return office
+
+
+@contextmanager
+def managing(
+    job: Job,
+    desk: Desk,
+    office: Callable[[Callable[[int, int], None]], Office],
+    clerk: Clerk | None,
+    stage: str,
+    total: int,
+    unit: str,
+) -> Iterator[None]:
+    """On rank 0, let manager and clerk serve during a pass: in threads, or between batches."""
+    if job.world.rank != 0:
+        yield
+        return
+    job.progress.start(stage, total, unit)
+    manager = Manager(desk.manager, desk.peers, job.world.size, office(job.progress.advance))
+    threads: list[threading.Thread] = []
+    switching = sys.getswitchinterval()
+    if job.world.size > 1 and job.world.serves_in_thread:
+        threads.append(GuardedThread(job.world, manager.run, "manager"))
+        if clerk is not None:
+            threads.append(GuardedThread(job.world, partial(clerk.run, manager.ended), "clerk"))
+        sys.setswitchinterval(SWITCHING)
+        for thread in threads:
+            thread.start()
+    else:
+        desk.serve = manager.serve if clerk is None else lambda: manager.serve() | clerk.work()
+    yield
+    for thread in threads:
+        thread.join()
+    sys.setswitchinterval(switching)
+    job.progress.finish()
+
+
+def _desk(job: Job, memory: MemoryAccount) -> Desk:
+    world = job.world
+    return Desk(
+        rank=world.rank,
+        roles=job.plan.roles,
+        manager=world.link(Port.MANAGER),
+        peers=world.link(Port.WORKER),
+        timers=job.timers,
+        stop=job.stop,
+        memory=memory,
+    )
+
+
+def _summary(record: Segmented, body: Any) -> Measured:
+    lo, hi = record.span.tolist()
+    failed = int((record.found < 0).sum())
+    return Measured(lo, hi - lo, len(record.centroid), failed, body)
