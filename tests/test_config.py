@@ -603,10 +603,16 @@ def test_any_change_is_accepted_or_explained(changes: list[tuple[Any, str, Any]]
         return
     # What is accepted can be used.
     json.dumps(config.normalised(), allow_nan=False)
-    names = list(config.load.channel_names or ()) or [f"CH{i}" for i in range(100)]
+    given = list(config.load.channel_names or ())
+    names = given or [f"CH{i}" for i in range(100)]
     if config.mask is not None:
-        config.mask.combined(names)
-        config.mask.main_channel(names)
+        try:
+            config.mask.combined(names)
+            config.mask.main_channel(names)
+        except UserError as unknown:
+            # The images alone can tell what their channels are called.
+            assert not given
+            assert "no channel is called" in str(unknown)
     if config.filter is not None:
         assert all(rule.measurements() for rule in config.filter.leaves())
 
