@@ -9,7 +9,6 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,37 +18,13 @@ import scip_mpi
 from scip_mpi.errors import DONE, FAILED, UserError
 from scip_mpi.progress import Progress, open_progress
 from scip_mpi.results import joining, parquet, writers
-from scip_mpi.results.folder import PRIVATE, Names, claim
+from scip_mpi.results.finished import Part, open_part
+from scip_mpi.results.folder import Names, claim
 
 BESIDE = ("images.parquet", "discarded.parquet")
 BOUNDARIES = "channel_boundaries.csv"
 # Rules whose bounds come from the values of all cells of a run.
 DATA_DEPENDENT = {"threshold", "quantile", "mad"}
-
-# What a merge reads of a run.json.
-WANTED = (
-    "program", "versions", "config", "fingerprint", "images", "rows", "columns", "channels",
-    "mask_sets", "filter", "failed_images", "overflows",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Part:
-    """A finished OUT: its folder as it was named, its files' names, and its run.json."""
-
-    out: Path
-    names: Names
-    told: dict[str, Any]
-
-    @property
-    def source(self) -> str:
-        """What the column ``source`` calls it."""
-        return os.fspath(self.out)
-
-    @property
-    def table(self) -> Path:
-        """The HDF5 file."""
-        return self.out / self.names.table
 
 
 def merge(outs: Sequence[Path], out: Path, overwrite: bool = False, quiet: bool = False) -> int:
@@ -109,51 +84,6 @@ def take_back(out: Path, names: Names) -> None:
     for name in (names.partial, names.table, *BESIDE, "failures.csv", BOUNDARIES, "run.json"):
         (out / name).unlink(missing_ok=True)
     shutil.rmtree(out / names.parquet, ignore_errors=True)
-
-
-def open_part(out: Path) -> Part:
-    """What a finished run left.
-
-    Raises
-    ------
-    UserError
-        There is no finished run.
-    """
-    if not out.is_dir():
-        raise UserError(f"OUT {out} is not there; give the folders that runs were told with -o")
-    if (out / PRIVATE).is_dir() or any(out.glob("*.h5ad.partial")):
-        raise UserError(
-            f"OUT {out} holds an unfinished run, or one is writing there: finish it first, with "
-            "the command that began it"
-        )
-    tables = [path for path in sorted(out.glob("*.h5ad")) if is_ours(path)]
-    if len(tables) != 1:
-        what = "no table of a run" if not tables else f"{len(tables)} tables"
-        why = ""
-        if not tables and (out / "failures.csv").is_file():
-            why = "; if all its images failed, failures.csv there says why, and it can be left out"
-        raise UserError(f"OUT {out} holds {what}{why}")
-    try:
-        told = json.loads((out / "run.json").read_text(encoding="utf-8"))
-        told = {key: told[key] for key in WANTED}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"OUT {out} holds no run.json of a finished run ({error})") from error
-    return Part(out, Names(tables[0].name.removesuffix(".h5ad")), told)
-
-
-def is_ours(path: Path) -> bool:
-    """Whether a file is a table that this program wrote.
-
-    Raises
-    ------
-    UserError
-        The file cannot be read.
-    """
-    try:
-        with h5py.File(path, locking=False) as file:
-            return "uns/scip_mpi" in file
-    except OSError as error:
-        raise UserError(f"{path} cannot be read as HDF5: {error}") from error
 
 
 def check_parts(parts: Sequence[Part], out: Path) -> None:

@@ -609,10 +609,9 @@ def test_any_change_is_accepted_or_explained(changes: list[tuple[Any, str, Any]]
         try:
             config.mask.combined(names)
             config.mask.main_channel(names)
-        except UserError as unknown:
+        except UserError:
             # The images alone can tell what their channels are called.
             assert not given
-            assert "no channel is called" in str(unknown)
     if config.filter is not None:
         assert all(rule.measurements() for rule in config.filter.leaves())
 

@@ -90,6 +90,9 @@ def _quickly(values, n, low, bound, above, below):
     for k in range(n):
         above[k] = values[k]
     threshold = fold_sum(above, n) / n
+    # Where sums overflow it depends on their order which ones do.
+    if not threshold * n < 1e300:
+        return np.nan
     doubt = threshold * SUM_ERROR
     before = -1
     step = np.inf

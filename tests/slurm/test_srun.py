@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from cells import CONFIG, write_config
 from cluster import Cluster
-from launch import scip
+from launch import SYSTEM_LIBRARY, SYSTEM_MPI, scip
 from scripts import ROOT
 from tables import digest
 
@@ -33,13 +35,17 @@ PYTHONPATH = f"{ROOT}:{Path(__file__).parent}"
 
 
 def srun(
-    cluster: Cluster, *arguments: str | Path, mpi: str = "pmi2"
+    cluster: Cluster,
+    *arguments: str | Path,
+    mpi: str = "pmi2",
+    environ: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """srun as the jobscripts start it: ``srun OPTIONS ... -- ARGUMENTS of scip_mpi``."""
     k = arguments.index("--")
     command = [f"--mpi={mpi}", "--kill-on-bad-exit=1", *arguments[:k]]
     program = [sys.executable, "-m", "scip_mpi", *arguments[k + 1 :]]
-    return cluster.run("srun", *command, *program, environ={"PYTHONPATH": PYTHONPATH})
+    path = {"PYTHONPATH": PYTHONPATH}
+    return cluster.run("srun", *command, *program, environ=path | dict(environ or {}))
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +83,25 @@ def test_4_nodes_of_16_ranks_have_their_roles_by_node(
     ranks = json.loads((out / "run.json").read_text())["ranks"]
     assert [r["node"] for r in ranks] == [f"n{k // 16}" for k in range(64)]
     assert [k for k, r in enumerate(ranks) if "segmenter" in str(r["roles"])] == [0, 16, 32, 48]
+
+
+def test_open_mpi_is_one_world_by_pmix(
+    cluster: Cluster, cells: Path, serial: Path, tmp_path: Path
+) -> None:
+    if not SYSTEM_MPI.is_file():
+        message = f"no {SYSTEM_MPI}: bash .ci/system_mpi installs it"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    config = write_config(tmp_path / "scip.yml", FILTER, SMALL)
+    out = tmp_path / "out"
+    # Slurm's PMIx starts no step on several virtual nodes of one machine.
+    arguments = ("--nodes=1", "--ntasks=4", "--", "run", config, cells, "-o", out)
+    library = SYSTEM_LIBRARY | {"OMPI_MCA_osc": "^ucx"}
+    done = srun(cluster, *arguments, mpi="pmix", environ=library)
+    assert done.returncode == 0, done.stderr
+    assert "4 rank(s)" in done.stderr
+    assert digest(out) == digest(serial)
 
 
 def test_the_wrong_plugin_is_told_and_the_right_one_named(
