@@ -17,6 +17,8 @@ from scip_mpi.job import Job, Outcome
 from scip_mpi.loaders.contract import Failure
 from scip_mpi.parallel.roles import describe, describe_layout
 
+# Ranks whose timelines are told: those of thousands would be longer than the rest of run.json.
+DETAILED = 64
 LIBRARIES = ("numpy", "numba", "h5py", "scikit-image", "tifffile", "pandas", "pyarrow", "mpi4py")
 
 
@@ -42,7 +44,8 @@ def provenance(job: Job, survivors: Survivors) -> dict[str, Any]:
 
 
 def rank_facts(job: Job, outcome: Outcome) -> dict[str, Any]:
-    """What run.json says of a rank."""
+    """What run.json says of a rank; of some ranks only, where they are many, its details too."""
+    detailed = job.world.rank % -(-job.world.size // DETAILED) == 0
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "rank": job.world.rank,
@@ -54,8 +57,10 @@ def rank_facts(job: Job, outcome: Outcome) -> dict[str, Any]:
         "peak_memory_bytes": usage.ru_maxrss * 1024,
         "busy": job.timers.busy(),
         "stages": job.timers.summary(),
-        "timeline": job.timers.timeline.summary(),
-        "costs": {kind: samples.items for kind, samples in job.timers.costs.items()},
+        "timeline": job.timers.timeline.summary() if detailed else None,
+        "costs": {kind: samples.items for kind, samples in job.timers.costs.items()}
+        if detailed
+        else None,
     }
 
 
