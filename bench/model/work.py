@@ -72,7 +72,7 @@ def from_run(run: Mapping[str, Any]) -> Work:
         return sum(r["stages"].get(s, {}).get("cpu_s", 0.0) for r in ranks for s in stages)
 
     def recorded(name: str, items: int, stages: Sequence[str]) -> Pieces:
-        records = [record for rank in ranks for record in rank.get("costs", {}).get(name, ())]
+        records = [record for rank in ranks for record in (rank.get("costs") or {}).get(name, ())]
         return pieces(records or [[items, spent(stages)]])
 
     return Work(
