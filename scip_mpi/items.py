@@ -86,6 +86,15 @@ class Work:
     failures: list[Failure]
 
 
+@dataclass(frozen=True)
+class Read:
+    """Images that were read for a run: which were tried, what they are, and what failed."""
+
+    tried: Int64Array
+    images: ImageBatch
+    failures: list[Failure]
+
+
 class Bench:
     """Where a rank lays out its runs: what was read for one run is at hand for the next.
 
@@ -103,7 +112,7 @@ class Bench:
         self.waiting = Counter(run.work.lo for run in runs)
         for lo in set(holdings.chunks()) - set(self.waiting):
             holdings.store.drop(lo)
-        self.read: tuple[Int64Array, ImageBatch, list[Failure]] | None = None
+        self.read = Read(np.empty(0, np.int64), ImageBatch.from_images([]), [])
 
     def lay_out(self, run: Run) -> Work:
         """The work of a run, this rank's or one that was handed over."""
@@ -111,11 +120,10 @@ class Bench:
             return self._unpacked(run.work)
         lo, objects = run.work.lo, run.work.objects
         record, store = self.holdings.records[lo], self.holdings.store
-        everything = store.masks(lo)
-        masks = everything.take(objects)
+        masks = store.masks(lo).take(objects)
         images, failures = store.pixels(lo), list[Failure]()
         if images is None:
-            images, failures = self._images(record.references, everything)
+            images, failures = self._images(record.references, masks)
         work = Work(record.references, masks, cut_out(images, masks), failures)
         self._done(lo)
         return work
@@ -158,17 +166,31 @@ class Bench:
         return Work(references, masks, cut_out(images, masks), failures)
 
     def _images(self, references: References, masks: MaskBatch) -> tuple[ImageBatch, list[Failure]]:
-        """The images that objects are in, read unless they are those of the last run."""
-        wanted = np.unique(masks.image)
-        if self.read is None or not np.array_equal(self.read[0], wanted):
-            place = np.searchsorted(references.index, wanted)
-            self.read = wanted, *self.stages.read(references.take(place))
-        return self.read[1], self.read[2]
+        """The images that objects are in: read, but those that the last run was in too."""
+        wanted, last = np.unique(masks.image), self.read
+        missing = np.setdiff1d(wanted, last.tried)
+        if len(missing):
+            place = np.searchsorted(references.index, missing)
+            images, failures = self.stages.read(references.take(place))
+            failures += [f for f in last.failures if f.index in wanted]
+            self.read = Read(wanted, joined(last.images, images, wanted), failures)
+        return self.read.images, self.read.failures
 
     def _done(self, lo: int) -> None:
         self.waiting[lo] -= 1
         if not self.waiting[lo]:
             self.holdings.store.drop(lo)
+
+
+def joined(held: ImageBatch, read: ImageBatch, wanted: Int64Array) -> ImageBatch:
+    """Images that were held already, as far as they are wanted, and those just read, in order."""
+    kept = np.flatnonzero(np.isin(held.index, wanted))
+    if not len(kept):
+        return read
+    images = {int(held.index[i]): held.image(i) for i in kept.tolist()}
+    images |= {int(index): image for index, image in zip(read.index, read, strict=True)}
+    order = sorted(images)
+    return ImageBatch.from_images([images[i] for i in order], order, read.pixels.dtype)
 
 
 def unpack(body: UInt8Array) -> Run:

@@ -47,7 +47,7 @@ PROBES = 10_000
 # A chunk is what a rank reads at once: at most so many images and bytes of pixels, and at least so
 # many pixels, beside which the work that comes with each chunk is small.
 CHUNK_IMAGES = 256
-CHUNK_BYTES = 32 << 20
+CHUNK_BYTES = 8 << 20
 LEAST_PIXELS = 3 << 18
 
 
@@ -289,7 +289,7 @@ def chunk_bounds(
 ) -> Int64Array:
     """Bounds of the chunks that ranks are handed, cut by the bytes of their files.
 
-    By default chunks get smaller towards the end of the catalog, from 256 images or some 32 MiB of
+    By default chunks get smaller towards the end of the catalog, from 256 images or some 8 MiB of
     pixels down to a few: few enough to be cheap to hand out, and small enough at the end for all
     ranks to be done at once. A unit of storage (a chunk of an array) is never shared out over two.
     """
