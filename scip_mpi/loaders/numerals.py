@@ -50,13 +50,15 @@ def _digits(values: Int64Array) -> tuple[UInt8Array, BoolArray]:
     # The magnitude of the least int64 is no int64.
     left = np.where(negative, -values.view(np.uint64), values.view(np.uint64))
     width = len(str(left.max(initial=0)))
+    if width < 10:
+        left = left.astype(np.uint32)
     signs = int(negative.any())
     letters = np.empty((len(values), signs + width), np.uint8)
     used: NDArray[np.bool_] = np.zeros(letters.shape, bool)
     for k in reversed(range(signs, signs + width)):
         used[:, k] = left > 0
-        rest = left // np.uint64(10)
-        letters[:, k] = left - rest * np.uint64(10) + np.uint64(ord("0"))
+        rest = left // 10
+        letters[:, k] = left - rest * 10 + ord("0")
         left = rest
     used[:, -1] = True
     if signs:
