@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scip_mpi.batches import BoolArray, Int64Array, UInt8Array, offsets_of
 from scip_mpi.loaders.texts import Texts
@@ -18,19 +17,20 @@ def spelled(*parts: Int64Array | str) -> Texts:
         One after the other; at least one is an array.
     """
     n = next(len(p) for p in parts if not isinstance(p, str))
-    letters, used = [], []
-    for part in parts:
-        if isinstance(part, str):
-            same = np.frombuffer(part.encode(), np.uint8)
-            letters.append(np.broadcast_to(same, (n, len(same))))
-            used.append(np.ones((n, len(same)), bool))
+    held = [p.encode() if isinstance(p, str) else np.asarray(p, np.int64) for p in parts]
+    ends = np.cumsum([len(p) if isinstance(p, bytes) else _width(p) for p in held])
+    letters = np.empty((n, int(ends[-1])), np.uint8)
+    used: BoolArray = np.ones(letters.shape, bool)
+    start = 0
+    for part, end in zip(held, ends.tolist(), strict=True):
+        place = slice(start, end)
+        if isinstance(part, bytes):
+            letters[:, place] = np.frombuffer(part, np.uint8)
         else:
-            own, written = _digits(np.asarray(part, np.int64))
-            letters.append(own)
-            used.append(written)
-    chosen = np.concatenate(used, axis=1)
-    edges = offsets_of(chosen.sum(axis=1))
-    return Texts(np.concatenate(letters, axis=1)[chosen].tobytes(), edges[:-1], edges[1:])
+            _write_digits(part, letters[:, place], used[:, place])
+        start = end
+    edges = offsets_of(used.sum(axis=1))
+    return Texts(letters[used].tobytes(), edges[:-1], edges[1:])
 
 
 def numbered(texts: Texts, numbers: Int64Array, chosen: BoolArray) -> Texts:
@@ -44,27 +44,25 @@ def numbered(texts: Texts, numbers: Int64Array, chosen: BoolArray) -> Texts:
     return Texts(both.blob, both.starts[::2], both.ends[1::2])
 
 
-def _digits(values: Int64Array) -> tuple[UInt8Array, BoolArray]:
+def _width(values: Int64Array) -> int:
+    """Letters of the longest number."""
+    return max(len(str(values.min(initial=0))), len(str(values.max(initial=0))))
+
+
+def _write_digits(values: Int64Array, letters: UInt8Array, used: BoolArray) -> None:
     """Decimal digits, and a sign before negative numbers, right-aligned; which places are used."""
     negative = values < 0
     # The magnitude of the least int64 is no int64.
     left = np.where(negative, -values.view(np.uint64), values.view(np.uint64))
-    width = len(str(left.max(initial=0)))
-    if width < 10:
+    if letters.shape[1] < 10:
         left = left.astype(np.uint32)
-    signs = int(negative.any())
-    letters = np.empty((len(values), signs + width), np.uint8)
-    used: NDArray[np.bool_] = np.zeros(letters.shape, bool)
-    for k in reversed(range(signs, signs + width)):
+    for k in reversed(range(letters.shape[1])):
         used[:, k] = left > 0
         rest = left // 10
         letters[:, k] = left - rest * 10 + ord("0")
         left = rest
     used[:, -1] = True
-    if signs:
-        # The sign stands before the first digit.
-        first = used.argmax(axis=1)
-        row = np.flatnonzero(negative)
-        letters[row, first[row] - 1] = ord("-")
-        used[row, first[row] - 1] = True
-    return letters, used
+    row = np.flatnonzero(negative)
+    sign = used[row].argmax(axis=1) - 1
+    letters[row, sign] = ord("-")
+    used[row, sign] = True
