@@ -7,6 +7,7 @@ spill file holds it as it stands.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
@@ -260,7 +261,7 @@ def from_buffer(cls: type[T], buffer: UInt8Array) -> T:
         dtype, _, shape_text = bytes(view[at : at + length]).decode().strip().partition(";")
         at += length
         shape = tuple(int(s) for s in shape_text.split(",") if s)
-        count = int(np.prod(shape, dtype=np.int64))
+        count = math.prod(shape)
         array = np.frombuffer(view, np.dtype(dtype), count, at).reshape(shape)
         arrays[f.name] = array
         at += array.nbytes + (-array.nbytes % 8)

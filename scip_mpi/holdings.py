@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,8 @@ from scip_mpi.batches import (
     offsets_of,
     to_buffer,
 )
-from scip_mpi.loaders.contract import Failure, References
-from scip_mpi.pipeline import Segmented, failures_of, references_of
+from scip_mpi.loaders.contract import References
+from scip_mpi.pipeline import Segmented, references_of
 from scip_mpi.store import MaskStore
 from scip_mpi.verdict import Verdict
 
@@ -194,82 +193,3 @@ def number_rows(
     image_bounds = offsets_of(counts[chunks:-1])
     start = {lo: int(row_bounds[np.searchsorted(bounds, lo)]) for lo in keep}
     return Survivors(keep, rows, start, row_bounds, image_bounds, int(counts[-1]), broken, verdict)
-
-
-@dataclass(frozen=True)
-class Tally:
-    """What a rank tells rank 0 of its images of a block and their objects, as columns of arrays.
-
-    Of the objects that the filter left out, ``gone_...``, also why.
-    """
-
-    image: Int64Array
-    found: Int64Array
-    kept: Int64Array
-    saturated: FloatArray
-    background: FloatArray
-    focus: FloatArray
-    object_image: Int64Array
-    object_label: Int64Array
-    object_keep: BoolArray
-    centroid: FloatArray
-    gone_image: Int64Array
-    gone_label: Int64Array
-    gone_statistics: FloatArray
-    gone_broken: BoolArray
-    failures: list[Failure]
-
-
-def tally(holdings: Holdings, survivors: Survivors, lo: int, hi: int) -> Tally | None:
-    """What a rank knows of its chunks from image ``lo`` to ``hi``; None if it has none of them."""
-    chunks = [chunk for chunk in holdings.chunks() if lo <= chunk < hi]
-    if not chunks:
-        return None
-    records = [holdings.records[chunk] for chunk in chunks]
-    notes = [holdings.notes(chunk) for chunk in chunks]
-    kept = []
-    for chunk, record, note in zip(chunks, records, notes, strict=True):
-        kept.append(np.zeros(len(note.found), np.int64))
-        np.add.at(kept[-1], record.image - chunk, survivors.keep[chunk])
-    gone = [~survivors.keep[chunk] for chunk in chunks]
-
-    def left_out(values: list[NDArray[Any]]) -> NDArray[Any]:
-        return np.concatenate([v[g] for v, g in zip(values, gone, strict=True)])
-
-    return Tally(
-        image=np.concatenate([np.arange(*r.span) for r in records]),
-        found=np.concatenate([n.found for n in notes]),
-        kept=np.concatenate(kept),
-        saturated=np.concatenate([n.saturated for n in notes]),
-        background=np.concatenate([n.background for n in notes]),
-        focus=np.concatenate([n.focus for n in notes]),
-        object_image=np.concatenate([r.image for r in records]),
-        object_label=np.concatenate([r.label for r in records]),
-        object_keep=np.concatenate([survivors.keep[chunk] for chunk in chunks]),
-        centroid=np.concatenate([n.centroid for n in notes]),
-        gone_image=left_out([r.image for r in records]),
-        gone_label=left_out([r.label for r in records]),
-        gone_statistics=left_out([r.statistics for r in records]),
-        gone_broken=left_out([survivors.broken[chunk] for chunk in chunks]),
-        failures=[f for n in notes for f in failures_of(n.failures)],
-    )
-
-
-def merge(tallies: Sequence[Tally]) -> Tally:
-    """Tallies of several ranks as one, images in the order of the catalog, objects by label."""
-    columns = {
-        name: np.concatenate([getattr(t, name) for t in tallies])
-        for name in Tally.__dataclass_fields__
-        if name != "failures"
-    }
-    by_image = np.argsort(columns["image"], kind="stable")
-    by_object = np.lexsort((columns["object_label"], columns["object_image"]))
-    by_gone = np.lexsort((columns["gone_label"], columns["gone_image"]))
-    objects = ("object_image", "object_label", "object_keep", "centroid")
-    for name, values in columns.items():
-        if name.startswith("gone_"):
-            columns[name] = values[by_gone]
-        else:
-            columns[name] = values[by_object if name in objects else by_image]
-    failures = sorted((f for t in tallies for f in t.failures), key=lambda f: (f.index, f.stage))
-    return Tally(**columns, failures=failures)

@@ -32,7 +32,7 @@ LAYERS = [
     {"parallel"},
     {"rows", "measurements"},
     {"holdings", "plan", "results"},
-    {"items"},
+    {"items", "tallies"},
     {"stages", "check"},
     {"job"},
     {"provenance", "books"},

@@ -13,8 +13,8 @@ from scip_mpi.batches import FloatArray, Int64Array
 from scip_mpi.items import LEAST_PIXELS, RUNS
 from scip_mpi.rows import ITEM_PIXELS
 
-# Images of a block that the clerk asks for (20,000 images and rows).
-BLOCK_IMAGES = 10_000
+# Images of a block that the clerk asks for (40,000 images and rows).
+BLOCK_IMAGES = 20_000
 
 
 @dataclass(frozen=True)

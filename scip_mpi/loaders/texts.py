@@ -98,15 +98,38 @@ class Texts(Sequence[str]):
 
     def dense(self) -> Texts:
         """The same texts, one after the other in a buffer that holds nothing else."""
-        lengths = self.ends - self.starts
-        edges = offsets_of(lengths)
+        edges = offsets_of(self.ends - self.starts)
         if not len(self):
             return Texts(b"", edges[:-1], edges[1:])
-        lo, hi = int(self.starts[0]), int(self.ends[-1])
         if (self.starts[1:] == self.ends[:-1]).all():
-            return Texts(self.blob[lo:hi], edges[:-1], edges[1:])
-        parts = zip(self.starts.tolist(), self.ends.tolist(), strict=True)
-        return Texts(b"".join(self.blob[s:e] for s, e in parts), edges[:-1], edges[1:])
+            blob = bytes(self.blob[int(self.starts[0]) : int(self.ends[-1])])
+            return Texts(blob, edges[:-1], edges[1:])
+        letters = np.frombuffer(self.blob, np.uint8)
+        parts = []
+        # Eight bytes tell where each byte comes from: of all texts at once that would be too much.
+        for lo in range(0, len(self), PIECE):
+            own = edges[lo : lo + PIECE + 1]
+            place = np.arange(own[0], own[-1])
+            place += np.repeat(self.starts[lo : lo + PIECE] - own[:-1], np.diff(own))
+            parts.append(letters[place].tobytes())
+        return Texts(b"".join(parts), edges[:-1], edges[1:])
+
+    def printable(self) -> Texts:
+        """The same texts as UTF-8 holds them, dense; `printable` says what becomes of others."""
+        held = self.dense()
+        return held if held.is_utf8() else Texts.of(map(printable, held))
+
+    def is_utf8(self) -> bool:
+        """Whether each of these texts is; they must be dense."""
+        if self.blob.isascii():
+            return True
+        try:
+            self.blob.decode()
+        except UnicodeDecodeError:
+            return False
+        # Two texts of which neither is may be together.
+        first = np.frombuffer(self.blob, np.uint8)[self.starts[self.ends > self.starts]]
+        return not bool(((first & 0xC0) == 0x80).any())
 
     def __reduce__(self) -> tuple[type[Texts], tuple[bytes, Int64Array, Int64Array]]:
         # A slice that travels takes its own bytes with it, not those of all texts.
@@ -168,6 +191,11 @@ class Categories:
 def compact(texts: Sequence[str]) -> Sequence[str]:
     """Many texts in one buffer, few as the list that they are."""
     return texts if len(texts) < FEW else Texts.of(texts)
+
+
+def printable(text: str) -> str:
+    """Text that UTF-8 holds: bytes of file names that are none are written as escapes."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def joined(texts: Iterable[str]) -> Iterator[bytes]:

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scip_mpi.batches import FloatArray, Int64Array
+from scip_mpi.loaders.numerals import spelled
+from scip_mpi.loaders.texts import Texts, printable
+from scip_mpi.results.strings import write_texts
 from scip_mpi.results.writers import DatasetLayout, canonical
 
-# Rows of names formatted at once.
-BLOCK = 100_000
 # Large datasets start at a page of the file system.
 PAGE = 4096
 # Columns of var that are known when all rows are written.
@@ -124,10 +125,7 @@ def write_uns(file: h5py.File, texts: Mapping[str, str]) -> None:
 def write_rows(file: h5py.File, rows: ObsRows) -> None:
     """Write rows of obs. Ranks may fill their datasets of the same file meanwhile."""
     obs, part = file["obs"], slice(rows.start, rows.start + len(rows.image))
-    for lo in range(0, len(rows.image), BLOCK):
-        pairs = zip(rows.image[lo : lo + BLOCK], rows.label[lo : lo + BLOCK], strict=True)
-        names = np.array([f"{i}_{k}" for i, k in pairs], object)
-        obs["_index"][part.start + lo : part.start + lo + len(names)] = names
+    write_texts(obs["_index"], rows.start, spelled(rows.image, "_", rows.label))
     for name, codes in rows.codes.items():
         obs[name]["codes"][part] = codes
     for name, values in rows.noted.items():
@@ -137,9 +135,7 @@ def write_rows(file: h5py.File, rows: ObsRows) -> None:
 
 def write_categories(file: h5py.File, column: str, start: int, texts: Sequence[str]) -> None:
     """Write categories of a column of obs whose number alone was known."""
-    if len(texts):
-        part = slice(start, start + len(texts))
-        file["obs"][column]["categories"][part] = np.array([_clean(t) for t in texts], object)
+    write_texts(file["obs"][column]["categories"], start, Texts.of(texts))
 
 
 def complete(path: Path, seen: Mapping[str, NDArray[Any]]) -> None:
@@ -173,7 +169,7 @@ def frame(file: h5py.File, name: str, columns: list[str]) -> h5py.Group:
 
 
 def _strings(group: h5py.Group, name: str, texts: Sequence[str]) -> None:
-    data = np.array([_clean(t) for t in texts], object)
+    data = np.array([printable(t) for t in texts], object)
     encode(group.create_dataset(name, data=data, dtype=TEXT), "string-array", "0.2.0")
 
 
@@ -218,8 +214,3 @@ def reserve(
     offset = dataset.id.get_offset()
     return DatasetLayout(dataset.name.lstrip("/"), -1 if offset is None else offset,
                          np.dtype(dtype).str, shape)  # fmt: skip
-
-
-def _clean(text: str) -> str:
-    """Text that UTF-8 holds: bytes of file names that are none are written as escapes."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

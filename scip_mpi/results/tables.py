@@ -9,42 +9,73 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from scip_mpi.results.writers import canonical
+from scip_mpi.loaders.texts import Texts, printable
+
+# Values that Parquet is handed at once.
+BATCH = 1 << 16
 
 
 class ParquetRows:
-    """A Parquet file written block by block: columns of arrays, or of lists of text.
+    """A Parquet file written block by block: columns of arrays, or of texts.
 
     Parameters
     ----------
     path : Path
+    repeated : sequence of str
+        Columns of texts that stand in many rows.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, repeated: Sequence[str] = ()) -> None:
         self.path = path
+        self.repeated = list(repeated)
         self.writer: Any = None
 
     def write(self, columns: Mapping[str, Any]) -> None:
-        """Add rows; all blocks have the same columns, and empty ones keep their type."""
+        """Add rows; all blocks have the same columns, and empty ones keep their type.
+
+        Floats are written as they are: `scip_mpi.results.writers.canonical` comes before.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        arrays = {}
-        for name, values in columns.items():
-            if isinstance(values, np.ndarray):
-                arrays[name] = pa.array(canonical(values))
-            else:
-                arrays[name] = pa.array(list(map(printable, values)), pa.string())
-        table = pa.table(arrays)
+        arrays = [_arrow(pa, values) for values in columns.values()]
         if self.writer is None:
-            self.writer = pq.ParquetWriter(self.path, table.schema)
-        self.writer.write_table(table)
+            kinds = zip(columns, arrays, strict=True)
+            schema = pa.schema([pa.field(name, a.type, nullable=False) for name, a in kinds])
+            # Measured values do not repeat: to look for what does, and for the largest of each
+            # block, costs four times as much as to write them.
+            self.writer = pq.ParquetWriter(
+                self.path,
+                schema,
+                use_dictionary=self.repeated,
+                write_statistics=False,
+                write_batch_size=BATCH,
+            )
+        self.writer.write_table(pa.Table.from_arrays(arrays, schema=self.writer.schema))
 
     def close(self) -> None:
         """Finish the file."""
         if self.writer is not None:
             self.writer.close()
+
+
+def _arrow(pa: Any, values: NDArray[Any] | Sequence[str]) -> Any:
+    """A column for Arrow, from its buffers: ``pa.array`` would first load pandas."""
+    if not isinstance(values, np.ndarray):
+        texts = Texts.of(values).printable()
+        edges = np.zeros(len(texts) + 1, np.int32)
+        edges[1:] = texts.ends
+        return pa.StringArray.from_buffers(
+            len(texts), pa.py_buffer(edges), pa.py_buffer(texts.blob)
+        )
+    kind = pa.from_numpy_dtype(values.dtype)
+    if values.dtype == np.bool_:
+        held = np.packbits(values, bitorder="little")
+    else:
+        held = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(held)])
 
 
 def mark(path: Path, column: str, rows: Sequence[int]) -> None:
@@ -82,8 +113,3 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer.writeheader()
         for row in rows:
             writer.writerow({k: printable(v) if isinstance(v, str) else v for k, v in row.items()})
-
-
-def printable(text: str) -> str:
-    """Text that UTF-8 holds: bytes of file names that are none are written as escapes."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scip_mpi.config import parse_config
 from scip_mpi.loaders import multiframe_tiff
 from scip_mpi.loaders.contract import ImageInfo
-from scip_mpi.loaders.texts import PIECE, Categories, Texts, compact, joined
+from scip_mpi.loaders.texts import PIECE, Categories, Texts, compact, joined, printable
 from scip_mpi.plan import chunk_bounds, fingerprint
 
 # What a file's name may be: surrogates stand for bytes that are no UTF-8.
@@ -57,6 +57,44 @@ def test_suffixes_share_the_bytes():
     texts = Texts.of(["in/a", "in/é", "in/"])
     assert texts.suffixes(3) == ["a", "é", ""]
     assert texts.suffixes(3).blob is texts.blob
+
+
+@given(st.lists(NAMES, max_size=9), st.data())
+def test_dense_texts_have_nothing_between_them(names, data):
+    rows = data.draw(st.lists(st.integers(0, len(names) - 1))) if names else []
+    for texts in (Texts.of(names).take(rows), Texts.of(names)[:-1], Texts.of(names)[::-1]):
+        held = texts.dense()
+        assert held == list(texts)
+        assert held.blob == b"".join(os.fsencode(t) for t in texts)
+        assert held.starts.tolist() == [0, *held.ends.tolist()][: len(held)]
+
+
+# Bytes of which some are UTF-8 only with those of the text before.
+PIECES = st.sampled_from(
+    [b"a", b"\xc3", b"\xa9", b"\xc3\xa9", b"\xed\xa0\x80", b"\xe9", b"", b"\0"]
+)
+
+
+@given(st.lists(st.lists(PIECES, max_size=3).map(b"".join).map(os.fsdecode), max_size=6))
+def test_what_is_no_utf8_is_escaped(names):
+    shown = Texts.of(names).printable()
+    assert shown == [printable(name) for name in names]
+    assert shown.dense() == shown
+    for text in shown:
+        text.encode()  # UTF-8 holds it
+
+
+def test_only_the_text_at_fault_is_escaped():
+    apart = Texts.of([os.fsdecode(b"\xc3"), os.fsdecode(b"\xa9"), "é"])
+    assert apart.blob == "éé".encode()
+    assert not apart.is_utf8()
+    assert apart.printable() == ["\\xc3", "\\xa9", "é"]
+    assert Texts.of(["é", "", "a"]).is_utf8()
+
+
+def test_dense_texts_in_parts():
+    names = [f"{i:x}" for i in range(2 * PIECE + 3)]
+    assert Texts.of(names)[::-1].dense() == names[::-1]
 
 
 def test_many_texts_in_parts():

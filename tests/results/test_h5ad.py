@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from h5ad_files import make_file
 
-from scip_mpi.results import h5ad
 from scip_mpi.results.h5ad import ObsRows, TableSpec
 from scip_mpi.results.writers import (
     DatasetLayout,
@@ -187,16 +186,6 @@ def test_anndata_itself_writes_the_same_structure(tmp_path: Path) -> None:
     # anndata makes categoricals of repeated text in var, and nothing else of our nodes.
     for name, kind in ours.items():
         assert theirs.get(name) in (kind, ("categorical", "0.2.0")), name
-
-
-def test_names_are_made_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(h5ad, "BLOCK", 2)
-    make(tmp_path / "t.h5ad", spec_of(10, 2))
-    with h5py.File(tmp_path / "t.h5ad") as file:
-        assert file["obs/_index"].asstr()[:].tolist() == [
-            f"{i // 2}_{i % 2 + 1}" for i in range(10)
-        ]
-        assert len(file["obs/image/categories"]) == 10
 
 
 def test_where_the_rows_go(tmp_path: Path) -> None:
