@@ -30,6 +30,9 @@ from scip_mpi.tallies import Tally, merge, tally
 # Images and rows of a block: some 10 MB, of which rank 0 holds a few at a time. Each costs it some
 # 3 ms beside what its images cost.
 BLOCK = 40_000
+# As many blocks as this, unless they would be shorter than some images and rows.
+BLOCKS = 50
+LEAST_BLOCK = 4_000
 TABLES = ("images.parquet", "discarded.parquet")
 REPEATED = ("group", "reason")
 PER_CHANNEL = ("saturated", "background", "focus")
@@ -37,7 +40,8 @@ PER_CHANNEL = ("saturated", "background", "focus")
 
 def block_bounds(plan: Plan, survivors: Survivors) -> Int64Array:
     """Bounds of the blocks of chunks, counted in chunks; the same on every rank."""
-    return cut(np.diff(plan.bounds) + np.diff(survivors.bounds), BLOCK)
+    costs = np.diff(plan.bounds) + np.diff(survivors.bounds)
+    return cut(costs, int(np.clip(costs.sum() // BLOCKS, LEAST_BLOCK, BLOCK)))
 
 
 def tell(plan: Plan, holdings: Holdings, survivors: Survivors, lo: int, hi: int) -> bytes:

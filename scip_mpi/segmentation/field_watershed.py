@@ -14,7 +14,7 @@ from scip_mpi.errors import UserError
 from scip_mpi.segmentation.cleaning import fill_holes
 from scip_mpi.segmentation.components import label_plane, run_scratch
 from scip_mpi.segmentation.distance import distance
-from scip_mpi.segmentation.flooding import flood_plane
+from scip_mpi.segmentation.flooding import flood_parts
 from scip_mpi.segmentation.li_threshold import li_threshold
 from scip_mpi.segmentation.planes import require_numpy
 from scip_mpi.segmentation.seeds import seeds
@@ -42,7 +42,7 @@ def watershed(
 
     Gaussian smoothing, a threshold, holes filled, objects smaller than a third of the diameter
     removed; seeds are the maxima of the smoothed distance to the background, and flooding from them
-    parts objects that touch.
+    parts objects that touch, each connected component by itself.
 
     Parameters
     ----------
@@ -134,12 +134,9 @@ def _fill(
     number[several] = 0
     shared = several[parts]
     if shared.any():
-        # Flooding keeps to one component, so only the rows and columns that hold shared ones count.
-        rows, columns = np.flatnonzero(shared.any(axis=1)), np.flatnonzero(shared.any(axis=0))
-        box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        part = found[box].copy()
-        flood_plane(-depth[box], part, shared[box].view(np.uint8))
-        found[box][shared[box]] = part[shared[box]]
+        grown = np.where(shared, found, np.int32(0))
+        flood_parts(-depth, grown, parts)
+        found[shared] = grown[shared]
     alone = (parts > 0) & ~shared
     found[alone] = number[parts[alone]]
 

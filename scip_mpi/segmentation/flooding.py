@@ -11,11 +11,42 @@ from numpy.typing import NDArray
 from scip_mpi.batches import FloatArray
 
 
-def flood_plane(plane: FloatArray, labels: NDArray[np.int32], inside: NDArray[np.uint8]) -> None:
-    """Grow the markers of one whole plane, by sides, in place; see `flood`."""
+def flood_parts(plane: FloatArray, labels: NDArray[np.int32], parts: NDArray[np.int32]) -> None:
+    """Grow the markers of each component over it, by sides, in place, as if it were alone.
+
+    In one flood of the whole plane, which of two equal markers is first would hang on the markers
+    of other components, since all wait in one binary heap.
+
+    Parameters
+    ----------
+    plane : ndarray of float64, shape (H, W)
+    labels : ndarray of int32, shape (H, W)
+        Markers, within components only; 0 elsewhere.
+    parts : ndarray of int32, shape (H, W)
+        Components of pixels that are connected by their sides; 0 is background.
+    """
+    markers = np.flatnonzero(labels)
+    own = parts.ravel()[markers]
+    # Stable: the markers of a component stay in raster order.
+    order = np.argsort(own, kind="stable")
+    scratch = flood_scratch(*plane.shape, False, False)
+    inside = (parts > 0).view(np.uint8)
+    _flood_parts(plane, labels, inside, markers[order], own[order], *scratch)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _flood_parts(plane, labels, inside, markers, own, values, ages, places, sources):
     height, width = plane.shape
-    scratch = flood_scratch(height, width, False, False)
-    flood(plane, labels, inside, height, width, False, 0.0, *scratch)
+    n = 0
+    for k in range(markers.size):
+        place = markers[k]
+        value = plane[place // width, place % width]
+        n = _push(values, ages, places, sources, n, value, 0, place, place)
+        if k + 1 == markers.size or own[k + 1] != own[k]:
+            _spread(
+                plane, labels, inside, height, width, False, 0.0, n, values, ages, places, sources
+            )
+            n = 0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -63,8 +94,6 @@ def flood(plane, labels, inside, height, width, eight, compactness, values, ages
     Neubert and Protzel, "Compact watershed and preemptive SLIC", ICPR 2014. The algorithm is that
     of scikit-image's watershed (BSD-3-Clause).
     """
-    compact = compactness > 0
-    neighbours = 8 if eight else 4
     n = 0
     for y in range(height):
         for x in range(width):
@@ -73,6 +102,18 @@ def flood(plane, labels, inside, height, width, eight, compactness, values, ages
             elif labels[y, x]:
                 place = y * width + x
                 n = _push(values, ages, places, sources, n, plane[y, x], 0, place, place)
+    _spread(
+        plane, labels, inside, height, width, eight, compactness, n, values, ages, places, sources
+    )
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _spread(
+    plane, labels, inside, height, width, eight, compactness, n, values, ages, places, sources
+):  # fmt: skip
+    """Grow labels from the ``n`` pixels that wait in the queue until none waits."""
+    compact = compactness > 0
+    neighbours = 8 if eight else 4
     age = 0
     while n:
         value, place, source = values[0], places[0], sources[0]

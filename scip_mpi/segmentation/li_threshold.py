@@ -21,6 +21,8 @@ EPSILON = 2.0**-52
 SUM_ERROR = 256 * EPSILON
 # Smaller numbers may be rounded by more than a part of them.
 TINY = 1e-290
+# Below it no sum of positive values overflows in one order that does not in another.
+HUGE = 1e308
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -89,10 +91,10 @@ def _quickly(values, n, low, bound, above, below):
     """The threshold by sums in any order; NaN if a pixel or an end is too near to tell."""
     for k in range(n):
         above[k] = values[k]
-    threshold = fold_sum(above, n) / n
-    # Where sums overflow it depends on their order which ones do.
-    if not threshold * n < 1e300:
+    total = fold_sum(above, n)
+    if not total < HUGE:
         return np.nan
+    threshold = total / n
     doubt = threshold * SUM_ERROR
     before = -1
     step = np.inf

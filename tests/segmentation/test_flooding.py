@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 from skimage.segmentation import watershed
 
-from scip_mpi.segmentation.flooding import flood, flood_scratch
+from scip_mpi.segmentation.flooding import flood, flood_parts, flood_scratch
 
 
 def flooded(plane, markers, inside=None, eight=False, compactness=0.0) -> np.ndarray:
@@ -60,6 +61,26 @@ def test_labels_of_a_field_are_scikit_images(compactness: float, eight: bool) ->
     ours = flooded(plane, markers, inside, eight, compactness)
     assert np.array_equal(ours, twin(plane, markers, inside, eight, compactness))
     assert ours.all() == inside.all()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.sampled_from([1, 2, 5, 1000]),
+    st.sampled_from([0, 0.1, 0.5]),
+    st.integers(0, 2**32),
+)
+def test_components_are_flooded_as_if_each_were_alone(h, w, levels, density, seed) -> None:
+    rng = np.random.default_rng(seed)
+    plane, markers = scene(rng, h, w, levels, density)
+    parts, count = ndimage.label(rng.random((h, w)) < 0.6)
+    ours = np.where(parts > 0, markers, 0).astype(np.int32)
+    flood_parts(plane, ours, parts.astype(np.int32))
+    for k in range(1, count + 1):
+        alone = twin(plane, np.where(parts == k, markers, 0), parts == k)
+        assert np.array_equal(ours[parts == k], alone[parts == k])
+    assert not ours[parts == 0].any()
 
 
 def test_the_scratch_of_a_larger_plane_serves() -> None:

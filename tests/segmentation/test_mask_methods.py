@@ -299,6 +299,25 @@ def test_lis_threshold_by_sums_in_any_order_parts_as_by_numpys(n, scale, shift, 
     assert np.array_equal(values > ours, values > exact + values.min())
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_lis_threshold_of_sums_that_overflow_in_one_order_only() -> None:
+    rng = np.random.default_rng(2)
+    most = np.finfo(float).max
+    overflows = 0
+    for _ in range(300):
+        n = rng.integers(200, 2000)
+        values = rng.random(n) ** 4
+        values[0] = 0
+        # About as large as numbers get, by a few roundings more or less.
+        values *= most / values.sum() * (1 + rng.integers(-9, 9) * 2.0**-53)
+        plane = values[np.newaxis]
+        theirs = threshold_li(plane)
+        overflows += np.isnan(theirs)
+        ours = li_threshold(plane, 1, n, np.empty((3, n)))
+        assert np.array_equal(plane > ours, plane > theirs)
+    assert 50 < overflows < 250
+
+
 def test_lis_threshold_of_few_even_levels() -> None:
     rng = np.random.default_rng(1)
     for _ in range(2000):
