@@ -58,7 +58,7 @@ def shrinking(costs: NDArray[np.int64], share: int, least: int, most: int) -> In
         target = max(min((int(ends[-1]) - done) // share, most), least)
         # The item that reaches the target belongs to the run that is closer to it.
         k = int(np.searchsorted(ends, done + target))
-        if k + 1 < len(ends) and k > bounds[-1]:
+        if bounds[-1] < k < len(ends):
             k -= ends[k] - done - target > done + target - ends[k - 1]
         bounds.append(min(k, len(ends) - 1) + 1)
         done = int(ends[bounds[-1] - 1])

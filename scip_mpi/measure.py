@@ -227,32 +227,69 @@ def image_summary(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _summarise(pixels, raw, foreground, offsets, shapes, saturation, out):
+    widest = 0
+    for i in range(len(shapes)):
+        widest = max(widest, shapes[i, 2])
+    # Sums of each column, many side by side, are added up at the end.
+    squares = np.empty(widest)
+    totals = np.empty(widest)
     for i in range(len(shapes)):
         channels, h, w = shapes[i]
         for c in range(channels):
             at = offsets[i] + c * h * w
             plane = pixels[at : at + h * w].reshape(h, w)
+            before = raw[at : at + h * w].reshape(h, w)
+            covered = foreground[at : at + h * w].reshape(h, w)
+            squares[:w] = 0.0
+            totals[:w] = 0.0
             full = 0
-            squares = 0.0
-            outside = 0
-            total = 0.0
+            inside = 0
             for y in range(h):
-                for x in range(w):
-                    value = np.float64(plane[y, x])
-                    full += raw[at + y * w + x] >= saturation[c]
-                    if not foreground[at + y * w + x]:
-                        outside += 1
-                        total += value
-                    if x + 1 < w:
-                        d = np.float64(plane[y, x + 1]) - value
-                        squares += d * d
-                    if y + 1 < h:
-                        d = np.float64(plane[y + 1, x]) - value
-                        squares += d * d
+                full += _at_least(before[y], saturation[c])
+                inside += _set(covered[y])
+                _add_outside(plane[y], covered[y], totals[:w])
+                if w > 1:
+                    _add_squares(plane[y, 1:], plane[y, :-1], squares[: w - 1])
+                if y + 1 < h:
+                    _add_squares(plane[y + 1], plane[y], squares[:w])
+            total = 0.0
+            steps = 0.0
+            for x in range(w):
+                total += totals[x]
+                steps += squares[x]
             pairs = h * (w - 1) + (h - 1) * w
             out[i, c, 0] = full / (h * w)
-            out[i, c, 1] = total / outside
-            out[i, c, 2] = math.sqrt(squares / pairs) if pairs else 0.0
+            out[i, c, 1] = total / (h * w - inside)
+            out[i, c, 2] = math.sqrt(steps / pairs) if pairs else 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _at_least(line, level):
+    count = 0
+    for x in range(line.size):
+        count += line[x] >= level
+    return count
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _set(line):
+    count = 0
+    for x in range(line.size):
+        count += line[x] != 0
+    return count
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _add_outside(line, covered, totals):
+    for x in range(totals.size):
+        totals[x] += 0.0 if covered[x] else np.float64(line[x])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _add_squares(line, other, squares):
+    for x in range(squares.size):
+        d = np.float64(line[x]) - np.float64(other[x])
+        squares[x] += d * d
 
 
 def centroids(batch: ImageBatch, combined: UInt8Array, bbox: Int64Array) -> FloatArray:

@@ -72,7 +72,7 @@ def segment_and_measure(job: Job) -> Holdings:
 
     def office(progress: Callable[[int, int], None]) -> ChunkOffice:
         assert job.catalog is not None
-        return ChunkOffice(ledger, job.catalog.references, progress)
+        return ChunkOffice(ledger, job.catalog.references, progress, job.world.size)
 
     with managing(job, desk, office, None, "segment", plan.images, "images"):
         reason = first_pass(desk, one, hold)

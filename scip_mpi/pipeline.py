@@ -273,7 +273,12 @@ def statistics_of(
     """
     if not statistics:
         return np.empty((len(masks), 0))
-    before = raw if fields is None else cut_crops(raw, fields.row, masks.bbox)
+    if fields is None:
+        before = raw
+    elif stages.correction is None:
+        before = crops
+    else:
+        before = cut_crops(raw, fields.row, masks.bbox)
     used = sorted({s.mask_set for s in statistics if s.mask_set >= 0})
     looked_at = {s: own(s) for s in used}
     values = measure.measure_each(statistics, crops, before, looked_at, stages.saturation)

@@ -234,6 +234,18 @@ def warm_up(stages: Stages, plan: Plan) -> None:
     )
     timers = Timers()
     segmented, pixels = segment(made_up, references, timers)
+    if stages.fields is not None:
+        # The made-up cells may be none by the plan's own measure, and what comes after needs some.
+        given = Segmenter(lambda *_, **__: labels.pixels, {})
+        fields = replace(
+            stages.fields,
+            segmenter=given,
+            children=dict.fromkeys(stages.fields.children, given),
+            min_size=0,
+            max_size=None,
+            drop_border=False,
+        )
+        segmented, pixels = segment(replace(made_up, fields=fields), references, timers)
     masks = segmented.objects()
     if plan.config.normalization is not None:
         everything = list(masked_pixels(made_up, references, masks, cut_out(pixels, masks)))

@@ -3,6 +3,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,3 +51,12 @@ def test_runs_shrink_towards_the_end() -> None:
     # What is left when a run begins is always four times as long, so four workers end together.
     left = 1000 - np.concatenate([[0], np.cumsum(sizes)[:-1]])
     assert (sizes <= np.maximum(left / 4, 5)).all()
+
+
+@pytest.mark.parametrize("place", [0, 5, 40, 99])
+def test_a_dear_item_is_a_run_of_its_own(place: int) -> None:
+    costs = np.ones(100, np.int64)
+    costs[place] = 1000
+    bounds = shrinking(costs, share=8, least=10, most=50)
+    runs = [list(range(lo, hi)) for lo, hi in pairwise(bounds.tolist())]
+    assert [place] in runs

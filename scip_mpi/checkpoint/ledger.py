@@ -57,9 +57,10 @@ class Ledger:
         edges = [int(b) for b in bounds]
         self.entries = {lo: Entry(lo, hi) for lo, hi in pairwise(edges) if hi > lo}
         order = sorted(self.entries)
+        self.costs: dict[int, float] = {}
         if costs is not None:
-            dear = dict(zip(edges, (float(c) for c in costs), strict=False))
-            order.sort(key=lambda lo: -dear[lo])
+            self.costs = dict(zip(edges, (float(c) for c in costs), strict=False))
+            order.sort(key=lambda lo: -self.costs[lo])
         self.to_do = deque(order)
         self.counts = {State.MEASURED: 0, State.WRITTEN: 0}
 

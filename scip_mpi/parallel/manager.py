@@ -21,6 +21,10 @@ Report = np.dtype(
 )  # fmt: skip
 
 
+# How many times the mean cost of a chunk makes one that a rank gets by itself.
+UNUSUAL = 4
+
+
 def report(lo: int, count: int, rows: int, bad: int, start: int = -1) -> UInt8Array:
     """Body of MEASURED and WRITTEN.
 
@@ -112,6 +116,8 @@ class ChunkOffice:
         ``references(lo, hi)``: the part of the catalog that travels with a chunk.
     progress : callable
         ``progress(images, failed)``, called with every report.
+    ranks : int
+        Ranks that share the work.
     """
 
     def __init__(
@@ -119,24 +125,54 @@ class ChunkOffice:
         ledger: Ledger,
         references: Callable[[int, int], References],
         progress: Callable[[int, int], None],
+        ranks: int = 1,
     ) -> None:
         self.ledger = ledger
         self.references = references
         self.progress = progress
+        self.ranks = ranks
+        self.left = sum(ledger.costs.values())
+        self.usual = self.left / max(len(ledger.costs), 1)
+        self.under_way: dict[int, int] = {}
+        self.waiting: list[int] = []
 
     def answer(self, message: Message, send: Callable[..., None]) -> None:
         """Assign the next chunk, or note that one was measured."""
         if message.tag is Tag.ASK:
-            entry = self.ledger.take(message.source)
-            if entry is None:
-                send(message.source, Tag.EXHAUSTED)
-            else:
-                part = self.references(entry.lo, entry.hi)
-                send(message.source, Tag.ASSIGN, pickle.dumps(part, protocol=5))
-        else:
-            lo, _, images, _, bad = message.body.view(Report)[0].tolist()
-            if self.ledger.advance(lo, message.source, State.MEASURED):
-                self.progress(images, bad)
+            self._assign(message.source, send)
+            return
+        lo, _, images, _, bad = message.body.view(Report)[0].tolist()
+        if self.ledger.advance(lo, message.source, State.MEASURED):
+            self.progress(images, bad)
+        self.under_way.pop(lo, None)
+        asking, self.waiting = self.waiting, []
+        for rank in asking:
+            self._assign(rank, send)
+
+    def _assign(self, rank: int, send: Callable[..., None]) -> None:
+        if self._has_enough(rank):
+            self.waiting.append(rank)
+            return
+        entry = self.ledger.take(rank)
+        if entry is None:
+            send(rank, Tag.EXHAUSTED)
+            return
+        self.under_way[entry.lo] = rank
+        self.left -= self.ledger.costs.get(entry.lo, 0.0)
+        part = self.references(entry.lo, entry.hi)
+        send(rank, Tag.ASSIGN, pickle.dumps(part, protocol=5))
+
+    def _has_enough(self, rank: int) -> bool:
+        """Whether a rank is at a chunk that alone is more than its share of all that is left.
+
+        It would come last with another one.
+        """
+        limit = max(self.left / self.ranks, UNUSUAL * self.usual)
+        return any(
+            self.ledger.costs.get(lo, 0.0) > limit
+            for lo, busy in self.under_way.items()
+            if busy == rank
+        )
 
     def ask(self, send: Callable[..., None]) -> bool:
         """Nothing: the workers ask."""

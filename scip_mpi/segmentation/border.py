@@ -49,6 +49,14 @@ def _regions(batch: ImageBatch, masks: UInt8Array, remove: bool) -> Int64Array:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _same(one, other):
+    differing = np.uint8(0)
+    for k in range(one.size):
+        differing |= one[k] ^ other[k]
+    return differing == 0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _label(offsets, shapes, masks, remove, height, width, regions):
     runs, row_start, parent, touching = run_scratch(height, width)
     for i in range(len(shapes)):
@@ -57,6 +65,10 @@ def _label(offsets, shapes, masks, remove, height, width, regions):
         for c in range(channels):
             at = offsets[i] + c * h * w
             mask = masks[at : at + h * w].reshape(h, w)
+            if c and not remove and _same(masks[at - h * w : at], masks[at : at + h * w]):
+                # Channels without objects of their own have their parents' mask.
+                regions[i, c] = regions[i, c - 1]
+                continue
             n = label_runs(mask, 1, 1, runs, row_start, parent)
             for r in range(n):
                 touching[r] = 0

@@ -84,9 +84,15 @@ def _cut_masks(labels, offsets, shapes, row, bbox, number, out):
         for c in range(channels):
             plane = offsets[i] + c * h * w
             for y in range(r0, r1):
-                for x in range(c0, c1):
-                    out[at] = labels[plane + y * w + x] == number[k]
-                    at += 1
+                line = labels[plane + y * w + c0 : plane + y * w + c1]
+                _equal(line, number[k], out[at : at + line.size])
+                at += line.size
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _equal(line, number, out):
+    for x in range(line.size):
+        out[x] = line[x] == number
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

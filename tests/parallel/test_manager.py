@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from scip_mpi.checkpoint.ledger import Ledger
+from scip_mpi.loaders.contract import References
 from scip_mpi.parallel.link import Message, Tag
-from scip_mpi.parallel.manager import RowOffice, report
+from scip_mpi.parallel.manager import ChunkOffice, RowOffice, report
 
 # Rows of three chunks, which ranks 1, 2 and 1 hold: 14 rows on rank 1, 6 on rank 2.
 BOUNDS = [0, 10, 16, 20]
@@ -105,3 +106,31 @@ def test_no_rows_are_written_at_once(bounds: list[int]) -> None:
     counter = Counter(bounds)
     assert counter.office.done()
     assert counter.ask(2) == (2, Tag.EXHAUSTED, [])
+
+
+def test_a_rank_at_a_dear_chunk_gets_no_other_until_it_is_done() -> None:
+    bounds, costs = [0, 1, *range(2, 12)], [500.0] + [10.0] * 10
+    sent: list[tuple[int, Tag]] = []
+
+    def references(lo: int, hi: int) -> References:
+        index = np.arange(lo, hi)
+        return References([("a",)] * (hi - lo), index, index, np.zeros(hi - lo, np.int32))
+
+    office = ChunkOffice(Ledger(bounds, costs), references, lambda *_: None, ranks=2)
+
+    def ask(rank: int) -> int:
+        before = len(sent)
+        message = Message(rank, Tag.ASK, np.empty(0, np.uint8))
+        office.answer(message, lambda to, tag, body=b"": sent.append((to, tag)))
+        return len(sent) - before
+
+    assert ask(1) == 1  # the dearest
+    assert ask(1) == 0
+    assert [ask(0) for _ in range(3)] == [1, 1, 1]
+    done = Message(1, Tag.MEASURED, report(0, 1, 1, 0))
+    office.answer(done, lambda to, tag, body=b"": sent.append((to, tag)))
+    assert sent[-1] == (1, Tag.ASSIGN)
+    # Who waits when nothing is left is told so.
+    assert [ask(0) for _ in range(6)] == [1] * 6
+    assert ask(0) == 1
+    assert sent[-1] == (0, Tag.EXHAUSTED)
