@@ -13,7 +13,12 @@ from bench.model.machine import Machine
 from bench.model.world import Played, World
 from scip_mpi.parallel import clerk
 from scip_mpi.parallel.link import Tag
-from scip_mpi.parallel.workers import AHEAD, TOGETHER
+from scip_mpi.parallel.workers import AHEAD, MANY, TOGETHER
+
+
+def spared(ranks: int) -> list[bool]:
+    """Which ranks ask for nothing: rank 0, where there are many."""
+    return [ranks >= MANY, *[False] * (ranks - 1)]
 
 
 def first_pass(
@@ -35,7 +40,7 @@ def first_pass(
     world, ranks = World(machine, begins, steals), len(begins)
     chunks, given, measured, over = len(costs), 0, 0, False
     holder = np.full(chunks, -1, np.int64)
-    asked, exhausted = [0] * ranks, [False] * ranks
+    asked, exhausted = [0] * ranks, spared(ranks)
     queues: list[deque[int]] = [deque() for _ in range(ranks)]
     working = [-1] * ranks
 
@@ -202,7 +207,7 @@ def second_pass(
         for r, runs in enumerate(own)
     ]
     given: list[deque[Piece]] = [deque() for _ in range(ranks)]
-    asked, exhausted = [0] * ranks, [ranks == 1] * ranks
+    asked, exhausted = [0] * ranks, [True] if ranks == 1 else spared(ranks)
     working: list[Piece | None] = [None] * ranks
     unreported: list[list[Piece]] = [[] for _ in range(ranks)]
     entering = Clerk(books)
