@@ -53,9 +53,9 @@ class Fixed:
     number_chunk: float = 5e-6
     number_own: float = 30e-6
     create: float = 0.03
-    clerk_image: float = 1e-6
-    clerk_first: float = 0.1
-    tell_image: float = 0.5e-6
+    clerk_image: float = 1.25e-6
+    clerk_first: float = 0.04
+    tell_image: float = 0.36e-6
     told_image: float = 350.0
     finish: float = 0.1
     finish_rank: float = 30e-6
