@@ -41,7 +41,12 @@ PER_CHANNEL = ("saturated", "background", "focus")
 def block_bounds(plan: Plan, survivors: Survivors) -> Int64Array:
     """Bounds of the blocks of chunks, counted in chunks; the same on every rank."""
     costs = np.diff(plan.bounds) + np.diff(survivors.bounds)
-    return cut(costs, int(np.clip(costs.sum() // BLOCKS, LEAST_BLOCK, BLOCK)))
+    return cut(costs, block_size(int(costs.sum())))
+
+
+def block_size(total: int) -> int:
+    """Images and rows of a block, where there are so many in all."""
+    return min(max(total // BLOCKS, LEAST_BLOCK), BLOCK)
 
 
 def tell(plan: Plan, holdings: Holdings, survivors: Survivors, lo: int, hi: int) -> bytes:

@@ -45,10 +45,12 @@ OBS = ("image", "group", "object", "failed", "discarded")
 # Images probed, before the images are taken to be no images at all.
 PROBES = 10_000
 # A chunk is what a rank reads at once: at most so many images and bytes of pixels, and at least so
-# many pixels, beside which the work that comes with each chunk is small.
+# many pixels, beside which the work that comes with each chunk is small. In between it is one in so
+# many of what is left for each rank.
 CHUNK_IMAGES = 256
 CHUNK_BYTES = 8 << 20
 LEAST_PIXELS = 3 << 18
+SHARE = 4
 
 
 @dataclass(frozen=True)
@@ -304,7 +306,7 @@ def chunk_bounds(
     pixels = max(channels * sample.shape[1] * sample.shape[2], 1)
     most = max(1, min(CHUNK_IMAGES, CHUNK_BYTES // (pixels * sample.dtype.itemsize)))
     least = min(max(1, LEAST_PIXELS // pixels), most)
-    return edges[shrinking(costs, 4 * ranks, least * mean, most * mean)]
+    return edges[shrinking(costs, SHARE * ranks, least * mean, most * mean)]
 
 
 def default_memory(sights: Sequence[Sight]) -> int:

@@ -116,8 +116,9 @@ def check(
 @main.command("predict")
 @name_option
 @run_option
-@click.option("--clerk", type=float, help="Rank 0's seconds per image beside the second pass.")
-@click.option("--listing", type=float, help="Rank 0's seconds to list an image.")
+@click.option("--clerk", type=float, help="The clerk's seconds for an image.")
+@click.option("--listing", type=float, help="Rank 0's seconds to list and plan an image.")
+@click.option("--crop", type=float, help="Pixels of an object's crop; the image's by default.")
 @click.option("--targets/--sweep", default=True, help="The targets, or 1 to 4,096 ranks.")
 @click.option("--images", default=1_000_000, show_default=True, help="Of the sweep.")
 @harness.options
@@ -127,6 +128,7 @@ def foresee(
     run: Path | None,
     clerk: float | None,
     listing: float | None,
+    crop: float | None,
     targets: bool,
     images: int,
 ) -> None:
@@ -145,14 +147,15 @@ def foresee(
         cases = [(2000, 4, 0.0)]
     rows = []
     for count, ranks, aim in cases:
-        told = predict(machine, fixed, work, ranks, chunk_sizes(count, ranks, PIXELS), PIXELS)
+        sizes = chunk_sizes(count, ranks, PIXELS)
+        told = predict(machine, fixed, work, ranks, sizes, PIXELS, crop)
         rows.append({
             "config": name, "images": count, "ranks": ranks, "chunks": told.chunks,
             "startup_s": told.startup, "first_s": told.first, "between_s": told.between,
             "second_s": told.second, "finish_s": told.finish, "ideal_s": told.alone / ranks,
             "manager_s": told.manager_first + told.manager_second, "moved": told.moved,
-            "efficiency": told.efficiency, "with_startup": told.efficiency_with_startup,
-            "aim": aim,
+            "clerk_s": told.clerk, "efficiency": told.efficiency,
+            "with_startup": told.efficiency_with_startup, "aim": aim,
         })  # fmt: skip
         click.echo(f"{count:,} images, {ranks:,} ranks: {told.efficiency:.3f} after start-up, "
                    f"{told.efficiency_with_startup:.3f} with it", err=True)  # fmt: skip

@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 
 from bench import harness
-from bench.model.job import Fixed, chunk_sizes, predict, shrinking
+from bench.model.job import Fixed, chunk_sizes, predict
 from bench.model.machine import Machine
 from bench.model.passes import first_pass, second_pass
 from bench.model.scenario import Scenario
 from bench.model.work import Work, from_run
 from bench.sleeping import ROW_BYTES
+from scip_mpi.chunks import shrinking
+from scip_mpi.plan import SHARE
 
 # Of a simulated image: 12 channels of 64 x 64.
 PIXELS = 12 * 64 * 64
@@ -42,7 +44,7 @@ def ranks_say(ranks: int, module: str, *arguments: str | Path) -> str:
 
 def asleep(work: Work, ranks: int, each: int, rng: np.random.Generator) -> Scenario:
     """A scenario of ``each`` images a rank with recorded costs, in chunks that shrink."""
-    sizes = shrinking(ranks * each, ranks, 4, 64)
+    sizes = np.diff(shrinking(np.ones(ranks * each, np.int64), SHARE * ranks, 4, 64))
     rows = max(each // 64, 1)
     per_row = work.rows.draw(sizes, rng)
     return Scenario(sizes.tolist(), work.images.draw(sizes, rng).tolist(), per_row.tolist(), rows)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from bench.model.machine import Machine, collective
 from bench.model.passes import Books, Runs, first_pass, second_pass
 from bench.model.work import Work
+from scip_mpi import items
 from scip_mpi.batches import FloatArray, Int64Array
-from scip_mpi.items import LEAST_PIXELS, RUNS
+from scip_mpi.books import block_size
+from scip_mpi.chunks import cut, shrinking
+from scip_mpi.plan import CHUNK_BYTES, CHUNK_IMAGES, LEAST_PIXELS, SHARE
 from scip_mpi.rows import ITEM_PIXELS
-
-# Images of a block that the clerk asks for (40,000 images and rows).
-BLOCK_IMAGES = 20_000
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,15 @@ class Fixed:
     mpi, mpi_doubling : float
         MPI's own start, and what every doubling of the ranks adds. Not measurable on one machine.
     list_image, plan_chunk : float
-        Rank 0 lists an image, plans a chunk.
+        Rank 0 lists an image of a shard and makes the plan for it, and for a chunk.
     number_chunk, number_own : float
         Between the passes: rank 0's time for each chunk of the run, a rank's for each of its own.
     create : float
         Creating the table.
-    clerk_image : float
-        Rank 0's time for an image beside the second pass.
+    clerk_image, clerk_first : float
+        The clerk's time for an image, and what its first block takes beyond.
+    tell_image, told_image : float
+        A rank's time to tell of an image, and the bytes.
     finish, finish_rank : float
         Publishing, and for each rank's account.
     export_image : float
@@ -45,12 +48,15 @@ class Fixed:
     kernels: float = 0.3
     mpi: float = 0.3
     mpi_doubling: float = 0.1
-    list_image: float = 7e-6
+    list_image: float = 0.8e-6
     plan_chunk: float = 4e-6
     number_chunk: float = 5e-6
     number_own: float = 30e-6
     create: float = 0.03
-    clerk_image: float = 3e-6
+    clerk_image: float = 1.25e-6
+    clerk_first: float = 0.04
+    tell_image: float = 0.36e-6
+    told_image: float = 350.0
     finish: float = 0.1
     finish_rank: float = 30e-6
     export_image: float = 0.0
@@ -77,6 +83,7 @@ class Prediction:
     manager_first: float
     manager_second: float
     moved: int
+    clerk: float
 
     @property
     def after(self) -> float:
@@ -94,22 +101,16 @@ class Prediction:
         return (self.alone + self.alone_startup) / (self.ranks * (self.after + self.startup))
 
 
-def shrinking(images: int, ranks: int, smallest: int, largest: int) -> Int64Array:
-    """Images of chunks that shrink towards the end: half an equal share of what remains."""
-    sizes, remaining = [], images
-    while remaining > 0:
-        size = min(max(remaining // (2 * ranks), smallest), largest, remaining)
-        # Far from the end all chunks are of the largest size.
-        count = max(remaining // largest - 2 * ranks, 1) if size == largest else 1
-        sizes += [size] * count
-        remaining -= size * count
-    return np.array(sizes, np.int64)
-
-
 def chunk_sizes(images: int, ranks: int, pixels: int) -> Int64Array:
-    """Images of the chunks that a run is cut into (`scip_mpi.plan.chunk_bounds`)."""
-    most = min(256, max((32 << 20) // (2 * pixels), 1))
-    return shrinking(images, ranks, min(max((1 << 19) // pixels, 1), most), most)
+    """Images of the chunks that like images are cut into (`scip_mpi.plan.chunk_bounds`)."""
+    most = max(1, min(CHUNK_IMAGES, CHUNK_BYTES // (2 * pixels)))
+    least = min(max(1, LEAST_PIXELS // pixels), most)
+    share = SHARE * ranks
+    # Chunks shrink when less than this is left; until then all are of the largest size.
+    whole = max(images // most - share, 0)
+    left = np.full(images - whole * most, pixels, np.int64)
+    tail = np.diff(shrinking(left, share, least * pixels, most * pixels))
+    return np.concatenate([np.full(whole, most, np.int64), tail])
 
 
 def startup(fixed: Fixed, machine: Machine, ranks: int, images: int, chunks: int) -> float:
@@ -121,9 +122,9 @@ def startup(fixed: Fixed, machine: Machine, ranks: int, images: int, chunks: int
     return fixed.python + mpi + plan + shared + fixed.kernels
 
 
-def rows_of_a_run(rows: float, pixels: int) -> int:
+def rows_of_a_run(rows: float, pixels: float) -> int:
     """Rows of a run where a rank has so many rows of so many pixels (`scip_mpi.items`)."""
-    size = min(max(rows * pixels / RUNS, LEAST_PIXELS), ITEM_PIXELS)
+    size = min(max(rows * pixels / items.RUNS, items.LEAST_PIXELS), ITEM_PIXELS)
     return max(round(size / pixels), 1)
 
 
@@ -142,6 +143,7 @@ def predict(
     ranks: int,
     sizes: Int64Array,
     pixels: int,
+    crop: float | None = None,
     seed: int = 0,
 ) -> Prediction:
     """Simulate a run.
@@ -155,6 +157,8 @@ def predict(
         Images of each chunk, in the order in which they are handed out; a row per image.
     pixels : int
         Pixels of an image, all channels.
+    crop : float, optional
+        Pixels of an object's crop, all channels; by default the whole image's.
     seed : int
         Of the draws of costs.
     """
@@ -164,29 +168,29 @@ def predict(
     one = first_pass(machine, [0.0] * ranks, costs.tolist(), sizes.tolist())
     first = float(one.ends.max())
 
-    most = rows_of_a_run(images / ranks, pixels)
+    crop = pixels if crop is None else crop
+    most = rows_of_a_run(images / ranks, crop)
     held = _held(one.holder, ranks)
     own, total = [], 0.0
     for mine in map(np.sort, held):
         rows = cut_runs(sizes[mine], most)
         drawn: FloatArray = work.rows.draw(rows, rng)
         total += float(drawn.sum())
-        own.append(Runs(drawn.tolist(), rows.tolist()))
+        of = np.repeat(mine, -(-sizes[mine] // most))
+        own.append(Runs(drawn.tolist(), rows.tolist(), of.tolist()))
     # Each rank numbers its own rows, all add them up, rank 0 opens its office and the table.
     between = fixed.number_own * max(len(mine) for mine in held)
     between += collective(ranks, chunks + 1, machine) + collective(ranks, 1, machine)
     between += fixed.number_chunk * chunks + fixed.create
-    clerk = fixed.clerk_image * images
-    blocks = -(-images // BLOCK_IMAGES)
-    books = Books(blocks, clerk / blocks, 300.0 * images / blocks, ranks)
-    row_bytes = 2.0 * pixels * 1.1
+    books = books_of(fixed, sizes, one.holder)
+    row_bytes = 2.0 * crop * 1.1
     two = second_pass(machine, [0.0] * ranks, own, row_bytes, 3e-10 * row_bytes, books)
     second = float(two.ends.max())
     finish = fixed.finish + fixed.finish_rank * ranks + 3 * collective(ranks, 1 << 13, machine)
 
+    clerk = sum(books.costs)
     serial = fixed.number_own * chunks + fixed.number_chunk * chunks + fixed.create + clerk
-    served = chunks * (machine.assign + machine.report) + images * machine.assign_image
-    served += sum(len(runs.rows) for runs in own) * machine.report
+    served = chunks * (machine.assign + 2 * machine.report) + images * machine.assign_image
     alone = float(costs.sum()) + total + serial + served + fixed.finish + fixed.finish_rank
     return Prediction(
         ranks=ranks,
@@ -203,7 +207,22 @@ def predict(
         manager_first=one.manager,
         manager_second=two.manager,
         moved=two.moved,
+        clerk=clerk,
     )
+
+
+def books_of(fixed: Fixed, sizes: Int64Array, holder: Int64Array) -> Books:
+    """The clerk's blocks: who is asked for each, and what each costs (`scip_mpi.books`)."""
+    bounds = cut(2 * sizes, block_size(2 * int(sizes.sum())))
+    holders = [np.unique(holder[a:b]).tolist() for a, b in pairwise(bounds.tolist())]
+    images = np.add.reduceat(sizes, bounds[:-1])
+    costs = fixed.clerk_image * images
+    costs[0] += fixed.clerk_first
+    each = images / [len(asked) for asked in holders]
+    return Books(
+        holders, costs.tolist(), (fixed.told_image * each).tolist(),
+        (fixed.tell_image * each).tolist(),
+    )  # fmt: skip
 
 
 def _held(holder: Int64Array, ranks: int) -> list[Int64Array]:

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from scip_mpi.parallel.link import Backoff
 
+# Of the pauses of `Backoff`, one after the other.
+GROWTH = 1.25
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -98,7 +101,7 @@ class Waiting:
         pauses, pause = [], Backoff.shortest
         while pause < self.longest:
             pauses.append(pause + self.nap)
-            pause *= 2
+            pause *= GROWTH
         object.__setattr__(self, "looks", list(accumulate(pauses)))
 
     def until(self, since: float, arrival: float) -> float:

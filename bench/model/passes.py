@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from bench.model.machine import Machine
 from bench.model.world import Played, World
+from scip_mpi.parallel import clerk
 from scip_mpi.parallel.link import Tag
-from scip_mpi.parallel.workers import AHEAD
+from scip_mpi.parallel.workers import AHEAD, MANY, TOGETHER
+
+
+def spared(ranks: int) -> list[bool]:
+    """Which ranks ask for nothing: rank 0, where there are many."""
+    return [ranks >= MANY, *[False] * (ranks - 1)]
 
 
 def first_pass(
@@ -34,7 +40,7 @@ def first_pass(
     world, ranks = World(machine, begins, steals), len(begins)
     chunks, given, measured, over = len(costs), 0, 0, False
     holder = np.full(chunks, -1, np.int64)
-    asked, exhausted = [0] * ranks, [False] * ranks
+    asked, exhausted = [0] * ranks, spared(ranks)
     queues: list[deque[int]] = [deque() for _ in range(ranks)]
     working = [-1] * ranks
 
@@ -91,10 +97,21 @@ def first_pass(
 
 @dataclass(frozen=True)
 class Runs:
-    """The runs of rows that a rank holds: seconds and rows of each, in order."""
+    """The runs of rows that a rank holds: seconds, rows and chunk of each, in order."""
 
     costs: list[float]
     rows: list[int]
+    chunks: list[int]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of rows on its way: the rank that its chunk is with is its holder."""
+
+    cost: float
+    rows: int
+    chunk: int
+    holder: int
 
 
 @dataclass(frozen=True)
@@ -103,28 +120,57 @@ class Books:
 
     Attributes
     ----------
-    blocks : int
-    cost : float
-        The clerk's seconds for a block.
-    size : float
-        Bytes that the ranks tell of a block, all together.
-    asked : int
-        Ranks that are asked for a block.
-    tell : float
-        Seconds of a rank to tell.
-    ahead : int
-        Blocks asked for before the first of them is entered.
+    holders : sequence of sequence of int
+        The ranks that are asked for each block.
+    costs : sequence of float
+        The clerk's seconds for each block.
+    told : sequence of float
+        Bytes that a rank tells of each block.
+    tell : sequence of float
+        Seconds that it takes a rank to tell of each block.
     """
 
-    blocks: int
-    cost: float
-    size: float
-    asked: int
-    tell: float = 1e-4
-    ahead: int = 2
+    holders: Sequence[Sequence[int]] = ()
+    costs: Sequence[float] = ()
+    told: Sequence[float] = ()
+    tell: Sequence[float] = ()
+
+    def __len__(self) -> int:
+        return len(self.holders)
 
 
-NO_BOOKS = Books(0, 0.0, 0.0, 0)
+@dataclass
+class Clerk:
+    """How far the clerk is: blocks asked for, told of by all, being entered, and entered."""
+
+    books: Books
+    asked: int = 0
+    complete: int = 0
+    entering: bool = False
+    entered: int = 0
+    heard: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.heard = [0] * len(self.books)
+
+    def asks(self) -> bool:
+        """Whether the next block is to be asked for now."""
+        return self.asked < len(self.books) and self.asked - self.entered < clerk.AHEAD
+
+    def hear(self, block: int) -> None:
+        """A rank has told of a block; blocks are entered in order."""
+        self.heard[block] += 1
+        while self.complete < len(self.books) and self.heard[self.complete] == len(
+            self.books.holders[self.complete]
+        ):
+            self.complete += 1
+
+    def done(self) -> bool:
+        """Whether all is entered."""
+        return self.entered == len(self.books)
+
+
+NO_BOOKS = Books()
 
 
 def second_pass(
@@ -155,18 +201,16 @@ def second_pass(
     """
     world, ranks = World(machine, begins, steals), len(begins)
     left = np.array([sum(runs.rows) for runs in own], np.int64)
-    total, written, over = int(left.sum()), 0, False
-    # A run: seconds, rows, the rank that held it first.
+    total, written, longest, over = int(left.sum()), 0, 1, False
     mine = [
-        deque((c, n, r) for c, n in zip(runs.costs, runs.rows, strict=True))
+        deque(Piece(*run, r) for run in zip(runs.costs, runs.rows, runs.chunks, strict=True))
         for r, runs in enumerate(own)
     ]
-    given: list[deque[tuple[float, int, int]]] = [deque() for _ in range(ranks)]
-    asked, exhausted = [0] * ranks, [ranks == 1] * ranks
-    working = [(0, 0)] * ranks
-    # Blocks asked for, told by all that were asked, being entered, and entered; who has told.
-    blocks_asked, complete, entering, blocks_entered = 0, 0, False, 0
-    told = [0] * books.blocks
+    given: list[deque[Piece]] = [deque() for _ in range(ranks)]
+    asked, exhausted = [0] * ranks, [True] if ranks == 1 else spared(ranks)
+    working: list[Piece | None] = [None] * ranks
+    unreported: list[list[Piece]] = [[] for _ in range(ranks)]
+    entering = Clerk(books)
     finding = machine.find + machine.find_rank * ranks
 
     def find(now: float, rank: int) -> float:
@@ -176,54 +220,70 @@ def second_pass(
         most = left[richest]
         left[rank] = held
         if most > 0:
+            left[richest] = max(most - longest, 1)
             world.send(now, richest, Tag.GIVE, rank)
         else:
             world.send(now, rank, Tag.EXHAUSTED)
         return now
 
     def serve(now: float, rank: int, tag: Tag, what: Any) -> float:
-        nonlocal written, complete
+        nonlocal written, longest
         if tag is Tag.ASK:
             return find(now, rank)
         if tag is Tag.NOTHING:
             left[rank] = 0
             return find(now, what)
-        if tag is Tag.ITEM:
-            told[what] += 1
-            complete += told[what] == books.asked
+        if tag is Tag.TOLD:
+            entering.hear(what)
             enter(now)
-            return now + machine.report + machine.per_byte * books.size / books.asked
-        rows, holder = what
-        left[holder] = max(left[holder] - rows, 0)
+            return now + machine.report + machine.per_byte * books.told[what]
+        rows, runs, holder = what
+        if rank == holder:
+            left[rank] = max(left[rank] - rows, 0)
+        longest = max(longest, rows // runs)
         written += rows
         return now + machine.report
 
     def enter(now: float) -> None:
-        nonlocal entering
-        if not entering and complete > blocks_entered:
-            entering = True
-            world.enter(now, books.cost)
+        if not entering.entering and entering.complete > entering.entered:
+            entering.entering = True
+            world.enter(now, books.costs[entering.entered])
 
     def entered(now: float) -> None:
-        nonlocal entering, blocks_entered
-        entering, blocks_entered = False, blocks_entered + 1
+        entering.entering, entering.entered = False, entering.entered + 1
         enter(now)
+        if entering.done():
+            world.wake(now, 0)
 
     def pause(now: float) -> float:
-        nonlocal blocks_asked, over
-        if blocks_asked < books.blocks and blocks_asked - blocks_entered < books.ahead:
-            for k in range(books.asked):
+        nonlocal over
+        if entering.asks():
+            for rank in books.holders[entering.asked]:
                 now += machine.send
-                world.send(now, (blocks_asked * books.asked + k) % ranks, Tag.ASSIGN, blocks_asked)
-            blocks_asked += 1
-        elif not over and written == total and blocks_entered == books.blocks:
+                world.send(now, rank, Tag.TELL, entering.asked)
+            entering.asked += 1
+        elif not over and written == total and entering.done():
             over = True
             now = world.end(now)
         return now
 
+    def report(now: float, rank: int) -> None:
+        runs = unreported[rank]
+        body = sum(run.rows for run in runs), len(runs), runs[0].holder
+        world.tell(now, rank, Tag.WRITTEN, body)
+        runs.clear()
+
+    def wrote(now: float, rank: int) -> None:
+        run, ahead = working[rank], mine[rank]
+        assert run is not None
+        unreported[rank].append(run)
+        alone = not ahead or ahead[0].chunk != run.chunk
+        if alone or len(unreported[rank]) == TOGETHER or len(ahead) < TOGETHER:
+            report(now, rank)
+
     def look(now: float, rank: int, worked: bool) -> None:
         if worked:
-            world.tell(now, rank, Tag.WRITTEN, working[rank])
+            wrote(now, rank)
         inbox = world.inbox[rank]
         while inbox:
             tag, what = inbox.popleft()
@@ -231,30 +291,35 @@ def second_pass(
                 now += machine.send
                 if len(mine[rank]) > 1:
                     run = mine[rank].pop()
-                    now += pack * run[1]
-                    world.send(now, what, Tag.ITEM, run, row_bytes * run[1])
+                    now += pack * run.rows
+                    world.send(now, what, Tag.ITEM, run, row_bytes * run.rows)
                     world.played.moved += 1
                 else:
                     world.tell(now, rank, Tag.NOTHING, what)
             elif tag is Tag.ITEM:
-                now += pack * what[1]
+                now += pack * what.rows
                 given[rank].append(what)
                 asked[rank] -= 1
-            elif tag is Tag.ASSIGN:
-                now += books.tell
-                world.tell(now, rank, Tag.ITEM, what)
+            elif tag is Tag.TELL:
+                now += books.tell[what]
+                world.tell(now, rank, Tag.TOLD, what, books.told[what])
             elif tag is Tag.EXHAUSTED:
                 exhausted[rank] = True
             else:
                 world.played.ends[rank] = now
                 return
-        while not exhausted[rank] and len(mine[rank]) + len(given[rank]) + asked[rank] < AHEAD:
+        # Who is busy with the books takes no others' rows.
+        helps = rank != 0 or entering.done()
+        while (
+            helps
+            and not exhausted[rank]
+            and len(mine[rank]) + len(given[rank]) + asked[rank] < AHEAD
+        ):
             asked[rank] += 1
             world.tell(now, rank, Tag.ASK)
         if mine[rank] or given[rank]:
-            cost, rows, holder = (mine[rank] or given[rank]).popleft()
-            working[rank] = rows, holder
-            world.work(now, rank, cost)
+            working[rank] = run = (mine[rank] or given[rank]).popleft()
+            world.work(now, rank, run.cost)
         else:
             world.rest(now, rank)
 

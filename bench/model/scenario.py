@@ -33,12 +33,17 @@ class Scenario:
         """The runs of rows that a chunk is cut into."""
         n = self.images[chunk]
         sizes = [min(self.rows, n - start) for start in range(0, n, self.rows)]
-        return Runs([self.second[chunk] * size / n for size in sizes], sizes)
+        costs = [self.second[chunk] * size / n for size in sizes]
+        return Runs(costs, sizes, [chunk] * len(sizes))
 
     def held(self, chunks: Iterable[int]) -> Runs:
         """The runs of a rank that holds some chunks, in the order of the catalog."""
         parts = [self.runs(chunk) for chunk in sorted(chunks)]
-        return Runs([c for p in parts for c in p.costs], [n for p in parts for n in p.rows])
+        return Runs(
+            [c for p in parts for c in p.costs],
+            [n for p in parts for n in p.rows],
+            [k for p in parts for k in p.chunks],
+        )
 
     def write(self, path: Path) -> None:
         """Write as JSON."""

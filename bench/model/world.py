@@ -104,9 +104,9 @@ class World:
         self.count += 1
         heapq.heappush(self.heap, (when, self.count, event, rank, what))
 
-    def tell(self, when: float, rank: int, tag: Tag, what: Any = None) -> None:
+    def tell(self, when: float, rank: int, tag: Tag, what: Any = None, size: float = 40) -> None:
         """A rank sends to the manager."""
-        self.at(when + self.machine.one_way(40), Event.HEARD, rank, (tag, what))
+        self.at(when + self.machine.one_way(size), Event.HEARD, rank, (tag, what))
 
     def send(self, when: float, rank: int, tag: Tag, what: Any = None, size: float = 0) -> None:
         """Somebody sends to a rank."""
@@ -123,6 +123,13 @@ class World:
     def rest(self, now: float, rank: int) -> None:
         """A rank has nothing to do and sleeps."""
         self.idle_since[rank] = now
+
+    def wake(self, now: float, rank: int) -> None:
+        """There is something for a rank, which it finds when it next looks up."""
+        since = self.idle_since[rank]
+        if since is not None and not self.woken[rank] and np.isnan(self.played.ends[rank]):
+            self.woken[rank] = True
+            self.at(self.waiting.until(since, now), Event.LOOKED, rank)
 
     def enter(self, now: float, cost: float) -> None:
         """The clerk begins a block. It shares rank 0's core with rank 0's work, half and half."""
@@ -183,10 +190,7 @@ class World:
                 if not np.isnan(played.ends[rank]):
                     continue
                 self.inbox[rank].append(what)
-                since = self.idle_since[rank]
-                if since is not None and not self.woken[rank]:
-                    self.woken[rank] = True
-                    self.at(self.waiting.until(since, now), Event.LOOKED, rank)
+                self.wake(now, rank)
             elif event is Event.ENTERED:
                 entered(now)
                 self._rouse(now)

@@ -45,7 +45,9 @@ class ThreadLink:
         self.meeting.mail[self.port, to].put((self.epoch, Message(self.rank, tag, data)))
 
     def poll(self) -> Message | None:
-        """Take the oldest message of this epoch."""
+        """Take the oldest message of this epoch; an abort on another rank ends this one too."""
+        if self.meeting.barrier.broken:
+            raise threading.BrokenBarrierError
         while True:
             try:
                 epoch, message = self.meeting.mail[self.port, self.rank].get_nowait()

@@ -26,6 +26,8 @@ AHEAD = 2
 TOGETHER = 8
 # Chunks that a featurizer takes from a segmenter before it has answered.
 CREDITS = 2
+# Where so many ranks do the same work, rank 0's part of it is not worth their waiting for rank 0.
+MANY = 256
 
 
 @dataclass
@@ -50,6 +52,10 @@ class Desk:
     def mine(self, role: Role) -> bool:
         """Whether this rank has a role."""
         return role in self.roles[self.rank]
+
+    def spared(self, role: Role) -> bool:
+        """Whether this is rank 0 and only hands out work, as there are many to do it."""
+        return self.rank == 0 and sum(role in held for held in self.roles) >= MANY
 
     def halt(self, reason: str) -> None:
         """Ask the manager to end the run early; once."""
@@ -115,7 +121,8 @@ def first_pass(
     str or None
         Why the run ends early, if it does.
     """
-    segments, computes = desk.mine(Role.SEGMENTER), desk.mine(Role.FEATURIZER)
+    computes = desk.mine(Role.FEATURIZER)
+    segments = desk.mine(Role.SEGMENTER) and not desk.spared(Role.SEGMENTER)
     peers = [] if computes else featurizers(desk.roles)
     credits = deque(peer for _ in range(CREDITS) for peer in peers)
     outbox: deque[Measured] = deque()
@@ -225,7 +232,7 @@ def second_pass(
     unreported: list[tuple[Run, int]] = []
     asked = 0
     # Alone there is nobody to ask.
-    exhausted = len(desk.roles) == 1
+    exhausted = len(desk.roles) == 1 or desk.spared(Role.FEATURIZER)
     backoff = Backoff()
 
     def take(message: Message) -> None:

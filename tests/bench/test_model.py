@@ -10,11 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.model.gpu import best, shares
-from bench.model.job import Fixed, chunk_sizes, cut_runs, predict, rows_of_a_run, shrinking
+from bench.model.job import Fixed, books_of, chunk_sizes, cut_runs, predict, rows_of_a_run
 from bench.model.machine import Machine, Waiting, collective, from_probes
 from bench.model.passes import Books, Runs, first_pass, second_pass
 from bench.model.scenario import Scenario, read
 from bench.model.work import Pieces, Work, from_run, pieces
+from scip_mpi import plan
+from scip_mpi.chunks import shrinking
+from scip_mpi.parallel import link
 from scip_mpi.parallel.link import Backoff
 
 FREE = Machine(0, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -27,7 +30,7 @@ def test_one_rank_takes_the_sum_of_its_work() -> None:
     one = first_pass(FREE, [0.0], costs, [1] * 4)
     assert one.ends[0] == pytest.approx(sum(costs))
     assert one.holder.tolist() == [0] * 4
-    two = second_pass(FREE, [0.0], [Runs(costs, [5] * 4)], 0)
+    two = second_pass(FREE, [0.0], [Runs(costs, [5] * 4, [0] * 4)], 0)
     assert two.ends[0] == pytest.approx(sum(costs))
     assert two.moved == 0
 
@@ -69,7 +72,7 @@ def test_the_critical_path_of_a_chunk_is_asked_assigned_worked_reported_and_ende
 
 
 def test_hand_over_evens_out_a_skewed_second_pass() -> None:
-    own = [Runs([0.1] * 100, [10] * 100), *(Runs([], []) for _ in range(3))]
+    own = [Runs([0.1] * 100, [10] * 100, [0] * 100), *(Runs([], [], []) for _ in range(3))]
     two = second_pass(FREE, [0.0] * 4, own, 0)
     assert two.busy.sum() == pytest.approx(10)
     assert two.last.max() == pytest.approx(2.5, abs=0.25)
@@ -79,7 +82,7 @@ def test_hand_over_evens_out_a_skewed_second_pass() -> None:
 
 
 def test_a_table_without_rows_ends_at_once() -> None:
-    two = second_pass(FREE, [1.0, 1.0], [Runs([], [])] * 2, 0)
+    two = second_pass(FREE, [1.0, 1.0], [Runs([], [], [])] * 2, 0)
     assert two.ends.max() <= 1 + LATE
 
 
@@ -91,8 +94,8 @@ def test_the_manager_bounds_the_pass_when_it_is_slower_than_the_ranks() -> None:
 
 
 def test_the_clerk_holds_up_the_end_and_shares_rank_0() -> None:
-    own = [Runs([0.1] * 10, [1] * 10) for _ in range(4)]
-    books = Books(blocks=10, cost=1.0, size=0, asked=4, tell=0.0)
+    own = [Runs([0.1] * 10, [1] * 10, [r] * 10) for r in range(4)]
+    books = Books([range(4)] * 10, [1.0] * 10, [0.0] * 10, [0.0] * 10)
     two = second_pass(FREE, [0.0] * 4, own, 0, books=books)
     assert two.busy.sum() == pytest.approx(4)
     # Ten seconds of the clerk, half as fast while rank 0 works.
@@ -100,12 +103,12 @@ def test_the_clerk_holds_up_the_end_and_shares_rank_0() -> None:
 
 
 def test_a_sleeper_looks_up_when_its_pauses_say() -> None:
-    waiting = Waiting(8e-5)
-    # Pauses of 20, 40, 80, 80, ... us: looks at 20, 60, 140, 220 us.
+    waiting = Waiting(3e-5)
+    # Pauses of 20, 25, 30, 30, ... us: looks at 20, 45, 75, 105 us.
     assert waiting.until(1.0, 1.0) == 1.0
     assert waiting.until(1.0, 1 + 1e-5) == pytest.approx(1 + 2e-5)
-    assert waiting.until(1.0, 1 + 5e-5) == pytest.approx(1 + 6e-5)
-    assert waiting.until(1.0, 1 + 1.5e-4) == pytest.approx(1 + 2.2e-4)
+    assert waiting.until(1.0, 1 + 4e-5) == pytest.approx(1 + 4.5e-5)
+    assert waiting.until(1.0, 1 + 8e-5) == pytest.approx(1 + 10.5e-5)
     assert Waiting(0.0).until(1.0, 5.0) == 5.0
 
 
@@ -115,13 +118,44 @@ def test_a_reduction_takes_a_step_for_every_doubling() -> None:
     assert times == pytest.approx([1, 2, 10], rel=0.06)
 
 
-@given(st.integers(0, 300_000), st.integers(1, 500), st.integers(1, 20), st.integers(20, 300))
-def test_shrinking_chunks_hold_all_images(images: int, ranks: int, least: int, most: int) -> None:
-    sizes = shrinking(images, ranks, least, most)
-    assert sizes.sum() == images
-    assert (np.diff(sizes) <= 0).all()
-    assert (sizes <= most).all()
-    assert (sizes[:-1] >= least).all()
+def test_the_model_sleeps_as_the_program_does(monkeypatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(link.time, "sleep", pauses.append)
+    backoff = Backoff()
+    for _ in range(40):
+        backoff.wait()
+    waited = sum(pauses)
+    assert Waiting(Backoff.longest).until(0.0, waited - 1e-6) == pytest.approx(waited)
+
+
+@given(st.integers(1, 300_000), st.integers(1, 40))
+def test_chunks_are_those_that_the_program_cuts(images: int, ranks: int) -> None:
+    pixels = 12 * 64 * 64
+    least, most = plan.LEAST_PIXELS // pixels, plan.CHUNK_IMAGES
+    costs = np.full(images, pixels, np.int64)
+    bounds = shrinking(costs, plan.SHARE * ranks, least * pixels, most * pixels)
+    assert chunk_sizes(images, ranks, pixels).tolist() == np.diff(bounds).tolist()
+
+
+def test_the_clerk_asks_only_who_holds_chunks_of_a_block() -> None:
+    books = books_of(Fixed(), np.full(100, 250), np.arange(100) % 60)
+    assert [len(holders) for holders in books.holders] == [40, 40, 20]
+    assert books.costs[0] - books.costs[1] == pytest.approx(Fixed.clerk_first)
+
+
+def test_runs_of_a_chunk_are_reported_together() -> None:
+    runs = Runs([1.0] * 48, [1] * 48, [0] * 24 + [1] * 24)
+    two = second_pass(FREE, [0.0, 0.0], [runs, runs], 0)
+    # 40 runs of each by eights, 8 one by one, less those that change hands; some ask.
+    assert 2 * (5 + 7) <= two.messages <= 2 * (5 + 8) + 12
+
+
+def test_rank_0_takes_no_others_rows_while_the_clerk_is_busy() -> None:
+    own = [Runs([], [], []), Runs([1.0] * 20, [1] * 20, [0] * 20)]
+    books = Books([[1]], [15.0], [0.0], [0.0])
+    two = second_pass(FREE, [0.0, 0.0], own, 0, books=books)
+    assert two.moved <= 3
+    assert second_pass(FREE, [0.0, 0.0], own, 0).moved >= 9
 
 
 def test_runs_hold_the_rows_of_their_chunks() -> None:

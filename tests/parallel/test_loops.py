@@ -13,6 +13,7 @@ from scip_mpi.batches import UInt8Array
 from scip_mpi.checkpoint.ledger import Ledger
 from scip_mpi.loaders.contract import References
 from scip_mpi.memory import MemoryAccount
+from scip_mpi.parallel import workers
 from scip_mpi.parallel.clerk import Clerk
 from scip_mpi.parallel.guard import GuardedThread
 from scip_mpi.parallel.inprocess import ThreadWorld, run_threads
@@ -172,6 +173,18 @@ def test_rows_go_to_ranks_that_have_none_left(in_thread: bool) -> None:
     assert [len(r["held"]) for r in results] == [0, 0, len(BOUNDS) - 1]
     assert Counter(row for r in results for row in r["written"]) == Counter(range(IMAGES))
     assert all(r["written"] for r in results)
+
+
+@pytest.mark.parametrize("in_thread", [True, False])
+@pytest.mark.parametrize("segmenters", [0, 3])
+def test_among_many_rank_0_only_hands_out_work(monkeypatch, segmenters, in_thread) -> None:
+    monkeypatch.setattr(workers, "MANY", 3)
+    results = run_threads(6, lambda world: job(world, segmenters, in_thread=in_thread))
+    assert results[0]["segmented"] == []
+    if not segmenters:
+        assert results[0]["written"] == []
+    assert Counter(i for r in results for i in r["segmented"]) == Counter(range(IMAGES))
+    assert Counter(row for r in results for row in r["written"]) == Counter(range(IMAGES))
 
 
 @pytest.mark.parametrize("in_thread", [True, False])
