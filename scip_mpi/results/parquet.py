@@ -42,7 +42,11 @@ def export(table: Path, folder: Path, sets: Sequence[str] = ()) -> None:
         schema = pa.schema([("obs_name", pa.string()), *((n, types[n]) for n in order)])
         place = {name: j for j, name in enumerate(names)}
         folder.mkdir(exist_ok=True)
-        with pq.ParquetWriter(folder / "part-0.parquet", schema) as writer:
+        texts = [field.name for field in schema if field.type == pa.string()]
+        # Features do not repeat, and what is told of each column of each block stays in memory.
+        with pq.ParquetWriter(
+            folder / "part-0.parquet", schema, use_dictionary=texts, write_statistics=False
+        ) as writer:
             for lo in range(0, len(X), BLOCK):
                 part = slice(lo, min(lo + BLOCK, len(X)))
                 block = np.asfortranarray(X[part])
