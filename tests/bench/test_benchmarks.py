@@ -45,6 +45,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.mpi
+@pytest.mark.ranks(1)
 @pytest.mark.parametrize(("name", "arguments"), SCRIPTS)
 def test_a_benchmark_runs(name: str, arguments: list[str], work: Path, tmp_path: Path) -> None:
     done = start(name, "--quick", "--work", work, "--results", tmp_path, *arguments)
