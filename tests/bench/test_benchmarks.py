@@ -73,7 +73,6 @@ def test_a_run_that_fails_is_said_with_its_words(work: Path, tmp_path: Path) -> 
 
 
 def test_the_timeline_of_a_run_is_drawn(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     stages = {"read": {"wall_s": 0.7, "cpu_s": 0.6}, "wait": {"wall_s": 0.2, "cpu_s": 0.0}}
     timeline = {"bin_s": 0.5, "start_s": 0.1, "stages": {"read": [0.5, 0.2], "wait": [0.0, 0.2]}}
     ranks = [{"rank": k, "stages": stages, "timeline": timeline} for k in range(3)]
