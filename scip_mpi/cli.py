@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -239,7 +240,6 @@ def demo(out: Path, number: int, quiet: bool) -> None:
 
 def main() -> None:
     """Run the command line; every error that the user can mend is said in plain words."""
-    speaks = launched_rank(os.environ) == 0
     code = 0
     try:
         cli(standalone_mode=False)
@@ -247,15 +247,22 @@ def main() -> None:
         code = stop.exit_code
     except click.ClickException as error:
         code = USAGE
-        if speaks:
-            error.show()
+        say_once(error.show)
     except UserError as error:
         code = USAGE
-        if speaks:
-            click.echo(f"scip_mpi: {error}", err=True)
-        elif launched_size(os.environ) > 1:
-            # A launcher may end the job with the first rank that fails: rank 0 speaks before it.
-            linger(SPEAKS_FIRST)
+        message = f"scip_mpi: {error}"
+        say_once(lambda: click.echo(message, err=True))
     except (click.Abort, KeyboardInterrupt):
         code = FAILED
     sys.exit(code)
+
+
+def say_once(say: Callable[[], None]) -> None:
+    """Say what every rank found: rank 0 speaks, and the others let it come first.
+
+    A launcher may end the job, and drop what was said, with the first rank that fails.
+    """
+    if launched_rank(os.environ) == 0:
+        say()
+    elif launched_size(os.environ) > 1:
+        linger(SPEAKS_FIRST)
