@@ -1,10 +1,11 @@
-# make demo | make test | make lint | make bench: each sets up what it needs in .venv, from nothing.
+# make demo | make test | make lint | make bench | make fuzz: each sets up what it needs in .venv, from nothing.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RANKS ?= 2
+N ?= 2000
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench fuzz clean
 
 $(BIN)/.run: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -40,6 +41,10 @@ bench: $(BIN)/.bench
 	$(BIN)/python bench/strong_scaling.py --pairs --repeats 3
 	$(BIN)/python bench/memory.py --counts 1000,5000 --entries 1000000
 	$(BIN)/python bench/timeline.py
+
+# Damaged files, N for each reader; adds to bench/results/fuzz.csv.
+fuzz: $(BIN)/.test
+	$(BIN)/python tests/fuzz/campaign.py --cases $(N)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

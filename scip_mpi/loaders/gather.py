@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scip_mpi.batches import ImageBatch, offsets_of
-from scip_mpi.loaders.contract import Failure, References, Window
+from scip_mpi.loaders.contract import Failure, ImageInfo, References, Window
 from scip_mpi.loaders.listing import shown
 
 STAGE = "read"
@@ -191,6 +191,19 @@ def pixel_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
     if dtype.kind not in "uif" or dtype.itemsize > 8:
         raise ImageError(f"has pixels of type {dtype}, which cannot be measured")
     return dtype.newbyteorder("=")
+
+
+def info_of(shape: tuple[int, int, int], dtype: np.dtype[Any]) -> ImageInfo:
+    """Shape and type of an image, as a file says.
+
+    Raises
+    ------
+    ImageError
+        There are no pixels, or they are of a type that cannot be measured.
+    """
+    if min(shape) < 1:
+        raise ImageError(f"has no pixels (shape {shape})")
+    return ImageInfo(shape, pixel_type(dtype))
 
 
 def convert(image: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

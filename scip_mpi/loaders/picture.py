@@ -17,7 +17,7 @@ from scip_mpi.batches import ImageBatch
 from scip_mpi.errors import UserError
 from scip_mpi.loaders import plain_tiff, tiff_file
 from scip_mpi.loaders.contract import Failure, ImageInfo, References, Window
-from scip_mpi.loaders.gather import ImageError, Pick, describe, gather, located, pixel_type
+from scip_mpi.loaders.gather import ImageError, Pick, describe, gather, info_of, located
 
 SUFFIXES = (*tiff_file.SUFFIXES, ".png", ".jpg", ".jpeg", ".bmp")
 # First bytes, and imagecodecs' decoder. BMP is not among them: a damaged one can crash it.
@@ -180,7 +180,7 @@ def _probe(path: str, index: int) -> ImageInfo:
     if head in TIFF and index < 0:
         return tiff_file.probe(path)
     pixels = decode(path, index, lambda n: list(range(n)))
-    return ImageInfo(pixels.shape, pixel_type(pixels.dtype))
+    return info_of(pixels.shape, pixels.dtype)
 
 
 def read(

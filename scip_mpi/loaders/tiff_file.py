@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scip_mpi.batches import UInt8Array
 from scip_mpi.loaders import plain_tiff
 from scip_mpi.loaders.contract import ImageInfo
-from scip_mpi.loaders.gather import Empty, ImageError, Pick, pixel_type
+from scip_mpi.loaders.gather import Empty, ImageError, Pick, info_of, pixel_type
 
 SUFFIXES = (".tif", ".tiff")
 # Files above this are not read whole for the sake of a few of their pages.
@@ -47,11 +47,11 @@ def probe(path: str) -> ImageInfo:
     data = TiffReader().small_file(path)
     pages = plain_tiff.parse(data) if data is not None else None
     if pages is not None:
-        return ImageInfo((len(pages), *pages.shape(0)), pixel_type(pages.dtype(0)))
+        return info_of((len(pages), *pages.shape(0)), pages.dtype(0))
     with quiet(), _open(path) as tif:
         planes = _planes(tif)
         page = tif.pages[0]
-        return ImageInfo((len(planes), page.imagelength, page.imagewidth), _page_type(page, 0))
+        return info_of((len(planes), page.imagelength, page.imagewidth), _page_type(page, 0))
 
 
 def decode(path: str, pick: Pick, page: int | None = None) -> NDArray[Any]:
@@ -178,6 +178,11 @@ def _decode_any(path: str, pick: Pick, only: int | None) -> NDArray[Any]:
                         f"{page.imagewidth} pixels takes {page.nbytes:,} bytes, the file has "
                         f"{size:,}"
                     )
+                if max(page.databytecounts, default=0) > size:
+                    raise ImageError(
+                        f"is truncated or broken: a strip or tile of page {plane.page} is said to "
+                        f"take {max(page.databytecounts):,} bytes, the file has {size:,}"
+                    )
                 decoded = {plane.page: page.asarray(maxworkers=1)}
             pixels = decoded[plane.page]
             if plane.axis is not None:
@@ -223,7 +228,12 @@ def _page_type(page: Any, index: int) -> np.dtype[Any]:
 def _planes(tif: Any) -> list[_Plane]:
     """All channels of an open file."""
     planes: list[_Plane] = []
+    seen: set[int] = set()
     for i, page in enumerate(tif.pages):
+        # tifffile would follow such a circle for ever.
+        if page.offset in seen:
+            raise ImageError(f"is broken: after page {i - 1} its directories lead back")
+        seen.add(page.offset)
         if page.imagedepth > 1:
             raise ImageError(f"page {i} is a volume of {page.imagedepth} planes, not supported")
         axis = page.axes.find("S")

@@ -294,6 +294,33 @@ def test_absurd_dimensions_allocate_nothing(tmp_path, compression):
     assert "truncated or broken: page 0 of 200000 x 200000 pixels takes 80,000,000,000" in message
 
 
+def test_an_absurd_strip_allocates_nothing(tmp_path):
+    path = tmp_path / "strip.tif"
+    tifffile.imwrite(path, CELL[0], photometric="minisblack", compression="zlib")
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tif:
+        tag = tif.pages[0].tags["StripByteCounts"]
+        struct.pack_into("<HII", data, tag.offset + 2, 4, 1, 4_000_000_000)
+    path.write_bytes(data)
+    message = only_failure(path, channels=[0])
+    assert "a strip or tile of page 0 is said to take 4,000,000,000 bytes" in message
+
+
+def test_directories_in_a_circle(tmp_path):
+    path = tmp_path / "circle.tif"
+    tifffile.imwrite(path, CELL, photometric="minisblack")
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tif:
+        at = [page.offset for page in tif.pages]
+    tags = struct.unpack_from("<H", data, at[2])[0]
+    for to, message in ((at[2], "after page 2"), (at[0], "")):
+        struct.pack_into("<I", data, at[2] + 2 + 12 * tags, to)
+        path.write_bytes(data)
+        assert message in only_failure(path)
+        with pytest.raises(UserError, match=r"broken|decoded"):
+            multiframe_tiff.probe((str(path),), 0)
+
+
 def test_channels_that_are_not_there(tmp_path):
     path = tmp_path / "two.tif"
     tifffile.imwrite(path, CELL[:2], photometric="minisblack")
@@ -352,6 +379,13 @@ def test_probe_of_a_broken_file(tmp_path):
         multiframe_tiff.probe((str(path),), 0)
     path.write_bytes(b"")
     with pytest.raises(UserError, match="is empty"):
+        multiframe_tiff.probe((str(path),), 0)
+    tifffile.imwrite(path, CELL[0], photometric="minisblack", planarconfig="contig")
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tif:
+        struct.pack_into("<I", data, tif.pages[0].tags["ImageWidth"].offset + 8, 0)
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="has no pixels"):
         multiframe_tiff.probe((str(path),), 0)
     with pytest.raises(UserError, match="gone: No such file"):
         multiframe_tiff.probe((str(tmp_path / "gone"),), 0)
