@@ -35,6 +35,7 @@ from scip_mpi.measurements import (
     gates,
     main_channel,
 )
+from scip_mpi.memory import machine_memory
 from scip_mpi.parallel.roles import Layout, Roles, Sight, lay_out
 from scip_mpi.segmentation import gpu
 
@@ -311,9 +312,8 @@ def chunk_bounds(
 
 def default_memory(sights: Sequence[Sight]) -> int:
     """A quarter of the node's memory, shared by its ranks."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     fullest = max(sum(s.node == t.node for s in sights) for t in sights)
-    return total // 4 // fullest
+    return machine_memory() // 4 // fullest
 
 
 def fingerprint(

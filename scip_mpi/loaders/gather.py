@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 from scip_mpi.batches import ImageBatch, offsets_of
 from scip_mpi.loaders.contract import Failure, ImageInfo, References, Window
 from scip_mpi.loaders.listing import shown
+from scip_mpi.memory import machine_memory
 
 STAGE = "read"
 # Longest message kept of a foreign library's error.
 MESSAGE = 200
 # Bytes that are set apart for images that are thought to come.
 AHEAD = 64 << 20
+# Which part of the memory one image may take: labels and masks of all channels come beside it.
+IMAGE_SHARE = 8
 
 # Pick(channels that an image has) -> the ones wanted
 Pick = Callable[[int], list[int]]
@@ -121,6 +124,7 @@ class GrowingBatch:
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Room for an image: in the batch if the type is its own."""
+        refuse_beyond_memory(math.prod(shape) * dtype.itemsize)
         if dtype != self.dtype:
             return np.empty(shape, dtype)
         self.ready = self._room(math.prod(shape)).reshape(shape)
@@ -191,6 +195,16 @@ def pixel_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
     if dtype.kind not in "uif" or dtype.itemsize > 8:
         raise ImageError(f"has pixels of type {dtype}, which cannot be measured")
     return dtype.newbyteorder("=")
+
+
+def refuse_beyond_memory(nbytes: int) -> None:
+    """Raise `ImageError` for an image beside which nothing else would fit into memory."""
+    most = machine_memory() // IMAGE_SHARE
+    if nbytes > most:
+        raise ImageError(
+            f"takes {nbytes / 2**30:,.1f} GiB; an image may take {most / 2**30:,.1f} GiB, as its "
+            "masks and objects need several times as much: cut it into smaller ones"
+        )
 
 
 def info_of(shape: tuple[int, int, int], dtype: np.dtype[Any]) -> ImageInfo:

@@ -22,7 +22,14 @@ from numpy.typing import NDArray
 from scip_mpi.batches import UInt8Array
 from scip_mpi.loaders import plain_tiff
 from scip_mpi.loaders.contract import ImageInfo
-from scip_mpi.loaders.gather import Empty, ImageError, Pick, info_of, pixel_type
+from scip_mpi.loaders.gather import (
+    Empty,
+    ImageError,
+    Pick,
+    info_of,
+    pixel_type,
+    refuse_beyond_memory,
+)
 
 SUFFIXES = (".tif", ".tiff")
 # Files above this are not read whole for the sake of a few of their pages.
@@ -183,6 +190,7 @@ def _decode_any(path: str, pick: Pick, only: int | None) -> NDArray[Any]:
                         f"is truncated or broken: a strip or tile of page {plane.page} is said to "
                         f"take {max(page.databytecounts):,} bytes, the file has {size:,}"
                     )
+                refuse_beyond_memory(len(chosen) * shape[0] * shape[1] * dtype.itemsize)
                 decoded = {plane.page: page.asarray(maxworkers=1)}
             pixels = decoded[plane.page]
             if plane.axis is not None:

@@ -133,7 +133,8 @@ def build_pictures(shared: Path, folder: Path) -> None:
             shutil.copy(path, folder / f"{k}.{kind}")
             colours = np.asarray(Image.open(path))[:64, :64]
             Image.fromarray(colours).save(folder / f"{kind}{k}.png")
-    tifffile.imwrite(folder / "0.tif", cells(shared, 1)[0].astype(np.uint8))
+    grey = cells(shared, 1)[0].astype(np.uint8)
+    tifffile.imwrite(folder / "0.tif", grey, photometric="minisblack")
 
 
 def build_table(shared: Path, folder: Path) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from scip_mpi.errors import UserError
-from scip_mpi.loaders import multiframe_tiff, plain_tiff, tiff_file
+from scip_mpi.loaders import gather, multiframe_tiff, plain_tiff, tiff_file
 from scip_mpi.loaders.contract import References
 
 RNG = np.random.default_rng(7)
@@ -292,6 +292,17 @@ def test_absurd_dimensions_allocate_nothing(tmp_path, compression):
     path.write_bytes(data)
     message = only_failure(path, channels=[0])
     assert "truncated or broken: page 0 of 200000 x 200000 pixels takes 80,000,000,000" in message
+
+
+@pytest.mark.parametrize("compression", [None, "zlib", "packbits"])
+def test_an_image_beyond_memory_is_refused_with_advice(tmp_path, monkeypatch, compression):
+    path = tmp_path / "large.tif"
+    tifffile.imwrite(path, CELL, photometric="minisblack", compression=compression)
+    monkeypatch.setattr(gather, "machine_memory", lambda: gather.IMAGE_SHARE * (CELL.nbytes - 1))
+    _, failures = read(path)
+    assert "cut it into smaller ones" in failures[0].error
+    monkeypatch.setattr(gather, "machine_memory", lambda: gather.IMAGE_SHARE * CELL.nbytes)
+    assert not read(path)[1]
 
 
 def test_an_absurd_strip_allocates_nothing(tmp_path):
