@@ -17,7 +17,15 @@ from scip_mpi.batches import ImageBatch
 from scip_mpi.errors import UserError
 from scip_mpi.loaders import plain_tiff, tiff_file
 from scip_mpi.loaders.contract import Failure, ImageInfo, References, Window
-from scip_mpi.loaders.gather import ImageError, Pick, describe, gather, info_of, located
+from scip_mpi.loaders.gather import (
+    ImageError,
+    Pick,
+    describe,
+    gather,
+    info_of,
+    located,
+    refuse_beyond_memory,
+)
 
 SUFFIXES = (*tiff_file.SUFFIXES, ".png", ".jpg", ".jpeg", ".bmp")
 # First bytes, and imagecodecs' decoder. BMP is not among them: a damaged one can crash it.
@@ -65,6 +73,10 @@ def _decode(data: bytes) -> NDArray[Any]:
         if data.startswith(head):
             if name == "jpeg8_decode":
                 _refuse_broken_jpeg(data)
+            elif len(data) >= 26:
+                # The first chunk, of 13 bytes: width, height, bits and kind of colour.
+                width, height, bits = struct.unpack_from(">IIB", data, 16)
+                _refuse_unbelievable(data, height, width, 4 * -(-bits // 8))
             pixels = getattr(imagecodecs, name)(data)
             break
     else:
@@ -84,10 +96,7 @@ def _decode_bmp(data: bytes) -> NDArray[Any]:
     try:
         with Image.open(io.BytesIO(data), formats=["BMP"]) as picture:
             size = (picture.height, picture.width)
-            if not tiff_file.believable(3 * size[0] * size[1], len(data), True):
-                raise ImageError(
-                    f"is truncated or broken: {size[0]} x {size[1]} pixels cannot be in it"
-                )
+            _refuse_unbelievable(data, *size, 3)
             colours = np.array(picture.getpalette("RGB") or (), np.uint8).reshape(-1, 3)
             coloured = picture.mode == "RGB" or bool((colours != colours[:, :1]).any())
             pixels = np.asarray(picture.convert("RGB" if coloured else "L"))
@@ -95,6 +104,17 @@ def _decode_bmp(data: bytes) -> NDArray[Any]:
         # Its own words name an object in memory, which differs from run to run.
         raise ImageError("is truncated or broken: it cannot be decoded as BMP") from error
     return pixels[np.newaxis] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
+
+
+def _refuse_unbelievable(data: bytes, height: int, width: int, each: int) -> None:
+    """Raise for pixels, of so many bytes each, that cannot be in a file, or not in memory."""
+    nbytes = each * height * width
+    if not tiff_file.believable(nbytes, len(data), True):
+        raise ImageError(
+            f"is truncated or broken: {height} x {width} pixels cannot be in the file's "
+            f"{len(data):,} bytes"
+        )
+    refuse_beyond_memory(nbytes)
 
 
 def _refuse_broken_jpeg(data: bytes) -> None:
@@ -109,11 +129,7 @@ def _refuse_broken_jpeg(data: bytes) -> None:
             continue
         if marker in _JPEG_FRAMES:
             height, width = struct.unpack_from(">HH", data.ljust(place + 9), place + 5)
-            if not tiff_file.believable(3 * height * width, len(data), True):
-                raise ImageError(
-                    f"is truncated or broken: {height} x {width} pixels cannot be in the file's "
-                    f"{len(data):,} bytes"
-                )
+            _refuse_unbelievable(data, height, width, 3)
         if marker == _JPEG_SCAN:
             # Within a scan each byte of ones is followed by zero: this can only be the end.
             if data.find(_JPEG_END, place) < 0:

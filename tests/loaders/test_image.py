@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from pathlib import Path
 
 import imagecodecs
@@ -190,6 +191,17 @@ def test_a_jpeg_that_promises_more_than_it_can_hold(tmp_path):
     data[frame + 5 : frame + 9] = b"\xff\xfe\xff\xfe"
     assert beside_good(tmp_path, bytes(data)) == (
         f"is truncated or broken: 65534 x 65534 pixels cannot be in the file's {len(data):,} bytes"
+    )
+
+
+def test_a_png_that_promises_more_than_it_can_hold(tmp_path):
+    data = bytearray(DATA["PNG"])
+    data[16:24] = struct.pack(">II", 100_000, 100_000)
+    # A careful forger puts the checksum right.
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    assert beside_good(tmp_path, bytes(data)) == (
+        f"is truncated or broken: 100000 x 100000 pixels cannot be in the file's {len(data):,} "
+        "bytes"
     )
 
 
