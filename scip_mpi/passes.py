@@ -30,9 +30,10 @@ from scip_mpi.parallel.link import Port
 from scip_mpi.parallel.manager import ChunkOffice, Manager, Office, RowOffice
 from scip_mpi.parallel.roles import Role
 from scip_mpi.parallel.workers import Desk, Measured, Run, first_pass, second_pass
-from scip_mpi.pipeline import Segmented, segment
+from scip_mpi.pipeline import Segmented
 from scip_mpi.results.hygiene import ColumnCheck
 from scip_mpi.rows import compute
+from scip_mpi.segmenting import segment
 from scip_mpi.store import MaskStore
 from scip_mpi.table import Table, open_writer, put_rows
 

@@ -30,14 +30,15 @@ def distance(mask: NDArray[np.bool_], beyond: float = math.inf) -> FloatArray:
     linear time", Mathematical Morphology and its Applications, 2000.
     """
     out = np.empty(mask.shape)
-    _distance(np.ascontiguousarray(mask).view(np.uint8), beyond, out)
+    down = np.empty(mask.shape, np.int32)
+    _distance(np.ascontiguousarray(mask).view(np.uint8), beyond, down, out)
     return out
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _distance(mask, beyond, out):
+def _distance(mask, beyond, down, out):
     h, w = mask.shape
-    down = _along_columns(mask, np.int32(h + w))
+    _along_columns(mask, np.int32(h + w), down)
     apex, start = np.empty(w, np.int64), np.empty(w, np.int64)
     for y in range(h):
         inside, along, found = mask[y], down[y], out[y]
@@ -61,10 +62,9 @@ def _distance(mask, beyond, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _along_columns(mask, far):
+def _along_columns(mask, far, down):
     """Distance to the background above or below; ``far`` where there is none."""
     h, w = mask.shape
-    down = np.empty((h, w), np.int32)
     for x in range(w):
         down[0, x] = far if mask[0, x] else np.int32(0)
     for y in range(1, h):
@@ -73,7 +73,6 @@ def _along_columns(mask, far):
     for y in range(h - 2, -1, -1):
         for x in range(w):
             down[y, x] = min(down[y, x], down[y + 1, x] + np.int32(1))
-    return down
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
