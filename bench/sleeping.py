@@ -28,7 +28,7 @@ from scip_mpi.parallel.guard import GuardedThread, abort_guard
 from scip_mpi.parallel.link import Port
 from scip_mpi.parallel.manager import ChunkOffice, Manager, Office, RowOffice
 from scip_mpi.parallel.roles import Sight, assign_roles
-from scip_mpi.parallel.workers import Desk, Measured, Run, first_pass, second_pass
+from scip_mpi.parallel.workers import Desk, Measured, Run, Share, first_pass, second_pass
 from scip_mpi.parallel.world import World, enter
 from scip_mpi.signals import StopFlag
 from scip_mpi.timers import Timers
@@ -82,7 +82,10 @@ def sleep(world: World, scenario: Scenario) -> dict[str, Any]:
 
     held: list[int] = []
 
-    def segment(references: References) -> Measured:
+    def unused(_: Any) -> Any:
+        raise AssertionError("no rank is set apart, and no chunk has parts")
+
+    def segment(references: References, _: Share) -> Measured:
         lo = int(references.index[0])
         chunk = chunk_at[lo]
         nap(scenario.first[chunk], 0)
@@ -101,7 +104,7 @@ def sleep(world: World, scenario: Scenario) -> dict[str, Any]:
         world,
         own_desk,
         chunks,
-        lambda: first_pass(own_desk, segment, lambda _: None),  # type: ignore[arg-type, return-value]
+        lambda: first_pass(own_desk, segment, unused, unused),
     )
 
     def rows() -> RowOffice:

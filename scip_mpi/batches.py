@@ -183,6 +183,14 @@ class MaskBatch:
             bits=np.concatenate(pieces) if pieces else np.empty(0, np.uint8),
         )
 
+    @classmethod
+    def joined(cls, pieces: Sequence[MaskBatch]) -> Self:
+        """The objects of several batches of the same sets and channels, one batch at least."""
+        sizes = [np.diff(piece.offsets) for piece in pieces]
+        names = [f.name for f in fields(cls) if f.name != "offsets"]
+        table = {n: np.concatenate([getattr(piece, n) for piece in pieces]) for n in names}
+        return cls(**table, offsets=offsets_of(np.concatenate(sizes)))
+
 
 @dataclass(frozen=True)
 class SetMasks:

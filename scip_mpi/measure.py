@@ -195,7 +195,11 @@ def _measure(pixels, raw, offsets, shapes, mask, channel, saturation, height, wi
 
 
 def image_summary(
-    batch: ImageBatch, raw: ImageBatch, foreground: UInt8Array, saturation: FloatArray
+    batch: ImageBatch,
+    raw: ImageBatch,
+    foreground: ImageBatch,
+    of_channel: Int64Array,
+    saturation: FloatArray,
 ) -> dict[str, FloatArray]:
     """Per image and channel: fraction of saturated pixels, background and focus.
 
@@ -203,8 +207,10 @@ def image_summary(
     ----------
     batch, raw : ImageBatch
         Images, corrected and as they were read.
-    foreground : ndarray of uint8
-        Where there are objects, in the batch's layout.
+    foreground : ImageBatch
+        Planes for each image, not 0 where there are objects.
+    of_channel : ndarray of int64, shape (C,)
+        Which of them is each channel's.
     saturation : ndarray of float64, shape (C,)
         Value from which a pixel counts as saturated.
 
@@ -218,15 +224,18 @@ def image_summary(
     out = np.empty((len(batch), len(saturation), 3))
     if len(batch):
         _summarise(
-            batch.pixels, raw.pixels, foreground, batch.offsets, batch.shapes, saturation, out
-        )
+            batch.pixels, raw.pixels, batch.offsets, batch.shapes, foreground.pixels,
+            foreground.offsets, of_channel, saturation, out,
+        )  # fmt: skip
     return {
         name: out[:, :, k].copy() for k, name in enumerate(("saturated", "background", "focus"))
     }
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _summarise(pixels, raw, foreground, offsets, shapes, saturation, out):
+def _summarise(
+    pixels, raw, offsets, shapes, foreground, planes, of_channel, saturation, out
+):  # fmt: skip
     widest = 0
     for i in range(len(shapes)):
         widest = max(widest, shapes[i, 2])
@@ -239,7 +248,8 @@ def _summarise(pixels, raw, foreground, offsets, shapes, saturation, out):
             at = offsets[i] + c * h * w
             plane = pixels[at : at + h * w].reshape(h, w)
             before = raw[at : at + h * w].reshape(h, w)
-            covered = foreground[at : at + h * w].reshape(h, w)
+            plane_at = planes[i] + of_channel[c] * h * w
+            covered = foreground[plane_at : plane_at + h * w].reshape(h, w)
             squares[:w] = 0.0
             totals[:w] = 0.0
             full = 0

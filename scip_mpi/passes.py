@@ -24,15 +24,17 @@ from scip_mpi.items import Bench, own_runs, unpack
 from scip_mpi.job import EndedEarly, Job, Outcome
 from scip_mpi.loaders.contract import References
 from scip_mpi.memory import MemoryAccount
+from scip_mpi.objects import Found, Part
 from scip_mpi.parallel.clerk import Clerk
 from scip_mpi.parallel.guard import GuardedThread
 from scip_mpi.parallel.link import Port
 from scip_mpi.parallel.manager import ChunkOffice, Manager, Office, RowOffice
 from scip_mpi.parallel.roles import Role
-from scip_mpi.parallel.workers import Desk, Measured, Run, first_pass, second_pass
-from scip_mpi.pipeline import Segmented, segment
+from scip_mpi.parallel.workers import Desk, Measured, Run, Share, first_pass, second_pass
+from scip_mpi.pipeline import Segmented
 from scip_mpi.results.hygiene import ColumnCheck
 from scip_mpi.rows import compute
+from scip_mpi.segmenting import measure_part, segment
 from scip_mpi.store import MaskStore
 from scip_mpi.table import Table, open_writer, put_rows
 
@@ -53,9 +55,9 @@ def segment_and_measure(job: Job) -> Holdings:
         holdings.add(record, pixels)
         return _summary(record, NOTHING)
 
-    def one(references: References) -> Measured:
+    def one(references: References, share: Share) -> Measured:
         with timers.piece("chunks", len(references)):
-            record, pixels = segment(job.stages, references, timers)
+            record, pixels = segment(job.stages, references, timers, share)
         failures = record.failed()
         if failures and plan.config.on_error == "abort":
             first = failures[0]
@@ -68,6 +70,9 @@ def segment_and_measure(job: Job) -> Holdings:
     def hold(body: Any) -> Measured:
         return keep(from_buffer(Segmented, body), None)
 
+    def measure(part: Part) -> Found:
+        return measure_part(job.stages, part, timers)
+
     ledger = Ledger(plan.bounds, plan.costs)
 
     def office(progress: Callable[[int, int], None]) -> ChunkOffice:
@@ -75,7 +80,7 @@ def segment_and_measure(job: Job) -> Holdings:
         return ChunkOffice(ledger, job.catalog.references, progress, job.world.size)
 
     with managing(job, desk, office, None, "segment", plan.images, "images"):
-        reason = first_pass(desk, one, hold)
+        reason = first_pass(desk, one, hold, measure)
     if job.device is not None:
         job.device.close()
     # Only rank 0's ledger knows who holds what.

@@ -1,19 +1,18 @@
-"""The first pass over a chunk of images, as a rank runs it: read, correct, segment, measure.
+"""What a rank runs on its images, and what it then knows of a chunk of them.
 
-Knows nothing of ranks, messages or files of the table: references in, arrays out.
+Knows nothing of ranks, messages or files of the table.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scip_mpi import measure
 from scip_mpi.batches import (
     FloatArray,
     ImageBatch,
@@ -21,19 +20,14 @@ from scip_mpi.batches import (
     MaskBatch,
     UInt8Array,
     from_buffer,
-    to_buffer,
 )
 from scip_mpi.columns import ColumnPlan
 from scip_mpi.correction import Correction
 from scip_mpi.features.family import Family
 from scip_mpi.loaders.contract import Failure, References
 from scip_mpi.measure import Statistic
-from scip_mpi.segmentation import background
-from scip_mpi.segmentation.chain import MaskSet, PreFilter, dense_masks, whole_images
-from scip_mpi.segmentation.combine import combined_masks
-from scip_mpi.segmentation.crops import cut_crops
-from scip_mpi.segmentation.fields import FieldPlan, Fields, parent_planes, segment_fields
-from scip_mpi.timers import Timers
+from scip_mpi.segmentation.chain import MaskSet, PreFilter
+from scip_mpi.segmentation.fields import FieldPlan, Fields
 
 Read = Callable[[References], tuple[ImageBatch, list[Failure]]]
 # Beside(references, images) -> images that have all companions, companions by name, failures
@@ -148,152 +142,3 @@ def references_of(
 def failures_of(text: UInt8Array) -> list[Failure]:
     """Failures as `Segmented` holds them."""
     return [Failure(**f) for f in json.loads(bytes(text))]
-
-
-def segment(stages: Stages, references: References, timers: Timers) -> tuple[Segmented, ImageBatch]:
-    """First pass over a chunk: masks and measurements, and the pixels as they were read."""
-    with timers.stage("read"):
-        raw, failures = stages.read(references)
-        companions: dict[str, ImageBatch] = {}
-        if stages.beside is not None:
-            raw, companions, lacking = stages.beside(references, raw)
-            failures += lacking
-    with timers.stage("segment"):
-        batch = stages.corrected(raw)
-        fields = None
-        if stages.fields is not None:
-            fields = segment_fields(batch, stages.fields, companions, stages.xp)
-        masks, crops, dense = _masks(stages, batch, fields, companions)
-    if fields is not None and stages.export is not None:
-        with timers.stage("export"):
-            stages.export(references, fields)
-    with timers.stage("measure"):
-        lo, hi = int(references.index[0]), int(references.index[-1]) + 1
-        found = np.full(hi - lo, -1, np.int64)
-        found[batch.index - lo] = 0
-        np.add.at(found, masks.image - lo, 1)
-        first = combined_masks(dense[0], masks.shapes, stages.combined)
-        foreground = dense[0] if fields is None else (fields.labels.pixels > 0).view(np.uint8)
-        masks = replace(
-            masks,
-            background=backgrounds(stages, batch, masks, dense, fields),
-            statistics=statistics_of(
-                stages, stages.statistics, raw, crops, masks, dense.__getitem__, fields
-            ),
-        )
-        centroid = measure.centroids(crops, first, masks.bbox)
-        per_image = _image_summary(stages, batch, raw, foreground, lo, hi)
-    files = [file for own in references.alone().sources for file in own]
-    record = Segmented(
-        span=np.array([lo, hi], np.int64),
-        sources=np.frombuffer("\0".join(files).encode("utf-8", "surrogateescape"), np.uint8),
-        within=references.within,
-        group=references.group,
-        found=found,
-        **per_image,
-        centroid=centroid,
-        failures=np.frombuffer(json.dumps([asdict(f) for f in failures]).encode(), np.uint8),
-        masks=to_buffer(masks),
-    )
-    return record, raw
-
-
-def _masks(
-    stages: Stages,
-    batch: ImageBatch,
-    fields: Fields | None,
-    companions: Mapping[str, ImageBatch],
-) -> tuple[MaskBatch, ImageBatch, Sequence[UInt8Array]]:
-    """The masks of all objects, their crops, corrected, and each set's masks, not packed."""
-    if fields is None:
-        objects, crops, sets = whole_images(batch), batch, stages.sets
-    else:
-        objects, crops = fields.objects, fields.crops
-        companions = {
-            name: cut_crops(plane, fields.row, objects.bbox) for name, plane in companions.items()
-        }
-        given = MaskSet("", lambda *_: fields.masks, {}, border=False)
-        sets = stages.sets or [given]
-    found = dense_masks(crops, sets, stages.prefilters, stages.main_channel, stages.xp, companions)
-    return found.packed(crops, objects), crops, found.sets
-
-
-def backgrounds(
-    stages: Stages,
-    batch: ImageBatch,
-    masks: MaskBatch,
-    dense: Sequence[UInt8Array],
-    fields: Fields | None,
-) -> FloatArray:
-    """What ``bgcorr_`` features subtract, shape (m, S, C); NaN for the mean outside the mask.
-
-    In a field, a ring lies round the object and the median is of all pixels in no object; in an
-    image that is one object, both are of the pixels outside a mask set's combined mask.
-    """
-    out = np.full(masks.background.shape, np.nan)
-    if not len(masks) or all(chosen == "outside" for chosen in stages.backgrounds):
-        return out
-    for s in range(masks.sets):
-        if fields is not None:
-            row, bbox, number = fields.row, masks.bbox, fields.number
-            planes = parent_planes(fields.labels, stages.fields)
-        else:
-            row, number = np.arange(len(masks)), np.ones(len(masks), np.int64)
-            bbox = masks.bbox
-            combined = combined_masks(dense[s], masks.shapes, stages.combined)
-            shapes = masks.shapes.copy()
-            shapes[:, 0] = 1
-            planes = ImageBatch(combined, batch.planes, shapes, batch.index)
-        if "ring" in stages.backgrounds:
-            around = background.ring(batch, planes, row, bbox, number)
-        if "field_median" in stages.backgrounds:
-            median = background.field_median(batch, planes)[row]
-        for c, chosen in enumerate(stages.backgrounds):
-            if chosen == "ring":
-                out[:, s, c] = around[:, c]
-            elif chosen == "field_median":
-                out[:, s, c] = median[:, c]
-            elif chosen != "outside":
-                out[:, s, c] = chosen
-    return out
-
-
-def statistics_of(
-    stages: Stages,
-    statistics: Sequence[Statistic],
-    raw: ImageBatch,
-    crops: ImageBatch,
-    masks: MaskBatch,
-    own: Callable[[int], UInt8Array],
-    fields: Fields | None = None,
-) -> FloatArray:
-    """Statistics of every object, shape (m, K); NaN where the mask set dropped the object.
-
-    ``own`` gives the masks of a set, in the layout of the crops.
-    """
-    if not statistics:
-        return np.empty((len(masks), 0))
-    if fields is None:
-        before = raw
-    elif stages.correction is None:
-        before = crops
-    else:
-        before = cut_crops(raw, fields.row, masks.bbox)
-    used = sorted({s.mask_set for s in statistics if s.mask_set >= 0})
-    looked_at = {s: own(s) for s in used}
-    values = measure.measure_each(statistics, crops, before, looked_at, stages.saturation)
-    for k, chosen in enumerate(statistics):
-        if chosen.mask_set >= 0:
-            values[~masks.kept[:, chosen.mask_set], k] = np.nan
-    return values
-
-
-def _image_summary(
-    stages: Stages, batch: ImageBatch, raw: ImageBatch, foreground: UInt8Array, lo: int, hi: int
-) -> dict[str, FloatArray]:
-    rows = measure.image_summary(batch, raw, foreground, stages.saturation)
-    placed = {}
-    for name, values in rows.items():
-        placed[name] = np.full((hi - lo, len(stages.saturation)), np.nan)
-        placed[name][batch.index - lo] = values
-    return placed

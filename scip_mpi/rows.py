@@ -26,7 +26,8 @@ from scip_mpi.chunks import cut
 from scip_mpi.features.shared import prepare
 from scip_mpi.loaders.contract import Failure, References
 from scip_mpi.normalization import MaskedPixels, scaled, width_of
-from scip_mpi.pipeline import Stages, statistics_of
+from scip_mpi.objects import statistics_of
+from scip_mpi.pipeline import Stages
 from scip_mpi.segmentation.bits import unpack_bits
 from scip_mpi.segmentation.combine import set_masks
 from scip_mpi.segmentation.crops import cut_crops

@@ -20,7 +20,7 @@ from scip_mpi.loaders.companions import read_companions
 from scip_mpi.loaders.contract import Failure, References
 from scip_mpi.measurements import filter_measurements
 from scip_mpi.normalization import pixel_quantiles
-from scip_mpi.pipeline import Stages, segment
+from scip_mpi.pipeline import Stages
 from scip_mpi.plan import Plan
 from scip_mpi.results.labels import FOLDER, write_labels
 from scip_mpi.rows import compute, cut_out, masked_pixels
@@ -29,6 +29,7 @@ from scip_mpi.segmentation.cleaning import Cleaning
 from scip_mpi.segmentation.fields import FieldPlan, Fields, Segmenter
 from scip_mpi.segmentation.gpu.use import DeviceUse
 from scip_mpi.segmentation.whole import whole
+from scip_mpi.segmenting import segment
 from scip_mpi.timers import Timers
 
 

@@ -199,9 +199,9 @@ def test_stained_cells_are_where_people_drew_them(
 ) -> None:
     from scip_mpi.config import read_config
     from scip_mpi.parallel.roles import Sight
-    from scip_mpi.pipeline import segment
     from scip_mpi.plan import find_images, make_plan
     from scip_mpi.segmentation.bits import unpack_bits
+    from scip_mpi.segmenting import segment
     from scip_mpi.stages import build_stages
     from scip_mpi.timers import Timers
 

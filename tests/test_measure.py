@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -154,10 +155,16 @@ def test_sums_of_integers_are_exact_where_floats_are_not() -> None:
     assert measure("sum", batch, None, 0)[0] == values.sum(dtype=np.int64)
 
 
+def summary_of(batch: ImageBatch, mask: np.ndarray, levels: np.ndarray) -> dict[str, np.ndarray]:
+    """Of images that were not corrected, with a mask for each channel."""
+    foreground = replace(batch, pixels=mask)
+    return image_summary(batch, batch, foreground, np.arange(batch.channels), levels)
+
+
 def test_an_empty_batch() -> None:
     batch = ImageBatch.from_images([])
     assert measure("sum", batch, None, 1).shape == (0,)
-    assert image_summary(batch, batch, batch.pixels, np.full(3, 255.0))["focus"].shape == (0, 3)
+    assert summary_of(batch, batch.pixels, np.full(3, 255.0))["focus"].shape == (0, 3)
 
 
 def difference_rms(image: np.ndarray) -> float:
@@ -172,7 +179,7 @@ def test_summary_of_images(dtype: str) -> None:
     batch = ImageBatch.from_images(images(dtype))
     levels = np.array([100.0, np.inf])
     mask = np.random.default_rng(6).integers(0, 2, batch.pixels.size).astype(np.uint8)
-    found = image_summary(batch, batch, mask, levels)
+    found = summary_of(batch, mask, levels)
     masks = ImageBatch(mask, batch.offsets, batch.shapes, batch.index)
     for i, image in enumerate(batch):
         for c in (0, 1):
@@ -185,19 +192,27 @@ def test_summary_of_images(dtype: str) -> None:
             assert found["background"][i, c] == pytest.approx(want, abs=1e-13 * scale, nan_ok=True)
     assert (found["saturated"][:, 0] > 0).any()
     assert (found["saturated"][:, 1] == 0).all()
+    # One plane of labels for all channels says the same as a mask for each.
+    plane = np.arange(batch.planes[-1], dtype=np.int32) % 3
+    shapes = batch.shapes * [0, 1, 1] + [1, 0, 0]
+    labels = ImageBatch(plane, batch.planes, shapes, batch.index)
+    channels = [np.repeat(image, batch.channels, axis=0).ravel() for image in labels]
+    shared = image_summary(batch, batch, labels, np.zeros(batch.channels, np.int64), levels)
+    for name, values in summary_of(batch, np.concatenate(channels), levels).items():
+        np.testing.assert_array_equal(shared[name], values)
 
 
 def test_real_cells_in_any_batch(shared_dir) -> None:
     cells = [tifffile.imread(f) for f in jurkat_files(shared_dir, 14)]
     whole = ImageBatch.from_images(cells)
     levels = np.full(whole.channels, np.percentile(whole.pixels, 99))
-    summary = image_summary(whole, whole, whole.pixels > 500, levels)
+    summary = summary_of(whole, whole.pixels > 500, levels)
     for i, cell in enumerate(cells):
         one = ImageBatch.from_images([cell])
         for statistic in STATISTICS:
             alone = measure(statistic, one, None, 1)
             assert alone.tobytes() == measure(statistic, whole, None, 1)[i : i + 1].tobytes()
-        for name, values in image_summary(one, one, one.pixels > 500, levels).items():
+        for name, values in summary_of(one, one.pixels > 500, levels).items():
             assert values.tobytes() == summary[name][i : i + 1].tobytes()
         assert measure("std", one, None, 0)[0] == pytest.approx(cell[0].std(dtype=float))
         assert summary["focus"][i, 1] == pytest.approx(difference_rms(cell[1].astype(float)))

@@ -21,16 +21,18 @@ class Tag(IntEnum):
     HALT = 3  # a rank was told to stop (signal), or an image failed under `on_error: abort`
     # to the workers
     ASSIGN = 4  # a chunk to segment, with its part of the catalog
-    EXHAUSTED = 5  # no chunk is left to assign
+    EXHAUSTED = 5  # nothing is left to assign or to hand over
     MASKS = 6  # the masks and measurements of a chunk, from a segmenter to a featurizer
     CREDIT = 7  # a featurizer can take one more chunk from this segmenter
     FINISH = 8  # the pass is over
     STOP = 9  # leave the pass: the run ends early
-    GIVE = 10  # hand a run of rows over to the rank named
-    ITEM = 11  # a run of rows to compute, with all that it takes
+    GIVE = 10  # hand a run of rows, or a part of a chunk, over to the rank named
+    ITEM = 11  # a run of rows to compute, or a part to measure, with all that it takes
     NOTHING = 12  # to the manager: nothing is left here to hand over to the rank named
     TELL = 13  # tell what is known of a block of images and their objects
     TOLD = 14  # to the manager: the block's number, and what is known of it
+    OFFER = 15  # to the manager: how many parts of a chunk are here for ranks that are free
+    FOUND = 16  # what was found of a part, to the rank whose chunk it is of
 
 
 class Port(IntEnum):

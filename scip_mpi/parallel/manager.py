@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -32,6 +33,11 @@ def report(lo: int, count: int, rows: int, bad: int, start: int = -1) -> UInt8Ar
     rows that were written the first one, in how many runs they were, and their number.
     """
     return np.array([(lo, start, count, rows, bad)], Report).view(np.uint8)
+
+
+def offer(parts: int, rank: int = -1) -> UInt8Array:
+    """Body of OFFER: parts that are left to hand over, and a rank for which there was none."""
+    return np.array([parts, rank], np.int64).view(np.uint8)
 
 
 class Office(Protocol):
@@ -133,34 +139,39 @@ class ChunkOffice:
         self.ranks = ranks
         self.left = sum(ledger.costs.values())
         self.usual = self.left / max(len(ledger.costs), 1)
-        self.under_way: dict[int, int] = {}
-        self.waiting: list[int] = []
+        # Chunks that each rank is at, and how often it asked for more than it gets meanwhile.
+        self.under_way: dict[int, set[int]] = defaultdict(set)
+        self.waiting: Counter[int] = Counter()
+        # Ranks that have nothing to do, and how many parts of its chunk a rank has for them.
+        self.free: list[int] = []
+        self.offers: dict[int, int] = {}
 
     def answer(self, message: Message, send: Callable[..., None]) -> None:
-        """Assign the next chunk, or note that one was measured."""
+        """Assign the next chunk, or a part of one, or note that one was measured."""
         if message.tag is Tag.ASK:
             self._assign(message.source, send)
-            return
-        lo, _, images, _, bad = message.body.view(Report)[0].tolist()
-        if self.ledger.advance(lo, message.source, State.MEASURED):
-            self.progress(images, bad)
-        self.under_way.pop(lo, None)
-        asking, self.waiting = self.waiting, []
-        for rank in asking:
-            self._assign(rank, send)
+        elif message.tag is Tag.OFFER:
+            self._hear_offer(message, send)
+        else:
+            lo, _, images, _, bad = message.body.view(Report)[0].tolist()
+            rank = self.ledger.entries[lo].rank
+            if self.ledger.advance(lo, message.source, State.MEASURED):
+                self.progress(images, bad)
+            self.under_way[rank].discard(lo)
+            for _ in range(self.waiting.pop(rank, 0)):
+                self._assign(rank, send)
 
     def _assign(self, rank: int, send: Callable[..., None]) -> None:
-        if self._has_enough(rank):
-            self.waiting.append(rank)
-            return
-        entry = self.ledger.take(rank)
-        if entry is None:
-            send(rank, Tag.EXHAUSTED)
-            return
-        self.under_way[entry.lo] = rank
-        self.left -= self.ledger.costs.get(entry.lo, 0.0)
-        part = self.references(entry.lo, entry.hi)
-        send(rank, Tag.ASSIGN, pickle.dumps(part, protocol=5))
+        entry = None if self._has_enough(rank) else self.ledger.take(rank)
+        if entry is not None:
+            self.under_way[rank].add(entry.lo)
+            self.left -= self.ledger.costs.get(entry.lo, 0.0)
+            part = self.references(entry.lo, entry.hi)
+            send(rank, Tag.ASSIGN, pickle.dumps(part, protocol=5))
+        elif self.under_way[rank]:
+            self.waiting[rank] += 1
+        else:
+            self._assign_part(rank, send)
 
     def _has_enough(self, rank: int) -> bool:
         """Whether a rank is at a chunk that alone is more than its share of all that is left.
@@ -168,11 +179,29 @@ class ChunkOffice:
         It would come last with another one.
         """
         limit = max(self.left / self.ranks, UNUSUAL * self.usual)
-        return any(
-            self.ledger.costs.get(lo, 0.0) > limit
-            for lo, busy in self.under_way.items()
-            if busy == rank
-        )
+        return any(self.ledger.costs.get(lo, 0.0) > limit for lo in self.under_way[rank])
+
+    def _assign_part(self, rank: int, send: Callable[..., None]) -> None:
+        """Have the rank that has most parts send one to a rank that is free; or let it wait."""
+        giver = max(self.offers, key=self.offers.__getitem__, default=None)
+        if giver is None:
+            self.free.append(rank)
+            return
+        self.offers[giver] -= 1
+        if not self.offers[giver]:
+            del self.offers[giver]
+        send(giver, Tag.GIVE, np.array([rank], np.int64).view(np.uint8))
+
+    def _hear_offer(self, message: Message, send: Callable[..., None]) -> None:
+        parts, rank = message.body.view(np.int64).tolist()
+        self.offers.pop(message.source, None)
+        if parts:
+            self.offers[message.source] = parts
+        if rank >= 0:
+            self.free.append(rank)
+        free, self.free = self.free, []
+        for rank in free:
+            self._assign_part(rank, send)
 
     def ask(self, send: Callable[..., None]) -> bool:
         """Nothing: the workers ask."""
@@ -224,7 +253,7 @@ class RowOffice:
         elif message.tag is Tag.TOLD:
             assert self.clerk is not None
             self.clerk.hear(message)
-        else:
+        elif message.tag is Tag.WRITTEN:
             lo, start, runs, rows, bad = message.body.view(Report)[0].tolist()
             if self.ledger.advance_part(lo, start, rows, message.source, State.WRITTEN):
                 # Runs that were handed over were taken off when they were.

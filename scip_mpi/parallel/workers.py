@@ -17,6 +17,7 @@ from scip_mpi.parallel.clerk import told
 from scip_mpi.parallel.link import Backoff, Link, Message, Tag, drain
 from scip_mpi.parallel.manager import featurizers, report
 from scip_mpi.parallel.roles import Role, Roles
+from scip_mpi.parallel.sharing import Sharing
 from scip_mpi.signals import StopFlag
 from scip_mpi.timers import Timers
 
@@ -26,6 +27,8 @@ AHEAD = 2
 TOGETHER = 8
 # Chunks that a featurizer takes from a segmenter before it has answered.
 CREDITS = 2
+# Share(n, part) -> what is found of parts 0 to n of a chunk, in order.
+Share = Callable[[int, Callable[[int], Any]], list[Any]]
 # Where so many ranks do the same work, rank 0's part of it is not worth their waiting for rank 0.
 MANY = 256
 
@@ -100,10 +103,19 @@ def hear(desk: Desk) -> Heard:
     return Heard(busy or bool(messages), messages)
 
 
+class PassOver(Exception):
+    """The pass is over; ``reason`` is why the run ends early, if it does."""
+
+    def __init__(self, reason: str | None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 def first_pass(
     desk: Desk,
-    segment: Callable[[References], Measured],
+    segment: Callable[[References, Share], Measured],
     hold: Callable[[UInt8Array], Measured],
+    measure: Callable[[Any], Any],
 ) -> str | None:
     """Segment what the manager assigns; hold what segmenters send; until the pass is over.
 
@@ -112,9 +124,12 @@ def first_pass(
     desk : Desk
         Links and roles.
     segment : callable
-        Segments a chunk; on a rank that also computes features it keeps the result itself.
+        Segments a chunk; on a rank that also computes features it keeps the result itself. With the
+        function that it is given it may have ranks that are free measure parts of the chunk.
     hold : callable
         Takes in a chunk segmented elsewhere.
+    measure : callable
+        Measures a part of a chunk, whosever it is.
 
     Returns
     -------
@@ -127,7 +142,9 @@ def first_pass(
     credits = deque(peer for _ in range(CREDITS) for peer in peers)
     outbox: deque[Measured] = deque()
     queue: deque[References] = deque()
-    asked, exhausted = 0, False
+    sharing = Sharing(desk.manager, desk.peers, desk.timers, measure)
+    # Chunks that are asked for or here, and parts that are asked for.
+    asked = 0
     backoff = Backoff()
 
     def tell(done: Measured) -> None:
@@ -135,47 +152,63 @@ def first_pass(
         desk.manager.send(0, Tag.MEASURED, body)
 
     def take(message: Message) -> None:
-        nonlocal asked, exhausted
+        nonlocal asked
         if message.tag is Tag.ASSIGN:
             queue.append(pickle.loads(message.body))
-        elif message.tag is Tag.EXHAUSTED:
-            exhausted = True
         elif message.tag is Tag.CREDIT:
             credits.append(message.source)
         elif message.tag is Tag.MASKS:
             tell(hold(message.body))
             desk.peers.send(message.source, Tag.CREDIT)
+        else:
+            asked -= message.tag is Tag.ITEM
+            sharing.take(message)
 
-    while True:
+    def listen() -> bool:
         heard = hear(desk)
         if heard.over:
-            return heard.reason
-        busy = heard.busy
+            raise PassOver(heard.reason)
         for message in heard.messages:
             take(message)
+        return heard.busy
+
+    def share(count: int, part: Callable[[int], Any]) -> list[Any]:
+        return sharing.share(count, part, listen)
+
+    def step() -> bool:
+        nonlocal asked
+        busy = listen()
         while outbox and credits:
             busy = True
             body = outbox.popleft().body
             desk.peers.send(credits.popleft(), Tag.MASKS, body)
             desk.memory.release("outbox", body.nbytes)
-        if segments and not exhausted:
-            while asked < AHEAD:
-                asked += 1
-                desk.manager.send(0, Tag.ASK)
-        # Without credits the featurizers are behind: do not pile up masks here.
+        while segments and asked + len(sharing.given) < AHEAD:
+            asked += 1
+            desk.manager.send(0, Tag.ASK)
+        # A part comes first, as another rank waits for it. Without credits the featurizers are
+        # behind: do not pile up masks here.
+        if sharing.help():
+            return True
         if queue and len(outbox) < CREDITS:
             busy = True
-            done = segment(queue.popleft())
+            done = segment(queue.popleft(), share)
             asked -= 1
             if computes:
                 tell(done)
             else:
                 outbox.append(done)
                 desk.memory.hold("outbox", done.body.nbytes)
-        if busy:
-            backoff.reset()
-        else:
-            desk.timers.wait(backoff.wait())
+        return busy
+
+    try:
+        while True:
+            if step():
+                backoff.reset()
+            else:
+                desk.timers.wait(backoff.wait())
+    except PassOver as over:
+        return over.reason
 
 
 @dataclass(frozen=True)

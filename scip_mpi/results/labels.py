@@ -45,7 +45,7 @@ def write_labels(folder: Path, references: References, fields: Fields) -> None:
         path = folder / f"{place:06d}_{Path(source).name.split('.')[0]}.tif"
         tifffile.imwrite(
             path,
-            planes[0] if same else planes,
+            planes[0] if same else planes[fields.of_channel],
             compression="zlib",
             photometric="minisblack",
             metadata={"axes": "YX" if same else "CYX"},

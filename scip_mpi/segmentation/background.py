@@ -8,12 +8,11 @@ import numpy as np
 from numba import njit
 
 from scip_mpi.batches import FloatArray, ImageBatch, Int64Array
+from scip_mpi.features.bit_rows import NONE, WORD, ones
 
 # Pixels between an object and the ring around it, and the ring's width.
 GAP = 2
 WIDTH = 5
-# A distance beyond both.
-FAR = 255
 
 
 def ring(
@@ -40,11 +39,12 @@ def ring(
     near = np.array([_half_width(GAP, k) for k in range(-reach, reach + 1)])
     far = np.array([_half_width(reach, k) for k in range(-reach, reach + 1)])
     if len(row):
-        height = int((bbox[:, 2] - bbox[:, 0]).max()) + 2 * reach
-        width = int((bbox[:, 3] - bbox[:, 1]).max()) + 2 * reach
+        height, width = (bbox[:, 2:] - bbox[:, :2]).max(axis=0).tolist()
+        # Integers are summed as such, many at a time: their sums are exact in either way.
+        exact = batch.pixels.dtype.kind in "iu" and batch.pixels.dtype.itemsize <= 4
         _ring(
             batch.pixels, batch.offsets, labels.pixels, labels.offsets, batch.shapes, row, bbox,
-            number, near, far, np.empty(height * width, np.uint8), out,
+            number, near, far, height, width + 2 * reach, 0 if exact else 0.0, out,
         )  # fmt: skip
     return out
 
@@ -55,61 +55,127 @@ def _half_width(radius: int, k: int) -> int:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _ring(
-    pixels, offsets, labels, label_offsets, shapes, row, bbox, number, near, far, distance, out
-):
+    pixels, offsets, labels, label_offsets, shapes, row, bbox, number, near, far, height, width,
+    nothing, out,
+):  # fmt: skip
     reach = near.size // 2
-    inside = np.empty(distance.size, np.uint8)
-    touching = np.empty(distance.size, np.uint8)
+    words = (width + WORD - 1) // WORD
+    # Bits of the object's rows, grown by 0, 1, ... columns to both sides; of its window's rows,
+    # those within reach and those too near. A row's words are far apart, as many rows go together.
+    grown = np.zeros((reach + 1, words + 2, height), np.uint64)
+    within = np.empty((words, height + 2 * reach), np.uint64)
+    touching = np.empty((words, height + 2 * reach), np.uint64)
+    places = np.empty((height + 2 * reach) * width, np.int64)
+    free = np.empty((0, 0), np.uint64)
+    last = -1
     for m in range(len(row)):
         i = row[m]
         channels, h, w = shapes[i]
         plane = labels[label_offsets[i] : label_offsets[i] + h * w].reshape(h, w)
-        r0, c0 = max(bbox[m, 0] - reach, 0), max(bbox[m, 1] - reach, 0)
-        r1, c1 = min(bbox[m, 2] + reach, h), min(bbox[m, 3] + reach, w)
-        rows, width = r1 - r0, c1 - c0
-        size = rows * width
-        # Of each pixel, the distance along its row to the object, as far as it matters.
+        if i != last:
+            free = np.zeros((h, w // WORD + 2), np.uint64)
+            for y in range(h):
+                _mark(plane[y], 0, 0, free[y])
+            last = i
+        top, left, bottom, right = bbox[m]
+        rows = bottom - top
+        # The window starts a reach above the object, and as far to the left as there is room.
+        start = max(left - reach, 0)
+        used = (right + reach - start + WORD - 1) // WORD
+        own = grown[:, : used + 2, :rows]
         for y in range(rows):
-            line = plane[r0 + y, c0:c1]
-            along = distance[y * width : (y + 1) * width]
-            away = FAR
-            for x in range(width):
-                away = 0 if line[x] == number[m] else min(away + 1, FAR)
-                along[x] = away
-            away = FAR
-            for x in range(width - 1, -1, -1):
-                away = 0 if line[x] == number[m] else min(away + 1, FAR)
-                along[x] = min(np.int64(along[x]), away)
-        inside[:size] = 0
-        touching[:size] = 0
-        for k in range(max(-reach, 1 - rows), min(reach, rows - 1) + 1):
-            # The rows k below, or above.
-            to = slice(max(-k, 0) * width, (rows - max(k, 0)) * width)
-            since = distance[max(k, 0) * width : (rows - max(-k, 0)) * width]
-            _mark(since, far[k + reach], inside[to])
-            if near[k + reach] >= 0:
-                _mark(since, near[k + reach], touching[to])
+            own[0, :, y] = NONE
+            _mark(plane[top + y, left:right], number[m], left - start, own[0, 1:, y])
+        _grow(own)
+        _unite(own, far, within[:used])
+        _unite(own, near, touching[:used])
         count = 0
-        out[m] = 0.0
-        for y in range(rows):
-            line = plane[r0 + y, c0:c1]
-            for x in range(width):
-                here = y * width + x
-                if inside[here] and not touching[here] and line[x] == 0:
-                    count += 1
-                    at = offsets[i] + (r0 + y) * w + c0 + x
-                    for c in range(channels):
-                        out[m, c] += pixels[at + c * h * w]
-        for c in range(channels):
-            out[m, c] = out[m, c] / count if count else np.nan
+        for y in range(max(reach - top, 0), min(rows + 2 * reach, h - top + reach)):
+            line = top - reach + y
+            for j in range(used):
+                column = start + WORD * j
+                word = within[j, y] & ~touching[j, y] & _word_at(free[line], column)
+                count = _list_bits(word, line * w + column, places, count)
+        image = pixels[offsets[i] : offsets[i + 1]].reshape(channels, h * w)
+        for c in range(0, channels, 3):
+            # Three sums side by side, as each waits for itself; the last ones may be done twice.
+            a, b, d = c, min(c + 1, channels - 1), min(c + 2, channels - 1)
+            first, second, third = nothing, nothing, nothing
+            for q in range(count):
+                place = places[q]
+                first += image[a, place]
+                second += image[b, place]
+                third += image[d, place]
+            out[m, a], out[m, b], out[m, d] = first / count, second / count, third / count
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _mark(distances, limit, marked):
-    """Set the marks of distances up to a limit; in a loop of bytes, many at a time."""
-    most = np.uint8(limit)
-    for x in range(marked.size):
-        marked[x] |= np.uint8(distances[x] <= most)
+def _mark(line, value, start, row):
+    """Set the bits of pixels equal to a value, the first pixel's being bit ``start``."""
+    for j in range(start // WORD, (start + line.size + WORD - 1) // WORD):
+        word = NONE
+        for x in range(max(start, WORD * j), min(start + line.size, WORD * (j + 1))):
+            word |= np.uint64(line[x - start] == value) << np.uint64(x - WORD * j)
+        row[j] = word
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _grow(rows):
+    """From ``rows[0]`` all others; the first and the last word stay empty."""
+    steps, words, height = rows.shape
+    one, top = np.uint64(1), np.uint64(WORD - 1)
+    for k in range(1, steps):
+        rows[k, words - 1] = NONE
+        for j in range(1, words - 1):
+            before, here, after = rows[k - 1, j - 1], rows[k - 1, j], rows[k - 1, j + 1]
+            found = rows[k, j]
+            for y in range(height):
+                found[y] = (
+                    here[y]
+                    | (here[y] << one) | (before[y] >> top)
+                    | (here[y] >> one) | (after[y] << top)
+                )  # fmt: skip
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _unite(grown, half_widths, out):
+    """Dilate by a disc: each of its rows takes the object's, grown by its half width."""
+    height = grown.shape[2]
+    out[:, : height + half_widths.size - 1] = NONE
+    for k in range(half_widths.size):
+        if half_widths[k] >= 0:
+            for j in range(len(out)):
+                rows, to = grown[half_widths[k], j + 1], out[j, k : k + height]
+                for y in range(height):
+                    to[y] |= rows[y]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _word_at(row, column):
+    """64 bits of a row from a column on; none beyond it."""
+    j, low = column // WORD, np.uint64(column % WORD)
+    if j + 1 >= row.size:
+        return NONE
+    if not low:
+        return row[j]
+    return (row[j] >> low) | (row[j + 1] << (np.uint64(WORD) - low))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _list_bits(word, place, places, count):
+    """Append where bits are set, run by run; how many there are now."""
+    one = np.uint64(1)
+    while word:
+        low = word & (~word + one)
+        begin = ones(low - one)
+        # The sum ends the run with a bit of its own.
+        rest = word + low
+        end = ones((rest & (~rest + one)) - one)
+        word &= rest
+        for x in range(begin, end):
+            places[count] = place + x
+            count += 1
+    return count
 
 
 def field_median(batch: ImageBatch, labels: ImageBatch) -> FloatArray:

@@ -14,13 +14,15 @@ EACH_BYTE = np.uint64(0x0101010101010101)
 LAST_BYTE = np.uint64(56)
 
 
-def label_plane(mask: UInt8Array) -> tuple[NDArray[np.int32], int]:
+def label_plane(mask: UInt8Array, smallest: float = 0.0) -> tuple[NDArray[np.int32], int]:
     """Number the components (4-connected) of one plane in raster order of their first pixels.
 
     Parameters
     ----------
     mask : ndarray of uint8, shape (H, W)
         0 or 1.
+    smallest : float
+        Components of fewer pixels are left out.
 
     Returns
     -------
@@ -29,16 +31,22 @@ def label_plane(mask: UInt8Array) -> tuple[NDArray[np.int32], int]:
     count : int
     """
     parts = np.zeros(mask.shape, np.int32)
-    return parts, _number(mask, parts, *run_scratch(*mask.shape))
+    return parts, _number(mask, smallest, parts, *run_scratch(*mask.shape))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _number(mask, parts, runs, row_start, parent, number):
+def _number(mask, smallest, parts, runs, row_start, parent, number):
+    n = label_runs(mask, 1, 0, runs, row_start, parent)
+    # The pixels of each component, by its first run; then its number in their place.
+    number[:n] = 0
+    for r in range(n):
+        number[parent[r]] += runs[r, 2] - runs[r, 1]
     count = 0
-    for r in range(label_runs(mask, 1, 0, runs, row_start, parent)):
+    for r in range(n):
         if parent[r] == r:
-            count += 1
-            number[r] = count
+            large = number[r] >= smallest
+            count += large
+            number[r] = count if large else 0
         parts[runs[r, 0], runs[r, 1] : runs[r, 2]] = number[parent[r]]
     return count
 

@@ -46,20 +46,28 @@ def _cut(pixels, offsets, shapes, row, bbox, crop_offsets, out):
         for c in range(channels):
             plane = offsets[i] + c * h * w
             for y in range(r0, r1):
-                for x in range(c0, c1):
-                    out[at] = pixels[plane + y * w + x]
-                    at += 1
+                line = pixels[plane + y * w + c0 : plane + y * w + c1]
+                target = out[at : at + line.size]
+                for x in range(line.size):
+                    target[x] = line[x]
+                at += line.size
 
 
 def cut_masks(
-    labels: ImageBatch, row: Int64Array, bbox: Int64Array, number: Int64Array
+    labels: ImageBatch,
+    of_channel: Int64Array,
+    row: Int64Array,
+    bbox: Int64Array,
+    number: Int64Array,
 ) -> UInt8Array:
     """Masks of objects in their crops: where each channel's labels are the object's.
 
     Parameters
     ----------
     labels : ImageBatch
-        Labels of every channel of the fields.
+        Planes of labels of the fields.
+    of_channel : ndarray of int64, shape (C,)
+        Which of the planes holds each channel's labels.
     number : ndarray of int64, shape (m,)
         The objects' labels.
 
@@ -69,20 +77,31 @@ def cut_masks(
         In the layout of `cut_crops`.
     """
     size = (bbox[:, 2] - bbox[:, 0]) * (bbox[:, 3] - bbox[:, 1])
-    out = np.empty(int(size.sum()) * labels.channels, np.uint8)
-    _cut_masks(labels.pixels, labels.offsets, labels.shapes, row, bbox, number, out)
+    out = np.empty(int(size.sum()) * len(of_channel), np.uint8)
+    first = np.array([np.flatnonzero(of_channel == k)[0] for k in of_channel], np.int64)
+    _cut_masks(
+        labels.pixels, labels.offsets, labels.shapes, of_channel, first, row, bbox, number, out
+    )
     return out
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _cut_masks(labels, offsets, shapes, row, bbox, number, out):
+def _cut_masks(labels, offsets, shapes, of_channel, first, row, bbox, number, out):
     at = 0
     for k in range(len(row)):
         i = row[k]
-        channels, h, w = shapes[i]
+        _, h, w = shapes[i]
         r0, c0, r1, c1 = bbox[k]
-        for c in range(channels):
-            plane = offsets[i] + c * h * w
+        size = (r1 - r0) * (c1 - c0)
+        begin = at
+        for c in range(len(of_channel)):
+            if first[c] < c:
+                # Channels without labels of their own have the same mask.
+                same = begin + first[c] * size
+                out[at : at + size] = out[same : same + size]
+                at += size
+                continue
+            plane = offsets[i] + of_channel[c] * h * w
             for y in range(r0, r1):
                 line = labels[plane + y * w + c0 : plane + y * w + c1]
                 _equal(line, number[k], out[at : at + line.size])

@@ -7,9 +7,10 @@ from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from scip_mpi.batches import ImageBatch, Int64Array
+from scip_mpi.batches import FloatArray, ImageBatch, Int64Array
 from scip_mpi.errors import UserError
 from scip_mpi.segmentation.cleaning import fill_holes
 from scip_mpi.segmentation.components import label_plane, run_scratch
@@ -88,30 +89,24 @@ def watershed(
     labels = np.zeros(batch.planes[-1], np.int64)
     for i, image in enumerate(batch):
         plane = labels[batch.planes[i] : batch.planes[i + 1]].reshape(image.shape[1:])
-        plane[:] = _field(
-            image[channel].astype(np.float64), cell_diameter, smoothing, threshold, expansion_factor
-        )
+        plane[:] = _field(image[channel], cell_diameter, smoothing, threshold, expansion_factor)
     return labels
 
 
 def _field(
-    plane: NDArray[np.float64],
+    plane: NDArray[Any],
     diameter: float | None,
     smoothing: float | None,
     threshold: str | float,
     expansion_factor: float,
-) -> NDArray[Any]:
+) -> NDArray[np.int32]:
     sigma = smoothing if smoothing is not None else SMOOTHING * (diameter or 0.0)
-    smooth = smooth_plane(plane, sigma) if sigma else plane
+    smooth = smooth_plane(plane, sigma) if sigma else plane.astype(np.float64)
     mask = (smooth > _threshold(smooth, threshold)).view(np.uint8)
     fill_holes(mask, *run_scratch(*mask.shape))
-    parts, count = label_plane(mask)
     if diameter is None:
-        diameter = _typical_diameter(parts, count)
-    sizes = np.bincount(parts.ravel(), minlength=count + 1)
-    large = sizes >= math.pi / 4 * (SMALLEST * diameter) ** 2
-    large[0] = False
-    parts = np.where(large[parts], parts, np.int32(0))
+        diameter = _typical_diameter(*label_plane(mask))
+    parts, count = label_plane(mask, math.pi / 4 * (SMALLEST * diameter) ** 2)
     depth = smooth_plane(bounded_distance(parts > 0), SEED_SMOOTHING * diameter)
     found = seeds(depth, parts, max(1, round(SEED_DISTANCE * diameter)))
     _fill(found, parts, depth, count)
@@ -123,30 +118,39 @@ def _field(
 
 
 def _fill(
-    found: NDArray[np.int32], parts: NDArray[np.int32], depth: NDArray[np.float64], count: int
+    found: NDArray[np.int32], parts: NDArray[np.int32], depth: FloatArray, count: int
 ) -> None:
     """Grow the seeds over their components: all of one that has no other, else by flooding."""
-    chosen = found > 0
-    of = parts[chosen]
+    places = np.flatnonzero(found)
+    of = parts.ravel()[places]
     several = np.bincount(of, minlength=count + 1) > 1
     number = np.zeros(count + 1, np.int32)
-    number[of] = found[chosen]
+    number[of] = found.ravel()[places]
     number[several] = 0
-    shared = several[parts]
-    if shared.any():
+    if several.any():
+        shared = several[parts]
         grown = np.where(shared, found, np.int32(0))
         flood_parts(-depth, grown, parts)
         found[shared] = grown[shared]
-    alone = (parts > 0) & ~shared
-    found[alone] = number[parts[alone]]
+    _paint(found, parts, number)
 
 
-def bounded_distance(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+@njit(cache=True, nogil=True, error_model="numpy")
+def _paint(found, parts, number):
+    """Give all pixels of the components that have a number their number."""
+    h, w = found.shape
+    for y in range(h):
+        for x in range(w):
+            if number[parts[y, x]]:
+                found[y, x] = number[parts[y, x]]
+
+
+def bounded_distance(mask: NDArray[np.bool_]) -> FloatArray:
     """Distance to the background; where there is none at all, the same everywhere."""
-    return np.minimum(distance(mask), sum(mask.shape))
+    return distance(mask, sum(mask.shape))
 
 
-def _threshold(plane: NDArray[np.float64], threshold: str | float) -> float:
+def _threshold(plane: FloatArray, threshold: str | float) -> float:
     if not isinstance(threshold, str):
         return float(threshold)
     edges = np.linspace(plane.min(), plane.max(), 257)

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scip_mpi.batches import ImageBatch, Int64Array, UInt8Array
+from scip_mpi.batches import ImageBatch, Int64Array
 from scip_mpi.segmentation.chain import Objects, Relabel, same_labels
-from scip_mpi.segmentation.crops import cut_crops, cut_masks, label_facts
+from scip_mpi.segmentation.crops import label_facts
 
 # A child belongs to a parent of which it covers more than this part, as in SCIP.
 LEAST_OVERLAP = 0.1
@@ -69,6 +69,12 @@ class FieldPlan:
     max_size: int | None = None
     drop_border: bool = False
 
+    @property
+    def own(self) -> list[int]:
+        """Channels whose labels may differ from the parents'."""
+        grown = set(self.expansion) - {self.parent}
+        return sorted({*self.children, *grown, *(target for _, _, target in self.subtract)})
+
 
 @dataclass(frozen=True)
 class Fields:
@@ -83,19 +89,17 @@ class Fields:
     number : ndarray of int64, shape (m,)
         Its label in ``labels``.
     labels : ImageBatch
-        Labels (int32) of every channel, numbered from 1 in each field.
-    crops : ImageBatch
-        The objects' pixels.
-    masks : ndarray of uint8
-        Their masks, in the layout of ``crops``.
+        Planes of labels (int32), numbered from 1 in each field: the parents', and one for each
+        channel with labels of its own.
+    of_channel : ndarray of int64, shape (C,)
+        Which of the planes holds each channel's labels.
     """
 
     objects: Objects
     row: Int64Array
     number: Int64Array
     labels: ImageBatch
-    crops: ImageBatch
-    masks: UInt8Array
+    of_channel: Int64Array
 
 
 def segment_fields(
@@ -119,15 +123,20 @@ def segment_fields(
     """
     parents = plan.segmenter(batch, plan.parent, companions, xp)
     children = {c: s(batch, c, companions, xp) for c, s in plan.children.items()}
-    labels = ImageBatch(
-        np.zeros(batch.pixels.size, np.int32), batch.offsets, batch.shapes, batch.index
-    )
+    own = plan.own
+    of_channel = [own.index(c) + 1 if c in own else 0 for c in range(batch.channels)]
+    shapes = batch.shapes.copy()
+    shapes[:, 0] = len(own) + 1
+    offsets = batch.planes * (len(own) + 1)
+    labels = ImageBatch(np.empty(offsets[-1], np.int32), offsets, shapes, batch.index)
     facts = []
     for i in range(len(batch)):
         _, h, w = batch.shapes[i]
         part = slice(batch.planes[i], batch.planes[i + 1])
-        own = {c: plane[part].reshape(h, w) for c, plane in children.items()}
-        facts.append(_one_field(plan, parents[part].reshape(h, w), own, labels.image(i)))
+        found = {c: plane[part].reshape(h, w) for c, plane in children.items()}
+        facts.append(
+            _one_field(plan, parents[part].reshape(h, w), found, of_channel, labels.image(i))
+        )
     row = np.repeat(np.arange(len(facts)), [len(f[0]) for f in facts]).astype(np.int64)
     none = np.empty(0, np.int64)
     number = np.concatenate([none, *(f[0] for f in facts)])
@@ -138,8 +147,7 @@ def segment_fields(
         row=row,
         number=number,
         labels=labels,
-        crops=cut_crops(batch, row, bbox),
-        masks=cut_masks(labels, row, bbox, number),
+        of_channel=np.array(of_channel, np.int64),
     )
 
 
@@ -147,9 +155,10 @@ def _one_field(
     plan: FieldPlan,
     parents: NDArray[np.int64],
     children: Mapping[int, NDArray[np.int64]],
+    of_channel: Sequence[int],
     out: NDArray[np.int32],
 ) -> tuple[Int64Array, Int64Array, Int64Array]:
-    """Fill the labels of all channels of one field; its objects' numbers, labels and boxes."""
+    """Fill the planes of labels of one field; its objects' numbers, labels and boxes."""
     ids, dense = numbered(parents)
     dense = _grown(dense, plan.expansion.get(plan.parent, 0.0))
     count = len(ids)
@@ -162,24 +171,28 @@ def _one_field(
     if plan.drop_border:
         good &= edges == 0
     good[0] = False
-    dense = np.where(good[dense], dense, 0).astype(np.int32)
+    if not good[1:].all():
+        dense = np.where(good[dense], dense, np.int32(0))
     out[:] = dense
     for c, labels in children.items():
-        out[c] = _assigned(numbered(labels)[1], dense, count, areas)
+        out[of_channel[c]] = _assigned(numbered(labels)[1], dense, count, areas)
     for c, pixels in plan.expansion.items():
         if c != plan.parent:
-            out[c] = _grown(out[c], pixels)
+            out[of_channel[c]] = _grown(out[of_channel[c]], pixels)
     before = out.copy() if plan.subtract else out
     for left, right, target in plan.subtract:
-        out[target] = np.where(before[left] == before[right], 0, before[left])
+        whole, part = before[of_channel[left]], before[of_channel[right]]
+        out[of_channel[target]] = np.where(whole == part, 0, whole)
     number = np.flatnonzero(good)
     return number, ids[number - 1], boxes[number]
 
 
-def parent_planes(labels: ImageBatch, plan: FieldPlan | None) -> ImageBatch:
-    """The parents' labels alone, a plane per field."""
-    channel = 0 if plan is None else plan.parent
-    planes = [labels.image(i)[channel] for i in range(len(labels))]
+def parent_planes(fields: Fields, parent: int) -> ImageBatch:
+    """The labels of the parents' channel alone, a plane per field."""
+    labels = fields.labels
+    if not len(labels) or labels.channels == 1:
+        return labels
+    planes = [image[fields.of_channel[parent]] for image in labels]
     return ImageBatch.from_images(planes, labels.index, np.int32)
 
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from scip_mpi.batches import FloatArray, Int64Array, offsets_of
 from scip_mpi.errors import UserError
-from scip_mpi.segmentation.morphology import mirrored
+from scip_mpi.segmentation.morphology import mirror
 from scip_mpi.segmentation.planes import per_channel
 
 ROOT = math.sqrt(2.0)
@@ -55,14 +57,41 @@ def gaussian_weights(sigma: float) -> FloatArray:
     return (phi / phi.sum())[radius:].copy()
 
 
-def smooth_plane(plane: FloatArray, sigma: float) -> FloatArray:
-    """Gaussian of one plane, mirrored at its edges: scipy.ndimage's to the last bit."""
-    height, width = plane.shape
-    weights = gaussian_weights(sigma)
-    out = np.empty((height, width))
-    frames = frame_scratch(height, width, weights.size - 1)
-    gaussian_mirrored(np.ascontiguousarray(plane), weights, height, width, frames, out)
+def smooth_plane(plane: NDArray[Any], sigma: float) -> FloatArray:
+    """Gaussian of one plane, mirrored at its edges: scipy.ndimage's in float64 to the last bit."""
+    out = np.empty(plane.shape)
+    _smooth_rows(np.ascontiguousarray(plane), gaussian_weights(sigma), out)
     return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _smooth_rows(plane, weights, out):
+    """A row is done with before the next is begun: of a large plane nothing but it is kept."""
+    height, width = plane.shape
+    radius = weights.size - 1
+    line = np.empty(width + 2 * radius)
+    middle = line[radius : radius + width]
+    for y in range(height):
+        row = plane[y]
+        for x in range(width):
+            middle[x] = np.float64(row[x]) * weights[0]
+        for k in range(radius, 0, -1):
+            above, below = plane[mirror(y - k, height)], plane[mirror(y + k, height)]
+            _add(above, below, weights[k], middle)
+        for x in range(radius):
+            line[radius - 1 - x] = middle[mirror(-1 - x, width)]
+            line[radius + width + x] = middle[mirror(width + x, width)]
+        found = out[y]
+        for x in range(width):
+            found[x] = middle[x] * weights[0]
+        for k in range(radius, 0, -1):
+            _add(line[radius - k :], line[radius + k :], weights[k], found)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _add(before, after, weight, total):
+    for x in range(total.size):
+        total[x] += (np.float64(before[x]) + np.float64(after[x])) * weight
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -78,22 +107,10 @@ def gaussian(plane, weights, height, width, frames, out):
 
     ``frames`` is scratch as of `frame_scratch` for a radius of ``weights.size - 1`` at least.
     """
-    _frame(plane, height, width, weights.size - 1, frames[0])
-    _smooth(weights, height, width, frames, out)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def gaussian_mirrored(plane, weights, height, width, frames, out):
-    """`gaussian` of a plane that is mirrored at its edges."""
-    mirrored(plane, height, width, weights.size - 1, frames[0])
-    _smooth(weights, height, width, frames, out)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _smooth(weights, height, width, frames, out):
     framed, down, over = frames
     radius = weights.size - 1
     stride = width + 2 * radius
+    _frame(plane, height, width, radius, framed)
     _weigh(framed, radius * stride, height * stride, stride, weights, down)
     # The frame at the sides is as right after the columns as it was before.
     _weigh(down, radius, height * stride - 2 * radius, 1, weights, over)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scip_mpi.batches import MaskBatch, Scratch
 from scip_mpi.config import read_config
 from scip_mpi.parallel.roles import Sight
-from scip_mpi.pipeline import segment
 from scip_mpi.plan import Plan, find_images, make_plan
 from scip_mpi.rows import features_of
+from scip_mpi.segmenting import segment
 from scip_mpi.stages import build_stages
 from scip_mpi.timers import Timers
 

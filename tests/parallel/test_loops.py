@@ -20,7 +20,7 @@ from scip_mpi.parallel.inprocess import ThreadWorld, run_threads
 from scip_mpi.parallel.link import Port
 from scip_mpi.parallel.manager import ChunkOffice, Manager, RowOffice
 from scip_mpi.parallel.roles import Role, Sight, assign_roles
-from scip_mpi.parallel.workers import Desk, Measured, Run, first_pass, second_pass
+from scip_mpi.parallel.workers import Desk, Measured, Run, Share, first_pass, second_pass
 from scip_mpi.parallel.world import Alone
 from scip_mpi.signals import StopFlag
 from scip_mpi.timers import Timers
@@ -43,8 +43,10 @@ def job(
     stop_at: int | None = None,
     in_thread: bool = True,
     slow: int | None = None,
+    parts: dict[int, int] | None = None,
+    stop_part: int | None = None,
 ):
-    """Both passes with work that only says who did it."""
+    """Both passes with work that only says who did it; ``parts`` of the chunks that have some."""
     roles, _ = assign_roles([Sight("n")] * world.size, segmenters)
     stop = StopFlag()
     memory = MemoryAccount(1 << 20)
@@ -55,6 +57,7 @@ def job(
     written: list[int] = []
     measured = Ledger(BOUNDS)
     segmented: list[int] = []
+    did: list[tuple[int, int]] = []
     seen: list[tuple[int, int, int]] = []
     blocks: list[tuple[int, list[str]]] = []
     clerk = Clerk(
@@ -62,8 +65,17 @@ def job(
         lambda k, told: blocks.append((k, sorted(bytes(t).decode() for t in told))),
     )
 
-    def one(part: References) -> Measured:
+    def measure(part: tuple[int, int]) -> tuple[int, int]:
+        did.append(part)
+        time.sleep(0.002)
+        if part[1] == stop_part:
+            stop.signal = "SIGTERM"
+        return part
+
+    def one(part: References, share: Share) -> Measured:
         lo, n = int(part.index[0]), len(part)
+        count = (parts or {}).get(lo, 0)
+        assert share(count, lambda k: (lo, k)) == [(lo, k) for k in range(count)]
         segmented.extend(part.index.tolist())
         if stop_at is not None and lo >= stop_at:
             stop.signal = "SIGTERM"
@@ -118,7 +130,7 @@ def job(
     def tell(block: int) -> bytes:
         return f"{world.rank} of {block}".encode()
 
-    reason = run_pass(chunks, lambda: first_pass(desk, one, hold))
+    reason = run_pass(chunks, lambda: first_pass(desk, one, hold, measure))
     if reason is None:
         own = [
             Run(lo, start, min(2, lo + n - start), None)
@@ -131,6 +143,7 @@ def job(
         "held": held,
         "segmented": segmented,
         "written": written,
+        "did": did,
         "reason": reason,
         "seen": seen,
         "blocks": blocks,
@@ -185,6 +198,35 @@ def test_among_many_rank_0_only_hands_out_work(monkeypatch, segmenters, in_threa
         assert results[0]["written"] == []
     assert Counter(i for r in results for i in r["segmented"]) == Counter(range(IMAGES))
     assert Counter(row for r in results for row in r["written"]) == Counter(range(IMAGES))
+
+
+@pytest.mark.parametrize("in_thread", [True, False])
+@pytest.mark.parametrize("segmenters", [0, 1, 3])
+@pytest.mark.parametrize("size", [1, 2, 4, 7])
+def test_parts_of_chunks_are_shared_out(size: int, segmenters: int, in_thread: bool) -> None:
+    # Two chunks have many parts, so that ranks may give each other some, and one has a single one.
+    parts = {0: 30, 6: 1, 30: 20}
+    results = run_threads(
+        size, lambda world: job(world, segmenters, in_thread=in_thread, parts=parts)
+    )
+    assert {r["reason"] for r in results} == {None}
+    done = Counter(part for r in results for part in r["did"])
+    assert done == Counter((lo, k) for lo, n in parts.items() for k in range(n))
+    assert Counter(lo for r in results for lo in r["held"]) == Counter(BOUNDS[:-1])
+    doers = [r for r in results if r["did"]]
+    assert all(Role.SEGMENTER in results[k]["roles"][k] for k, r in enumerate(results) if r["did"])
+    able = sum(Role.SEGMENTER in roles for roles in results[0]["roles"])
+    assert len(doers) >= min(able, 2)
+
+
+@pytest.mark.parametrize("in_thread", [True, False])
+@pytest.mark.parametrize("segmenters", [0, 2])
+def test_a_stop_flag_ends_the_pass_amid_shared_parts(segmenters: int, in_thread: bool) -> None:
+    results = run_threads(
+        4,
+        lambda world: job(world, segmenters, in_thread=in_thread, parts={0: 400}, stop_part=9),
+    )
+    assert {r["reason"] for r in results} == {"signal SIGTERM"}
 
 
 @pytest.mark.parametrize("in_thread", [True, False])

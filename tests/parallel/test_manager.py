@@ -1,4 +1,4 @@
-"""Who is asked for rows in the second pass, message by message."""
+"""Who is asked for parts in the first pass and rows in the second, message by message."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from scip_mpi.checkpoint.ledger import Ledger
 from scip_mpi.loaders.contract import References
 from scip_mpi.parallel.link import Message, Tag
-from scip_mpi.parallel.manager import ChunkOffice, RowOffice, report
+from scip_mpi.parallel.manager import ChunkOffice, RowOffice, offer, report
 
 # Rows of three chunks, which ranks 1, 2 and 1 hold: 14 rows on rank 1, 6 on rank 2.
 BOUNDS = [0, 10, 16, 20]
@@ -108,29 +108,69 @@ def test_no_rows_are_written_at_once(bounds: list[int]) -> None:
     assert counter.ask(2) == (2, Tag.EXHAUSTED, [])
 
 
-def test_a_rank_at_a_dear_chunk_gets_no_other_until_it_is_done() -> None:
-    bounds, costs = [0, 1, *range(2, 12)], [500.0] + [10.0] * 10
-    sent: list[tuple[int, Tag]] = []
+class Chunks:
+    """The other side of a `ChunkOffice`: what it is told, and what it sends."""
 
-    def references(lo: int, hi: int) -> References:
+    def __init__(self, bounds: list[int], costs: list[float], ranks: int) -> None:
+        self.sent: list[tuple[int, Tag, list[int]]] = []
+        ledger = Ledger(bounds, costs)
+        self.office = ChunkOffice(ledger, self._references, lambda *_: None, ranks)
+
+    @staticmethod
+    def _references(lo: int, hi: int) -> References:
         index = np.arange(lo, hi)
         return References([("a",)] * (hi - lo), index, index, np.zeros(hi - lo, np.int32))
 
-    office = ChunkOffice(Ledger(bounds, costs), references, lambda *_: None, ranks=2)
+    def _send(self, rank: int, tag: Tag, body: np.ndarray | bytes = b"") -> None:
+        told = [] if tag is Tag.ASSIGN else np.frombuffer(body, np.int64).tolist()
+        self.sent.append((rank, tag, told))
 
-    def ask(rank: int) -> int:
-        before = len(sent)
-        message = Message(rank, Tag.ASK, np.empty(0, np.uint8))
-        office.answer(message, lambda to, tag, body=b"": sent.append((to, tag)))
-        return len(sent) - before
+    def tell(self, source: int, tag: Tag, body: np.ndarray | None = None) -> list[object]:
+        """What is sent when a rank says this."""
+        before = len(self.sent)
+        body = np.empty(0, np.uint8) if body is None else body.view(np.uint8)
+        self.office.answer(Message(source, tag, body), self._send)
+        return self.sent[before:]
 
-    assert ask(1) == 1  # the dearest
-    assert ask(1) == 0
-    assert [ask(0) for _ in range(3)] == [1, 1, 1]
-    done = Message(1, Tag.MEASURED, report(0, 1, 1, 0))
-    office.answer(done, lambda to, tag, body=b"": sent.append((to, tag)))
-    assert sent[-1] == (1, Tag.ASSIGN)
-    # Who waits when nothing is left is told so.
-    assert [ask(0) for _ in range(6)] == [1] * 6
-    assert ask(0) == 1
-    assert sent[-1] == (0, Tag.EXHAUSTED)
+    def ask(self, rank: int) -> list[object]:
+        return self.tell(rank, Tag.ASK)
+
+    def measured(self, rank: int, lo: int) -> list[object]:
+        return self.tell(rank, Tag.MEASURED, report(lo, 1, 1, 0))
+
+
+def test_a_rank_at_a_dear_chunk_gets_no_other_until_it_is_done() -> None:
+    chunks = Chunks([0, 1, *range(2, 12)], [500.0] + [10.0] * 10, ranks=2)
+    assert chunks.ask(1) == [(1, Tag.ASSIGN, [])]  # the dearest
+    assert chunks.ask(1) == []
+    assert [chunks.ask(0) for _ in range(3)] == [[(0, Tag.ASSIGN, [])]] * 3
+    assert chunks.measured(1, 0) == [(1, Tag.ASSIGN, [])]
+
+
+def test_parts_are_sent_for_when_no_chunk_is_left() -> None:
+    chunks = Chunks([0, 1, 2, 3], [1.0] * 3, ranks=4)
+    assert [len(chunks.ask(rank)) for rank in (1, 2, 3)] == [1, 1, 1]
+    assert chunks.ask(0) == chunks.ask(0) == []  # nothing there yet
+    assert chunks.ask(3) == []  # it is at a chunk still
+    assert chunks.tell(1, Tag.OFFER, offer(3)) == [(1, Tag.GIVE, [0]), (1, Tag.GIVE, [0])]
+    # Of two ranks that have some, the one that has more is asked.
+    assert chunks.tell(2, Tag.OFFER, offer(2)) == []
+    assert chunks.ask(0) == [(2, Tag.GIVE, [0])]
+    # Who had asked while it was at a chunk gets a part when that is measured.
+    assert chunks.measured(3, 2) in ([(1, Tag.GIVE, [3])], [(2, Tag.GIVE, [3])])
+
+
+def test_when_a_rank_has_no_part_left_the_next_is_asked() -> None:
+    chunks = Chunks([0, 1, 2], [1.0] * 2, ranks=3)
+    assert [len(chunks.ask(rank)) for rank in (1, 2)] == [1, 1]
+    assert chunks.tell(1, Tag.OFFER, offer(9)) == []
+    assert chunks.ask(0) == [(1, Tag.GIVE, [0])]
+    assert chunks.tell(2, Tag.OFFER, offer(5)) == []
+    assert chunks.tell(1, Tag.OFFER, offer(0, rank=0)) == [(2, Tag.GIVE, [0])]
+    # Nobody has any: the rank waits for the next offer.
+    assert chunks.tell(2, Tag.OFFER, offer(0, rank=0)) == []
+    assert chunks.tell(1, Tag.OFFER, offer(4)) == [(1, Tag.GIVE, [0])]
+    chunks.measured(1, 0)
+    assert not chunks.office.done()
+    chunks.measured(2, 1)
+    assert chunks.office.done()

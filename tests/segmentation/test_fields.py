@@ -16,7 +16,7 @@ from skimage.segmentation import watershed as flooded
 from scip_mpi.batches import ImageBatch
 from scip_mpi.errors import UserError
 from scip_mpi.segmentation import background
-from scip_mpi.segmentation.crops import cut_crops
+from scip_mpi.segmentation.crops import cut_crops, cut_masks
 from scip_mpi.segmentation.field_watershed import watershed
 from scip_mpi.segmentation.fields import FieldPlan, Segmenter, parent_planes, segment_fields
 from scip_mpi.segmentation.label_files import labels as from_files
@@ -47,7 +47,7 @@ LABELS = hnp.arrays(
 def test_objects_are_scikit_images_regions(planes: list[np.ndarray]) -> None:
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 99, (2, *p.shape)).astype(np.uint16) for p in planes]
-    _, found = fields_of(images, planes)
+    batch, found = fields_of(images, planes)
     want = []
     for i, plane in enumerate(planes):
         ids, dense = np.unique(plane, return_inverse=True)
@@ -55,12 +55,14 @@ def test_objects_are_scikit_images_regions(planes: list[np.ndarray]) -> None:
         ids = ids[1:] if ids[0] == 0 else ids
         want += [(5 + i, ids[r.label - 1], r.bbox, r.image) for r in regionprops(dense)]
     assert len(found.objects.label) == len(want)
-    masks = ImageBatch(found.masks, found.crops.offsets, found.crops.shapes, found.crops.index)
+    crops = cut_crops(batch, found.row, found.objects.bbox)
+    dense = cut_masks(found.labels, found.of_channel, found.row, found.objects.bbox, found.number)
+    masks = ImageBatch(dense, crops.offsets, crops.shapes, crops.index)
     for k, (image, label, box, mask) in enumerate(want):
         assert (found.objects.image[k], found.objects.label[k]) == (image, label)
         assert tuple(found.objects.bbox[k]) == box
         r0, c0, r1, c1 = box
-        np.testing.assert_array_equal(found.crops.image(k), images[image - 5][:, r0:r1, c0:c1])
+        np.testing.assert_array_equal(crops.image(k), images[image - 5][:, r0:r1, c0:c1])
         for channel in range(2):
             np.testing.assert_array_equal(masks.image(k)[channel], mask)
 
@@ -100,7 +102,7 @@ def test_children_belong_to_the_parent_that_they_cover_most_of() -> None:
     other = Segmenter(from_files, {"companion": "cells"}, companions=True)
     batch = ImageBatch.from_images([np.ones((3, 10, 20), np.uint8)])
     found = segment_fields(batch, FieldPlan(0, segmenter, {2: other}), companions, np)
-    planes = found.labels.image(0)
+    planes = found.labels.image(0)[found.of_channel]
     np.testing.assert_array_equal(planes[1], np.where(parents == 5, 2, parents))
     want = np.zeros_like(child)
     want[child == 30] = 1
@@ -117,8 +119,10 @@ def test_a_ring_is_what_a_mask_has_grown_by() -> None:
     images = [np.ones((2, 30, 30), np.uint8)]
     _, found = fields_of(images, [plane], expansion={1: 4.0}, subtract=[(1, 0, 1)])
     grown = expand_labels(np.searchsorted([0, 3, 8], plane), 4.0)
-    np.testing.assert_array_equal(found.labels.image(0)[1], np.where(plane > 0, 0, grown))
-    np.testing.assert_array_equal(found.labels.image(0)[0] > 0, plane > 0)
+    np.testing.assert_array_equal(
+        found.labels.image(0)[found.of_channel[1]], np.where(plane > 0, 0, grown)
+    )
+    np.testing.assert_array_equal(found.labels.image(0)[found.of_channel[0]] > 0, plane > 0)
     _, found = fields_of(images, [plane], expansion={0: 4.0})
     np.testing.assert_array_equal(found.labels.image(0)[0], grown)
 
@@ -129,13 +133,19 @@ def disc(radius: int) -> np.ndarray:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(LABELS, min_size=1, max_size=2), st.sampled_from(["u1", "u2", "f4"]))
-def test_the_ring_is_a_difference_of_dilations(planes: list[np.ndarray], dtype: str) -> None:
-    planes = [np.kron(p, np.ones((2, 3), int)) for p in planes]
+@given(
+    st.lists(LABELS, min_size=1, max_size=2),
+    st.sampled_from(["u1", "u2", "f4"]),
+    st.sampled_from([(2, 3), (3, 13)]),
+)
+def test_the_ring_is_a_difference_of_dilations(
+    planes: list[np.ndarray], dtype: str, magnified: tuple[int, int]
+) -> None:
+    planes = [np.kron(p, np.ones(magnified, int)) for p in planes]
     rng = np.random.default_rng(1)
     images = [rng.integers(0, 99, (2, *p.shape)).astype(dtype) for p in planes]
     batch, found = fields_of(images, planes)
-    parents = parent_planes(found.labels, FieldPlan(0, Segmenter(from_files, {})))
+    parents = parent_planes(found, 0)
     means = background.ring(batch, parents, found.row, found.objects.bbox, found.number)
     medians = background.field_median(batch, parents)
     for k, row in enumerate(found.row):

@@ -1,0 +1,141 @@
+"""Objects, masked and measured by their crops alone: those of one field may go to several ranks.
+
+Knows nothing of ranks, messages or files of the table: crops in, arrays out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from scip_mpi import measure
+from scip_mpi.batches import FloatArray, ImageBatch, Int64Array, MaskBatch, UInt8Array
+from scip_mpi.chunks import cut
+from scip_mpi.measure import Statistic
+from scip_mpi.pipeline import Stages
+from scip_mpi.segmentation.chain import MaskSet, Objects, dense_masks
+from scip_mpi.segmentation.combine import combined_masks
+from scip_mpi.segmentation.crops import cut_crops, cut_masks
+from scip_mpi.segmentation.fields import Fields
+from scip_mpi.timers import Timers
+
+# Pixels (all channels) of the objects of a field that are cut out at once: they stay near the core.
+PART_PIXELS = 1 << 19
+
+
+@dataclass(frozen=True)
+class Part:
+    """Objects and all that it takes to mask and measure them.
+
+    Attributes
+    ----------
+    objects : Objects
+    crops, raw : ImageBatch
+        Their pixels, corrected and as they were read.
+    companions : mapping of str to ImageBatch
+        Their counterparts in the pictures beside their image.
+    masks : ndarray of uint8, optional
+        Their masks in the layout of ``crops``, where there are no mask methods.
+    """
+
+    objects: Objects
+    crops: ImageBatch
+    raw: ImageBatch
+    companions: Mapping[str, ImageBatch]
+    masks: UInt8Array | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is known of objects.
+
+    Attributes
+    ----------
+    masks : MaskBatch
+        All but the background.
+    centroid : ndarray of float64, shape (m, 2)
+        As in `scip_mpi.pipeline.Segmented`.
+    dense : sequence of ndarray of uint8
+        The masks of each set, not packed, in the layout of the crops.
+    """
+
+    masks: MaskBatch
+    centroid: FloatArray
+    dense: Sequence[UInt8Array] = ()
+
+
+def measure_objects(stages: Stages, part: Part, timers: Timers) -> Found:
+    """Mask and measure objects; what is found of each does not hang on the others."""
+    with timers.stage("segment"):
+        sets = stages.sets
+        if part.masks is not None:
+            given = part.masks
+            sets = [MaskSet("", lambda *_: given, {}, border=False)]
+        found = dense_masks(
+            part.crops, sets, stages.prefilters, stages.main_channel, stages.xp, part.companions
+        )
+        masks = found.packed(part.crops, part.objects)
+    with timers.stage("measure"):
+        statistics = statistics_of(
+            stages, stages.statistics, part.raw, part.crops, masks, found.sets.__getitem__
+        )
+        combined = combined_masks(found.sets[0], masks.shapes, stages.combined)
+        centroid = measure.centroids(part.crops, combined, masks.bbox)
+    return Found(replace(masks, statistics=statistics), centroid, found.sets)
+
+
+def part_bounds(fields: Fields, channels: int) -> Int64Array:
+    """Bounds of the parts of the objects of fields, by their pixels; of none there is one part."""
+    box = fields.objects.bbox
+    if not len(box):
+        return np.zeros(2, np.int64)
+    return cut((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1]) * channels, PART_PIXELS)
+
+
+def cut_part(
+    stages: Stages,
+    batch: ImageBatch,
+    raw: ImageBatch,
+    fields: Fields,
+    companions: Mapping[str, ImageBatch],
+    mine: slice,
+) -> Part:
+    """Some objects of fields, cut out of them."""
+    row, number = fields.row[mine], fields.number[mine]
+    objects = Objects(*(column[mine] for column in vars(fields.objects).values()))
+    bbox = objects.bbox
+    crops = cut_crops(batch, row, bbox)
+    # What was read is only looked at for statistics.
+    same = stages.correction is None or not stages.statistics
+    return Part(
+        objects,
+        crops,
+        crops if same else cut_crops(raw, row, bbox),
+        {name: cut_crops(plane, row, bbox) for name, plane in companions.items()},
+        None if stages.sets else cut_masks(fields.labels, fields.of_channel, row, bbox, number),
+    )
+
+
+def statistics_of(
+    stages: Stages,
+    statistics: Sequence[Statistic],
+    raw: ImageBatch,
+    crops: ImageBatch,
+    masks: MaskBatch,
+    own: Callable[[int], UInt8Array],
+) -> FloatArray:
+    """Statistics of every object, shape (m, K); NaN where the mask set dropped the object.
+
+    ``own`` gives the masks of a set, in the layout of the crops.
+    """
+    if not statistics:
+        return np.empty((len(masks), 0))
+    used = sorted({s.mask_set for s in statistics if s.mask_set >= 0})
+    looked_at = {s: own(s) for s in used}
+    values = measure.measure_each(statistics, crops, raw, looked_at, stages.saturation)
+    for k, chosen in enumerate(statistics):
+        if chosen.mask_set >= 0:
+            values[~masks.kept[:, chosen.mask_set], k] = np.nan
+    return values

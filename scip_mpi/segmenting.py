@@ -1,0 +1,187 @@
+"""The first pass over a chunk of images: read, correct, segment, measure.
+
+Knows nothing of ranks, messages or files of the table: references in, arrays out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from scip_mpi import measure
+from scip_mpi.batches import FloatArray, ImageBatch, Int64Array, MaskBatch, to_buffer
+from scip_mpi.loaders.contract import References
+from scip_mpi.objects import Found, Part, cut_part, measure_objects, part_bounds
+from scip_mpi.pipeline import Segmented, Stages
+from scip_mpi.segmentation import background
+from scip_mpi.segmentation.chain import whole_images
+from scip_mpi.segmentation.combine import combined_masks
+from scip_mpi.segmentation.fields import Fields, parent_planes, segment_fields
+from scip_mpi.timers import Timers
+
+# Share(n, part) -> what is found of parts 0 to n, in order: some of them perhaps by other ranks.
+Share = Callable[[int, Callable[[int], Part]], list[Found]]
+
+
+def segment(
+    stages: Stages, references: References, timers: Timers, share: Share | None = None
+) -> tuple[Segmented, ImageBatch]:
+    """First pass over a chunk: masks and measurements, and the pixels as they were read.
+
+    Parameters
+    ----------
+    stages : Stages
+    references : References
+        The chunk.
+    timers : Timers
+    share : callable, optional
+        Has other ranks mask and measure some of the objects of fields, if they have nothing to do.
+    """
+    with timers.stage("read"):
+        raw, failures = stages.read(references)
+        companions: dict[str, ImageBatch] = {}
+        if stages.beside is not None:
+            raw, companions, lacking = stages.beside(references, raw)
+            failures += lacking
+    with timers.stage("segment"):
+        batch = stages.corrected(raw)
+        fields = None
+        if stages.fields is not None:
+            fields = segment_fields(batch, stages.fields, companions, stages.xp)
+    if fields is None:
+        found = measure_objects(stages, Part(whole_images(batch), batch, raw, companions), timers)
+    else:
+        if stages.export is not None:
+            with timers.stage("export"):
+                stages.export(references, fields)
+        found = _in_fields(stages, batch, raw, fields, companions, timers, share)
+    with timers.stage("measure"):
+        lo, hi = int(references.index[0]), int(references.index[-1]) + 1
+        masks = found.masks
+        objects = np.full(hi - lo, -1, np.int64)
+        objects[batch.index - lo] = 0
+        np.add.at(objects, masks.image - lo, 1)
+        if fields is None:
+            level = _of_images(stages, batch, found)
+            covered, of_channel = replace(batch, pixels=found.dense[0]), np.arange(batch.channels)
+        else:
+            level = _of_fields(stages, batch, masks, fields)
+            covered, of_channel = fields.labels, fields.of_channel
+        rows = measure.image_summary(batch, raw, covered, of_channel, stages.saturation)
+        per_image = {
+            name: _placed(values, batch.index - lo, hi - lo) for name, values in rows.items()
+        }
+        masks = replace(masks, background=level)
+    files = [file for own in references.alone().sources for file in own]
+    record = Segmented(
+        span=np.array([lo, hi], np.int64),
+        sources=np.frombuffer("\0".join(files).encode("utf-8", "surrogateescape"), np.uint8),
+        within=references.within,
+        group=references.group,
+        found=objects,
+        **per_image,
+        centroid=found.centroid,
+        failures=np.frombuffer(json.dumps([asdict(f) for f in failures]).encode(), np.uint8),
+        masks=to_buffer(masks),
+    )
+    return record, raw
+
+
+def _in_fields(
+    stages: Stages,
+    batch: ImageBatch,
+    raw: ImageBatch,
+    fields: Fields,
+    companions: Mapping[str, ImageBatch],
+    timers: Timers,
+    share: Share | None,
+) -> Found:
+    """The objects of fields, masked and measured part by part."""
+    bounds = part_bounds(fields, batch.channels)
+
+    def part(k: int) -> Part:
+        with timers.stage("segment"):
+            mine = slice(bounds[k], bounds[k + 1])
+            return cut_part(stages, batch, raw, fields, companions, mine)
+
+    count = len(bounds) - 1
+    # Masks that are cut from labels cost less than it does to send them.
+    if share is not None and stages.sets and count > 1:
+        found = share(count, part)
+    else:
+        found = [measure_part(stages, part(k), timers) for k in range(count)]
+    return Found(
+        MaskBatch.joined([f.masks for f in found]), np.concatenate([f.centroid for f in found])
+    )
+
+
+def measure_part(stages: Stages, part: Part, timers: Timers) -> Found:
+    """What is found of a part of the objects of fields, without the masks that only images need."""
+    return replace(measure_objects(stages, part, timers), dense=())
+
+
+def _of_fields(stages: Stages, batch: ImageBatch, masks: MaskBatch, fields: Fields) -> FloatArray:
+    """The background of objects of fields, equal in all mask sets; see `_levels`.
+
+    A ring lies round the object, and the median is of all pixels in no object.
+    """
+    assert stages.fields is not None
+    planes = parent_planes(fields, stages.fields.parent)
+    levels = _levels(stages, batch, planes, fields.row, masks.bbox, fields.number)
+    return np.repeat(levels[:, np.newaxis], masks.sets, axis=1)
+
+
+def _of_images(stages: Stages, batch: ImageBatch, found: Found) -> FloatArray:
+    """The background of images that are one object each; see `_levels`.
+
+    Ring and median are of the pixels outside a mask set's combined mask.
+    """
+    masks = found.masks
+    rows, ones = np.arange(len(masks)), np.ones(len(masks), np.int64)
+    shapes = masks.shapes.copy()
+    shapes[:, 0] = 1
+    out = np.empty(masks.background.shape)
+    for s, dense in enumerate(found.dense):
+        combined = combined_masks(dense, masks.shapes, stages.combined)
+        planes = ImageBatch(combined, batch.planes, shapes, batch.index)
+        out[:, s] = _levels(stages, batch, planes, rows, masks.bbox, ones)
+    return out
+
+
+def _levels(
+    stages: Stages,
+    batch: ImageBatch,
+    planes: ImageBatch,
+    row: Int64Array,
+    bbox: Int64Array,
+    number: Int64Array,
+) -> FloatArray:
+    """What ``bgcorr_`` features subtract, shape (m, C); NaN for the mean outside the mask.
+
+    ``planes`` are labels, ``row``, ``bbox`` and ``number`` of the objects as in
+    `scip_mpi.segmentation.background.ring`.
+    """
+    out = np.full((len(row), len(stages.backgrounds)), np.nan)
+    if not len(row):
+        return out
+    if "ring" in stages.backgrounds:
+        around = background.ring(batch, planes, row, bbox, number)
+    if "field_median" in stages.backgrounds:
+        median = background.field_median(batch, planes)[row]
+    for c, chosen in enumerate(stages.backgrounds):
+        if chosen == "ring":
+            out[:, c] = around[:, c]
+        elif chosen == "field_median":
+            out[:, c] = median[:, c]
+        elif chosen != "outside":
+            out[:, c] = chosen
+    return out
+
+
+def _placed(values: FloatArray, places: Int64Array, count: int) -> FloatArray:
+    out = np.full((count, values.shape[1]), np.nan)
+    out[places] = values
+    return out
