@@ -19,6 +19,7 @@ from scip_mpi.loaders.contract import Catalog, Failure, ImageInfo, References, W
 from scip_mpi.loaders.gather import ImageError, Pick, gather, info_of, located
 from scip_mpi.loaders.hdf5_images import Address, Images
 from scip_mpi.loaders.listing import list_images, shown
+from scip_mpi.loaders.opening import LastOpened
 from scip_mpi.loaders.patterns import select
 from scip_mpi.loaders.texts import compact
 
@@ -66,7 +67,7 @@ def discover(
         )
     listing = list_images(paths, _is_hdf5, "HDF5 files")
     kept, metadata, (group, groups), skipped = select(listing, regex, RESERVED)
-    address = Address(images, shapes, "" if shapes else axes)
+    address = Address(images, shapes, "" if shapes else axes).text()
     sizes: list[NDArray[np.int64]] = []
     for path in kept.files:
         try:
@@ -81,7 +82,7 @@ def discover(
     file = np.repeat(np.arange(len(sizes)), counts)
     nbytes = np.concatenate(sizes)
     # Where in its file the pixels are travels as one more source of every image.
-    files = compact([*kept.files, address.text()])
+    files = compact([*kept.files, address])
     return Catalog(
         files=files,
         sources=np.stack([file, np.full(n, len(sizes))], axis=1),
@@ -111,9 +112,8 @@ def probe(sources: tuple[str, ...], index: int) -> ImageInfo:
     UserError
         The file cannot be read, or has no such image.
     """
-    path, text = sources
     try:
-        with hdf5_images.opened(path, Address.of(text)) as own:
+        with hdf5_images.opened(*sources) as own:
             return info_of(own.shape(index), own.dtype)
     except ImageError as error:
         raise UserError(located(error, sources)) from None
@@ -139,10 +139,10 @@ def read(
     """
     if z is not None or t is not None:
         raise UserError("images in HDF5 files have neither z nor t: name such an axis N")
-    with hdf5_images.Last() as last:
+    with LastOpened(hdf5_images.opened) as last:
 
         def decode(sources: tuple[str, ...], index: int, pick: Pick) -> NDArray[Any]:
-            images: Images = last.opened(*sources)
+            images: Images = last(*sources)
             return images.image(index, pick, window)
 
         return gather(references, decode, channels, dtype, None, of)

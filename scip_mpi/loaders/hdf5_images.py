@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -183,35 +183,7 @@ def _refuse_unbelievable(dataset: Any, nbytes: int) -> None:
 
 
 @contextmanager
-def opened(path: str, address: Address) -> Iterator[Images]:
-    """The images of a file; whatever HDF5 complains of is an `ImageError`."""
+def opened(path: str, address: str) -> Iterator[Images]:
+    """The images of a file at an `Address`; whatever HDF5 complains of is an `ImageError`."""
     with open_hdf5(path, "HDF5 file") as file:
-        yield Images(file, address)
-
-
-class Last:
-    """Opens files, and keeps the last one open."""
-
-    def __init__(self) -> None:
-        self.key: tuple[str, str] | None = None
-        self.stack = ExitStack()
-        self.images: Images | ImageError
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stack.close()
-
-    def opened(self, path: str, text: str) -> Images:
-        """The images of a file; raises the file's fault each time it is asked for."""
-        if (path, text) != self.key:
-            self.stack.close()
-            self.key = path, text
-            try:
-                self.images = self.stack.enter_context(opened(path, Address.of(text)))
-            except ImageError as error:
-                self.images = error
-        if isinstance(self.images, ImageError):
-            raise self.images
-        return self.images
+        yield Images(file, Address.of(address))
