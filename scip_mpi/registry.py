@@ -28,6 +28,8 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "image": "scip_mpi.loaders.image",
         "table": "scip_mpi.loaders.table",
         "packed": "scip_mpi.loaders.packed",
+        "hdf5": "scip_mpi.loaders.hdf5",
+        "ome_tiff": "scip_mpi.loaders.ome_tiff",
     },
     "masks": {
         "li": "scip_mpi.segmentation.li:li",

@@ -245,14 +245,23 @@ def convert(image: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(image, dtype)
 
 
+def checked_window(window: Window | None, height: int, width: int) -> Window:
+    """A window that lies in an image of that size, all of it for None; `ImageError` otherwise."""
+    if window is None:
+        return 0, 0, height, width
+    r0, c0, r1, c1 = window
+    if not (0 <= r0 < r1 <= height and 0 <= c0 < c1 <= width):
+        raise ImageError(
+            f"is {height} x {width} pixels, which does not hold the window {tuple(window)}"
+        )
+    return window
+
+
 def cut_window(image: NDArray[Any], window: Window | None) -> NDArray[Any]:
     """Rows and columns of a window; `ImageError` if it does not lie in the image."""
     if window is None:
         return image
-    r0, c0, r1, c1 = window
-    h, w = image.shape[1:]
-    if not (0 <= r0 < r1 <= h and 0 <= c0 < c1 <= w):
-        raise ImageError(f"is {h} x {w} pixels, which does not hold the window {tuple(window)}")
+    r0, c0, r1, c1 = checked_window(window, *image.shape[1:])
     return image[:, r0:r1, c0:c1]
 
 

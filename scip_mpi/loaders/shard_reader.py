@@ -110,8 +110,8 @@ class Shard:
 
 
 @contextmanager
-def open_hdf5(path: str) -> Iterator[Any]:
-    """A shard's HDF5 file, open; whatever HDF5 complains of is an `ImageError`.
+def open_hdf5(path: str, what: str = "shard") -> Iterator[Any]:
+    """An HDF5 file, open; whatever HDF5 complains of in this ``what`` is an `ImageError`.
 
     It is not locked, as some parallel file systems know no locks.
     """
@@ -129,7 +129,7 @@ def open_hdf5(path: str) -> Iterator[Any]:
         except ImageError:
             raise
         except Exception as error:  # whatever a broken file makes the reader raise
-            raise ImageError(f"is a broken shard: {describe(error, path)}") from None
+            raise ImageError(f"is a broken {what}: {describe(error, path)}") from None
 
 
 def read_index(file: Any) -> Index:

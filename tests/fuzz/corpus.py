@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import numpy as np
 import tifffile
 from fuzz.configs import CELLS, FIELDS, changed, run_config
@@ -161,6 +162,46 @@ def build_zarr(shared: Path, folder: Path) -> None:
         shutil.copyfile(path, folder / "test.zarr" / path.name)
 
 
+def build_ome_tiff(shared: Path, folder: Path) -> None:
+    """Images of several channels, planes and times: in strips, in tiles, in colours, a pyramid."""
+    a, b, c = cells(shared, 3)
+    stack = np.stack([a, b, c, a]).reshape(2, 2, 3, 40, 40)
+    grey = {"ome": True, "photometric": "minisblack"}
+    for k, how in enumerate(({}, {"tile": (16, 16)}, {"tile": (16, 16), "compression": "zlib"})):
+        axes = {"metadata": {"axes": "TZCYX", "PhysicalSizeX": 0.5}}
+        tifffile.imwrite(folder / f"{k}.ome.tif", stack, **grey, **axes, **how)
+    colours = np.moveaxis(c, 0, -1)
+    tifffile.imwrite(folder / "rgb.ome.tif", colours, ome=True, photometric="rgb", tile=(32, 32))
+    with tifffile.TiffWriter(folder / "pyramid.ome.tif", ome=True) as tif:
+        how = {"tile": (16, 16), "compression": "lzw", "photometric": "minisblack"}
+        tif.write(a, subifds=1, metadata={"axes": "CYX"}, **how)
+        tif.write(a[:, ::2, ::2], subfiletype=1, **how)
+
+
+def build_hdf5(shared: Path, folder: Path) -> None:
+    """Datasets of another program: contiguous, in chunks, compressed, and one after the other."""
+    images = np.stack(cells(shared, 4))
+    ways = ({}, {"chunks": (1, 1, 40, 40)}, {"compression": "gzip"}, {"compression": "lzf"})
+    for k, how in enumerate(ways):
+        with h5py.File(folder / f"{k}.h5", "w") as file:
+            file.create_dataset("a/images", data=images, **how)
+
+
+def build_ragged(shared: Path, folder: Path) -> None:
+    """Pixels and shapes; as one dataset, and as an array for each image."""
+    images = [c[:, : 20 + k] for k, c in enumerate(cells(shared, 4))]
+    for k, name in enumerate(("flat.h5", "arrays.h5")):
+        with h5py.File(folder / name, "w") as file:
+            file["shapes"] = [i.shape for i in images]
+            if k:
+                own = file.create_dataset("pixels", 4, h5py.vlen_dtype(np.uint16))
+                for i, image in enumerate(images):
+                    own[i] = image.ravel()
+            else:
+                flat = np.concatenate([i.ravel() for i in images])
+                file.create_dataset("pixels", data=flat, compression="gzip", chunks=(1000,))
+
+
 def build_packed(shared: Path, folder: Path) -> None:
     """Two shards, with metadata."""
     images = cells(shared, 6)
@@ -252,6 +293,11 @@ TARGETS = {
     "image": Target(build_pictures, lambda f: read_all("image", f, "uint8")),
     "table": Target(build_table, lambda f: read_all("table", f, "uint16")),
     "zarr": Target(build_zarr, lambda f: read_all("zarr", f, "float32")),
+    "ome_tiff": Target(build_ome_tiff, lambda f: read_all("ome_tiff", f, "uint16", z="each")),
+    "hdf5": Target(build_hdf5, lambda f: read_all("hdf5", f, "uint16", images="a/images")),
+    "hdf5_ragged": Target(
+        build_ragged, lambda f: read_all("hdf5", f, "uint16", images="pixels", shapes="shapes")
+    ),
     "packed": Target(build_packed, lambda f: read_all("packed", f, "uint16")),
     "companions": Target(build_companions, read_with_companions),
     "plate_map": Target(build_plate, read_plate),
