@@ -87,7 +87,8 @@ class Books:
 
     def write(self, block: int, told: Sequence[UInt8Array]) -> None:
         """Enter a block, of which every rank has told what it knows."""
-        found = merge([Tally.from_message(body) for body in told if len(body)])
+        images = self.plan.bounds[self.blocks[block : block + 2]].tolist()
+        found = merge([body for body in told if len(body)], *images)
         self.failures += found.failures
         names = Texts.of(self.catalog.image_names(found.image)).printable()
         if self.table is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from scip_mpi.batches import Int64Array
@@ -52,14 +53,25 @@ def shrinking(costs: NDArray[np.int64], share: int, least: int, most: int) -> In
     ----------
     Polychronopoulos and Kuck, "Guided self-scheduling", IEEE Trans. Computers C-36(12), 1987.
     """
-    ends = np.cumsum(np.asarray(costs, np.int64))
-    bounds, done = [0], 0
-    while bounds[-1] < len(ends):
-        target = max(min((int(ends[-1]) - done) // share, most), least)
+    return _shrink(np.cumsum(np.asarray(costs, np.int64)), share, least, most)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _shrink(ends, share, least, most):
+    """`shrinking`, given the sums of all costs up to and with each item."""
+    n = len(ends)
+    bounds = np.zeros(n + 1, np.int64)
+    runs, done = 0, 0
+    while bounds[runs] < n:
+        first = bounds[runs]
+        target = max(min((ends[-1] - done) // share, most), least)
         # The item that reaches the target belongs to the run that is closer to it.
-        k = int(np.searchsorted(ends, done + target))
-        if bounds[-1] < k < len(ends):
-            k -= ends[k] - done - target > done + target - ends[k - 1]
-        bounds.append(min(k, len(ends) - 1) + 1)
-        done = int(ends[bounds[-1] - 1])
-    return np.array(bounds, np.int64)
+        k = first
+        while k < n and ends[k] < done + target:
+            k += 1
+        if first < k < n and ends[k] - done - target > done + target - ends[k - 1]:
+            k -= 1
+        runs += 1
+        bounds[runs] = min(k, n - 1) + 1
+        done = ends[bounds[runs] - 1]
+    return bounds[: runs + 1].copy()

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import platform
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,7 @@ from scip_mpi.loaders import packed
 from scip_mpi.loaders.companions import attach
 from scip_mpi.loaders.contract import Catalog, ImageInfo
 from scip_mpi.loaders.plate import join_plate
-from scip_mpi.loaders.texts import PIECE, joined
+from scip_mpi.loaders.texts import PIECE, letters_and_ends
 from scip_mpi.measurements import (
     Measured,
     backgrounds,
@@ -312,7 +313,7 @@ def chunk_bounds(
 
 def default_memory(sights: Sequence[Sight]) -> int:
     """A quarter of the node's memory, shared by its ranks."""
-    fullest = max(sum(s.node == t.node for s in sights) for t in sights)
+    fullest = max(Counter(sight.node for sight in sights).values())
     return machine_memory() // 4 // fullest
 
 
@@ -335,7 +336,7 @@ def fingerprint(
     digest.update(json.dumps(head, sort_keys=True).encode())
     texts = [catalog.names, *(values for _, values in catalog.metadata.values())]
     for text in texts:
-        for part in joined(text):
+        for part in letters_and_ends(text):
             digest.update(part)
     arrays = [codes for codes, _ in catalog.metadata.values()] + list(catalog.numbers.values())
     arrays += [catalog.sources, catalog.named, catalog.within, catalog.sizes, catalog.mtimes]

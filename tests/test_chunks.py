@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scip_mpi.chunks import cut, shrinking
@@ -26,6 +26,7 @@ def test_equal_costs_make_equal_runs() -> None:
     assert cut(np.zeros(0, np.int64), 4).tolist() == [0]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(1, 1000), max_size=60), st.integers(1, 9), st.integers(1, 500),
     st.integers(0, 2000),

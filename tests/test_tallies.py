@@ -78,7 +78,7 @@ def told(ranks: int, lo: int, hi: int) -> tuple[Tally, list[dict[str, Any]]]:
     bodies = [tell(plan, *own, lo, hi) for own in held]
     within = [o for o in objects if BOUNDS[lo] <= o["image"] < BOUNDS[hi]]
     messages = [np.frombuffer(b, np.uint8) for b in bodies if b]
-    return merge([Tally.from_message(m) for m in messages]), within
+    return merge(messages, int(BOUNDS[lo]), int(BOUNDS[hi])), within
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 8])

@@ -193,7 +193,12 @@ def _refuse_twice(keys: Sequence[str], files: Sequence[str], complaint: str) -> 
 
 def twice(keys: Sequence[str]) -> tuple[int, int] | None:
     """Places of the first text that occurs a second time, and of its first occurrence before."""
-    hashes = np.fromiter(map(hash, keys), np.int64, len(keys))
+    # Loads numba, which few lists need.
+    from scip_mpi.loaders.hashing import hash_texts
+
+    held = Texts.of(keys)
+    letters = np.frombuffer(memoryview(held.blob).toreadonly(), np.uint8)
+    hashes = hash_texts(letters, *map(np.ascontiguousarray, (held.starts, held.ends)))
     hashes.sort()
     if not (hashes[1:] == hashes[:-1]).any():
         return None

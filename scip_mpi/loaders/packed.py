@@ -78,8 +78,7 @@ def discover(paths: Sequence[str]) -> Catalog:
             )
         channels = own
         sets[path.rpartition("_")[0], part] = sets.get((path.rpartition("_")[0], part), 0) + 1
-        for piece in columns.names.pieces():
-            names.extend([name.encode("utf-8", "surrogateescape") for name in piece])
+        names.append(columns.names)
         group.add(columns.group, n)
         for name, column in columns.metadata.items():
             metadata.setdefault(name, MergedColumn()).add(column, n)

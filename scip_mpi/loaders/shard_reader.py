@@ -49,7 +49,8 @@ class Index:
     @property
     def sizes(self) -> Int64Array:
         """Pixels of each image."""
-        return self.shape.prod(axis=1)
+        channels, rows, columns = self.shape.T
+        return channels * rows * columns
 
 
 class Shard:

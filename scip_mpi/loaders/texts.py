@@ -136,11 +136,6 @@ class Texts(Sequence[str]):
         held = self.dense()
         return Texts, (bytes(held.blob), held.starts, held.ends)
 
-    def pieces(self) -> Iterator[list[str]]:
-        """The texts as lists, a part of them at a time."""
-        for lo in range(0, len(self), PIECE):
-            yield list(self[lo : lo + PIECE])
-
 
 class TextsBuilder:
     """Texts on their way into one buffer."""
@@ -157,6 +152,12 @@ class TextsBuilder:
         edges = offsets_of(np.fromiter(map(len, texts), np.int64, len(texts)))
         self.edges.frombytes((edges[1:] + len(self.blob)).tobytes())
         self.blob += b"".join(texts)
+
+    def append(self, texts: Texts) -> None:
+        """Add texts as they lie in their buffer."""
+        held = texts.dense()
+        self.edges.frombytes((held.ends + len(self.blob)).tobytes())
+        self.blob += held.blob
 
     def texts(self) -> Texts:
         """All that was added."""
@@ -198,14 +199,11 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def joined(texts: Iterable[str]) -> Iterator[bytes]:
-    """The texts joined by NUL, a part of them at a time."""
-    piece: list[str] = []
-    between = ""
-    for text in texts:
-        piece.append(text)
-        if len(piece) == PIECE:
-            yield (between + "\0".join(piece)).encode("utf-8", "surrogateescape")
-            piece, between = [], "\0"
-    if piece:
-        yield (between + "\0".join(piece)).encode("utf-8", "surrogateescape")
+def letters_and_ends(texts: Sequence[str]) -> Iterator[bytes]:
+    """Bytes that tell these texts from any others: how many, then letters and where each ends."""
+    held = Texts.of(texts)
+    yield np.int64(len(held)).tobytes()
+    for lo in range(0, len(held), PIECE):
+        part = held[lo : lo + PIECE].dense()
+        yield bytes(part.blob)
+        yield part.ends.tobytes()

@@ -10,13 +10,22 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scip_mpi.config import parse_config
 from scip_mpi.loaders import multiframe_tiff
 from scip_mpi.loaders.contract import ImageInfo
-from scip_mpi.loaders.texts import PIECE, Categories, Texts, compact, joined, printable
+from scip_mpi.loaders.listing import twice
+from scip_mpi.loaders.texts import (
+    PIECE,
+    Categories,
+    Texts,
+    TextsBuilder,
+    compact,
+    letters_and_ends,
+    printable,
+)
 from scip_mpi.plan import chunk_bounds, fingerprint
 
 # What a file's name may be: surrogates stand for bytes that are no UTF-8.
@@ -31,8 +40,6 @@ def test_texts_are_a_list_of_strings(names, data):
     assert list(texts) == names
     assert [texts[i] for i in range(len(names))] == names
     assert Texts.of(texts) is texts
-    assert [t for piece in texts.pieces() for t in piece] == names
-    assert b"".join(joined(texts)) == "\0".join(names).encode("utf-8", "surrogateescape")
     lo, hi, step = (data.draw(st.integers(-9, 9)) for _ in range(3))
     assert texts[lo : hi : step or 1] == names[lo : hi : step or 1]
     if names:
@@ -40,6 +47,28 @@ def test_texts_are_a_list_of_strings(names, data):
         assert texts.take(rows) == [names[i] for i in rows]
         assert texts[-1] == names[-1]
         assert texts.index(names[0]) == 0
+
+
+@given(st.lists(NAMES, max_size=5), st.lists(NAMES, max_size=5))
+def test_letters_and_ends_tell_texts_apart(one, other):
+    same = b"".join(letters_and_ends(one)) == b"".join(letters_and_ends(other))
+    assert same == (one == other)
+
+
+@given(st.lists(st.lists(NAMES, max_size=5), max_size=3), st.booleans())
+def test_a_builder_takes_texts_as_they_lie(parts, backwards):
+    step = -1 if backwards else 1
+    builder = TextsBuilder()
+    for part in parts:
+        builder.append(Texts.of(part)[::step])
+    assert builder.texts() == [name for part in parts for name in part[::step]]
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(["", "a", "aa", "b", "ab", "\udcff", "é"]), max_size=6))
+def test_the_first_text_that_comes_again_is_found(names):
+    again = [(names.index(n), i) for i, n in enumerate(names) if n in names[:i]]
+    assert twice(names) == twice(Texts.of(names)[::-1][::-1]) == next(iter(again), None)
 
 
 def test_texts_are_not_other_things():
@@ -102,8 +131,7 @@ def test_many_texts_in_parts():
     texts = compact(names)
     assert isinstance(texts, Texts)
     assert texts == names
-    assert b"".join(joined(texts)) == "\0".join(names).encode()
-    assert sum(len(p) for p in texts.pieces()) == len(names)
+    assert b"".join(letters_and_ends(texts)) == b"".join(letters_and_ends(names))
     assert compact(names[:5]) == names[:5]
     assert isinstance(compact(names[:5]), list)
 
