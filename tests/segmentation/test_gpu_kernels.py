@@ -36,9 +36,17 @@ from scip_mpi.segmentation.otsu import otsu
 from scip_mpi.segmentation.sobel import sobel
 from scip_mpi.segmentation.spot import spot
 from scip_mpi.segmentation.threshold import threshold
+from scip_mpi.segmentation.watershed import watershed
 from scip_mpi.simulation import cell
 
-CPU = {"li": li, "otsu": otsu, "sobel": sobel, "spot": spot, "threshold": threshold}
+CPU = {
+    "li": li,
+    "otsu": otsu,
+    "sobel": sobel,
+    "spot": spot,
+    "threshold": threshold,
+    "watershed": watershed,
+}
 SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "li-0": ("li", {"smooth": 0}),
     "li-0.5": ("li", {"smooth": 0.5}),
@@ -48,6 +56,7 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "spot-5": ("spot", {"spotsize": 5}),
     "spot-8": ("spot", {"spotsize": 8}),
     "sobel": ("sobel", {}),
+    "watershed": ("watershed", {}),
     "fixed": ("threshold", {"method": "fixed", "value": 900.0}),
     "fixed-dark": ("threshold", {"method": "fixed", "value": 900, "foreground": "dark"}),
     "t-otsu": ("threshold", {"method": "otsu"}),

@@ -31,8 +31,6 @@ from scip_mpi.segmentation.gpu.use import Made, part, pieces
 PIECE = 16 << 20
 # Blocks of threads for each multiprocessor.
 BLOCKS = 8
-# A kernel counts a plane's pixels in 32 bits, and has two numbers for each.
-MOST_PIXELS = 1 << 30
 # cudaErrorMemoryAllocation and CUDA_ERROR_OUT_OF_MEMORY.
 NO_MEMORY = 2
 
@@ -95,9 +93,9 @@ class CudaDevice:
         if batch.pixels.dtype.name not in C_TYPES:
             made.left[:] = enabled
             return made
-        large = batch.shapes[:, 1] * batch.shapes[:, 2] >= MOST_PIXELS
-        made.left[large] = enabled[large]
         recipe = RECIPES[method](batch, **mask_set.kwargs)
+        large = batch.shapes[:, 1] * batch.shapes[:, 2] > recipe.most_pixels
+        made.left[large] = enabled[large]
         with self.plain_errors():
             kernels = self.compiled(batch.pixels.dtype)
             task = Task(kernels[method], recipe, kernels["settle"], settle(mask_set))

@@ -18,8 +18,8 @@ from scip_mpi.segmentation.threshold import METHODS
 from scip_mpi.segmentation.thresholds import BINS, LEVELS
 
 SOURCES = (
-    "blocks", "components", "smoothing", "order", "li", "otsu", "spot", "thresholds", "threshold",
-    "sobel", "settle",
+    "blocks", "single", "components", "smoothing", "discs", "order", "planes", "flooding", "li",
+    "otsu", "spot", "thresholds", "threshold", "sobel", "watershed", "settle",
 )  # fmt: skip
 # No multiplication may be fused with an addition: the CPU's kernels do not.
 OPTIONS = ("-fmad=false", "-std=c++17")
@@ -32,9 +32,13 @@ C_TYPES = {
     "int16": "short",
     "int32": "int",
     "int64": "long long",
-    "float32": "float",
+    "float32": "SinglePixel",
     "float64": "double",
 }
+# A kernel counts a plane's pixels in 32 bits, and has two numbers for each.
+MOST_PIXELS = (1 << 30) - 1
+# What one thread floods; a CPU is faster at more.
+MOST_FLOODED = 1 << 16
 # Bytes of a level of a histogram with its sums.
 HISTOGRAM = 24
 NO_NUMBERS: FloatArray = np.empty(0)
@@ -44,11 +48,13 @@ NO_PLACES: Int64Array = np.empty(0, np.int64)
 def source(dtype: np.dtype[Any]) -> str:
     """The CUDA source of all kernels for one type of pixels."""
     pixel = C_TYPES[dtype.name]
+    real = "Single" if dtype.name == "float32" else "double"
+    # The difference of two signed integers may not fit their type.
+    value = {"i": "long long", "f": real}.get(dtype.kind, pixel)
     defined = {
         "PIXEL": pixel,
-        # The difference of two signed integers may not fit their type.
-        "VALUE": "long long" if dtype.kind == "i" else pixel,
-        "REAL": pixel if dtype.kind == "f" else "double",
+        "VALUE": value,
+        "REAL": real,
         "FLOATING": int(dtype.kind == "f"),
     }
     folder = files("scip_mpi.segmentation.gpu") / "kernels"
@@ -67,9 +73,12 @@ class Recipe:
     starts : ndarray of int64
     scratch : callable
         Bytes for planes of so many pixels.
+    most_pixels : int
+        Of a plane; larger ones are left to the CPU.
     """
 
     scratch: Callable[[int], int]
+    most_pixels: int = MOST_PIXELS
     numbers: FloatArray = field(default_factory=lambda: NO_NUMBERS)
     starts: Int64Array = field(default_factory=lambda: NO_PLACES)
     weights: FloatArray = field(default_factory=lambda: NO_NUMBERS)
@@ -138,6 +147,17 @@ def sobel(batch: ImageBatch) -> Recipe:
     )
 
 
+def watershed(batch: ImageBatch, noisy_channels: Sequence[int] = ()) -> Recipe:
+    """Scaling, and the disc; there are no noisy channels."""
+    return Recipe(
+        # Two planes, a histogram, and a queue in which each pixel has room three times.
+        scratch=lambda pixels: (16 + 3 * 24) * pixels + HISTOGRAM * BINS,
+        most_pixels=MOST_FLOODED,
+        numbers=np.array([*scaling(batch.pixels.dtype), 2.0]),
+        starts=disc_half_widths(2),
+    )
+
+
 # Numbers that the kernel `settle` gives of a plane.
 FACTS = 5
 # Any number of pixels, in limits of size.
@@ -164,6 +184,7 @@ RECIPES: Mapping[str, Callable[..., Recipe]] = {
     "sobel": sobel,
     "spot": spot,
     "threshold": threshold,
+    "watershed": watershed,
 }
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from scip_mpi.batches import BoolArray, ImageBatch, Int64Array, UInt8Array
 from scip_mpi.devices import DeviceLost, OutOfMemory
 from scip_mpi.segmentation.chain import MaskSet, make_masks
-from scip_mpi.segmentation.gpu import METHODS
+from scip_mpi.segmentation.gpu import has_kernel
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Device(Protocol):
         mask_set : MaskSet
             The method's settings, and what is done to its masks.
         method : str
-            One of `METHODS`.
+            One of `gpu.METHODS`.
 
         Raises
         ------
@@ -109,7 +109,7 @@ class DeviceUse:
         method : str
             Name of its method.
         """
-        if method not in METHODS:
+        if not has_kernel(method, mask_set.kwargs):
             return mask_set
         return replace(mask_set, device=partial(self._make, mask_set, method))
 

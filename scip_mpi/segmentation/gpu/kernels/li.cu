@@ -106,18 +106,11 @@ __device__ double pairwise_sum(const double* values, i64 n, double* sums) {
 __device__ bool li_threshold(
     const double* plane, i64 n, double* values, double* sums, double* result
 ) {
-    double low = LARGEST, high = -LARGEST;
-    int strange = 0;
-    for (i64 k = threadIdx.x; k < n; k += blockDim.x) {
-        low = Smaller()(low, plane[k]);
-        high = Larger()(high, plane[k]);
-        strange |= !is_finite(plane[k]);
-    }
-    low = reduce(low, Smaller());
-    high = reduce(high, Larger());
-    if (reduce(strange, Larger())) return false;
+    const Range range = range_of(plane, n);
+    if (!range.finite) return false;
+    const double low = range.low;
     *result = low;
-    if (low == high) return true;
+    if (low == range.high) return true;
     double bound = LARGEST;
     for (i64 k = threadIdx.x; k < n; k += blockDim.x) {
         values[k] = plane[k] - low;
@@ -165,10 +158,7 @@ __device__ bool li_threshold(
 
 // numbers: scale, floor. starts, weights: both half kernels of each channel, one after another.
 // Scratch of a block: 2 planes of double and a quarter, and 64 numbers.
-extern "C" __global__ void __launch_bounds__(MOST_THREADS) li(
-    const PIXEL* pixels, const Plane* planes, i64 count, const double* numbers, const i64* starts,
-    const double* weights, u8* masks, u8* left, char* scratch, i64 scratch_bytes, i64 largest
-) {
+MASK_KERNEL(li) {
     double* a = (double*)(scratch + blockIdx.x * scratch_bytes);
     double* b = a + largest;
     double* sums = b + largest;
@@ -177,10 +167,7 @@ extern "C" __global__ void __launch_bounds__(MOST_THREADS) li(
         const int height = (int)plane.height, width = (int)plane.width;
         const i64 n = plane.height * plane.width;
         u8* mask = masks + plane.at;
-        for (i64 p = threadIdx.x; p < n; p += blockDim.x) {
-            a[p] = Larger()((double)pixels[plane.at + p] * numbers[0], numbers[1]);
-        }
-        __syncthreads();
+        scale_pixels(pixels + plane.at, n, numbers, a);
         const i64* half = starts + 2 * plane.channel;
         const int inner = (int)(half[1] - half[0]) - 1, outer = (int)(half[2] - half[1]) - 1;
         if (inner > 0) gaussian(a, b, height, width, weights + half[0], inner);
@@ -190,10 +177,8 @@ extern "C" __global__ void __launch_bounds__(MOST_THREADS) li(
         const bool found = li_threshold(b, n, a, sums, &threshold);
         if (threadIdx.x == 0) left[i] = !found;
         if (found) {
-            for (i64 p = threadIdx.x; p < n; p += blockDim.x) mask[p] = b[p] > threshold;
-            __syncthreads();
-            flip_small(mask, height, width, 0, n, (int*)a);
-            flip_small(mask, height, width, 1, 4 * SMALLEST_OBJECT, (int*)a);
+            above(b, n, threshold, mask);
+            tidy(mask, height, width, (int*)a);
         }
         __syncthreads();
     }

@@ -10,32 +10,6 @@ struct Foremost {
     }
 };
 
-__device__ void open_by_disc(
-    u8* mask, int height, int width, const i64* halves, int radius, u8* eroded
-) {
-    for (int p = threadIdx.x; p < height * width; p += blockDim.x) {
-        const int y = p / width, x = p - y * width;
-        eroded[p] = disc_extreme(mask, height, width, y, x, halves, radius, Smaller());
-    }
-    __syncthreads();
-    for (int p = threadIdx.x; p < height * width; p += blockDim.x) {
-        const int y = p / width, x = p - y * width;
-        mask[p] = disc_extreme(eroded, height, width, y, x, halves, radius, Larger());
-    }
-    __syncthreads();
-}
-
-// Fill background that reaches no side of the plane.
-__device__ void fill_holes(u8* mask, int height, int width, int* parent, int* sums) {
-    label(mask, height, width, 0, false, parent);
-    const Sides sides = {height, width};
-    sum_up(mask, height, width, 0, parent, sums, sides);
-    for (int p = threadIdx.x; p < height * width; p += blockDim.x) {
-        if (!mask[p] && sums[find_root(parent, p)] == 0) mask[p] = 1;
-    }
-    __syncthreads();
-}
-
 // Remove components of labelled planes whose sum is not within limits.
 __device__ void keep_within(
     u8* mask, int n, const int* parent, const int* sums, i64 least, i64 most
@@ -68,7 +42,10 @@ extern "C" __global__ void __launch_bounds__(MOST_THREADS) settle(
         const int height = (int)plane.height, width = (int)plane.width;
         const int n = height * width;
         u8* mask = masks + plane.at;
-        if (radius) open_by_disc(mask, height, width, starts, radius, eroded);
+        if (radius) {
+            disc_filter(mask, height, width, starts, radius, Smaller(), eroded);
+            disc_filter(eroded, height, width, starts, radius, Larger(), mask);
+        }
         if (fill) fill_holes(mask, height, width, parent, sums);
         label(mask, height, width, 1, true, parent);
         if (least > 1 || most < n) {
