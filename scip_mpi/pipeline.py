@@ -29,7 +29,7 @@ from scip_mpi.features.family import Family
 from scip_mpi.loaders.contract import Failure, References
 from scip_mpi.measure import Statistic
 from scip_mpi.segmentation import background
-from scip_mpi.segmentation.chain import MaskSet, PreFilter, dense_masks, whole_images
+from scip_mpi.segmentation.chain import MaskSet, PreFilter, find_masks, whole_images
 from scip_mpi.segmentation.combine import combined_masks
 from scip_mpi.segmentation.crops import cut_crops
 from scip_mpi.segmentation.fields import FieldPlan, Fields, parent_planes, segment_fields
@@ -163,7 +163,7 @@ def segment(stages: Stages, references: References, timers: Timers) -> tuple[Seg
         fields = None
         if stages.fields is not None:
             fields = segment_fields(batch, stages.fields, companions, stages.xp)
-        masks, crops, dense = _masks(stages, batch, fields, companions)
+        masks, crops, own = _masks(stages, batch, fields, companions)
     if fields is not None and stages.export is not None:
         with timers.stage("export"):
             stages.export(references, fields)
@@ -172,14 +172,12 @@ def segment(stages: Stages, references: References, timers: Timers) -> tuple[Seg
         found = np.full(hi - lo, -1, np.int64)
         found[batch.index - lo] = 0
         np.add.at(found, masks.image - lo, 1)
-        first = combined_masks(dense[0], masks.shapes, stages.combined)
-        foreground = dense[0] if fields is None else (fields.labels.pixels > 0).view(np.uint8)
+        first = combined_masks(own(0), masks.shapes, stages.combined)
+        foreground = own(0) if fields is None else (fields.labels.pixels > 0).view(np.uint8)
         masks = replace(
             masks,
-            background=backgrounds(stages, batch, masks, dense, fields),
-            statistics=statistics_of(
-                stages, stages.statistics, raw, crops, masks, dense.__getitem__, fields
-            ),
+            background=backgrounds(stages, batch, masks, own, fields),
+            statistics=statistics_of(stages, stages.statistics, raw, crops, masks, own, fields),
         )
         centroid = measure.centroids(crops, first, masks.bbox)
         per_image = _image_summary(stages, batch, raw, foreground, lo, hi)
@@ -203,8 +201,8 @@ def _masks(
     batch: ImageBatch,
     fields: Fields | None,
     companions: Mapping[str, ImageBatch],
-) -> tuple[MaskBatch, ImageBatch, Sequence[UInt8Array]]:
-    """The masks of all objects, their crops, corrected, and each set's masks, not packed."""
+) -> tuple[MaskBatch, ImageBatch, Callable[[int], UInt8Array]]:
+    """The masks of all objects, their crops, corrected, and what gives a set's, not packed."""
     if fields is None:
         objects, crops, sets = whole_images(batch), batch, stages.sets
     else:
@@ -214,15 +212,15 @@ def _masks(
         }
         given = MaskSet("", lambda *_: fields.masks, {}, border=False)
         sets = stages.sets or [given]
-    found = dense_masks(crops, sets, stages.prefilters, stages.main_channel, stages.xp, companions)
-    return found.packed(crops, objects), crops, found.sets
+    found = find_masks(crops, sets, stages.prefilters, stages.main_channel, stages.xp, companions)
+    return found.packed(objects), crops, found.own
 
 
 def backgrounds(
     stages: Stages,
     batch: ImageBatch,
     masks: MaskBatch,
-    dense: Sequence[UInt8Array],
+    own: Callable[[int], UInt8Array],
     fields: Fields | None,
 ) -> FloatArray:
     """What ``bgcorr_`` features subtract, shape (m, S, C); NaN for the mean outside the mask.
@@ -240,7 +238,7 @@ def backgrounds(
         else:
             row, number = np.arange(len(masks)), np.ones(len(masks), np.int64)
             bbox = masks.bbox
-            combined = combined_masks(dense[s], masks.shapes, stages.combined)
+            combined = combined_masks(own(s), masks.shapes, stages.combined)
             shapes = masks.shapes.copy()
             shapes[:, 0] = 1
             planes = ImageBatch(combined, batch.planes, shapes, batch.index)

@@ -25,12 +25,13 @@ from mask_twins import as_type, everything, speckled, twelve_channel_images
 
 from scip_mpi.batches import BoolArray, ImageBatch
 from scip_mpi.devices import DeviceLost, OutOfMemory
+from scip_mpi.segmentation.bits import unpack_set
 from scip_mpi.segmentation.chain import MaskSet, make_masks
 from scip_mpi.segmentation.cleaning import Cleaning
 from scip_mpi.segmentation.gpu import METHODS, cuda
 from scip_mpi.segmentation.gpu.cuda import CudaDevice
 from scip_mpi.segmentation.gpu.recipes import C_TYPES
-from scip_mpi.segmentation.gpu.use import DeviceUse
+from scip_mpi.segmentation.gpu.use import DeviceUse, packed_masks
 from scip_mpi.segmentation.li import li
 from scip_mpi.segmentation.otsu import otsu
 from scip_mpi.segmentation.sobel import sobel
@@ -126,7 +127,7 @@ def same(
     for i in range(len(batch)):
         ours, theirs = (
             m[batch.offsets[i] : batch.offsets[i + 1]].reshape(batch.shapes[i])
-            for m in (made.masks, masks)
+            for m in (unpack_set(made.bits, batch.shapes), masks)
         )
         for c in np.flatnonzero(~made.left[i]):
             assert np.array_equal(ours[c], theirs[c]), (i, c)
@@ -286,7 +287,7 @@ def taken_over(module: EmulatedCupy, log: list[str]) -> Callable[[], DeviceUse]:
         use = DeviceUse(device, device.name, log.append)
         for name in ("li-0.5", "otsu", "spot-5"):
             method, chosen = set_of(name)
-            wanted = make_masks(chosen, batch, everything(batch), np)
+            wanted = packed_masks(chosen, batch, everything(batch))
             own = use.on(chosen, method)
             assert own.device is not None
             for ours, theirs in zip(own.device(batch, everything(batch)), wanted, strict=True):
@@ -368,7 +369,7 @@ def test_types_without_kernels_are_left_to_the_cpu(emulated: EmulatedCupy) -> No
     batch = ImageBatch.from_images([np.ones((2, 9, 9), np.float16)])
     enabled = np.array([[True, False]])
     made = device.make(set_of("otsu")[1], "otsu", batch, enabled)
-    assert not made.masks.any()
+    assert not made.bits.any()
     assert np.array_equal(made.left, enabled)
 
 

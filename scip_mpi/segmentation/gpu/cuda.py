@@ -14,6 +14,7 @@ import numpy as np
 
 from scip_mpi.batches import BoolArray, ImageBatch
 from scip_mpi.devices import DeviceLost, OutOfMemory
+from scip_mpi.segmentation.bits import bit_offsets
 from scip_mpi.segmentation.chain import MaskSet
 from scip_mpi.segmentation.gpu import METHODS
 from scip_mpi.segmentation.gpu.lane import Lane, Task
@@ -99,6 +100,7 @@ class CudaDevice:
         with self.plain_errors():
             kernels = self.compiled(batch.pixels.dtype)
             task = Task(kernels[method], recipe, kernels["settle"], settle(mask_set))
+            offsets = bit_offsets(batch.shapes)
             for k, (lo, hi) in enumerate(pieces(batch, PIECE)):
                 planes, places = list_planes(part(batch, lo, hi), (enabled & ~made.left)[lo:hi])
                 lane = self.lanes[k % len(self.lanes)]
@@ -107,7 +109,10 @@ class CudaDevice:
                 if len(planes):
                     ends = slice(batch.offsets[lo], batch.offsets[hi])
                     home = Made(
-                        made.masks[ends], made.left[lo:hi], made.regions[lo:hi], made.boxes[lo:hi]
+                        made.bits[offsets[lo] : offsets[hi]],
+                        made.left[lo:hi],
+                        made.regions[lo:hi],
+                        made.boxes[lo:hi],
                     )
                     lane.start(task, batch.pixels[ends], planes, places, self.most_blocks, home)
             for lane in self.lanes:
@@ -153,7 +158,7 @@ class CudaDevice:
 def nothing(batch: ImageBatch, enabled: BoolArray) -> Made:
     """Empty masks."""
     return Made(
-        masks=np.zeros(batch.pixels.size, np.uint8),
+        bits=np.zeros(bit_offsets(batch.shapes)[-1], np.uint8),
         left=np.zeros(enabled.shape, bool),
         regions=np.zeros(enabled.shape, np.int64),
         boxes=np.full((len(batch), 4), -1, np.int64),

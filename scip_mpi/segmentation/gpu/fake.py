@@ -8,8 +8,8 @@ import numpy as np
 
 from scip_mpi.batches import BoolArray, ImageBatch
 from scip_mpi.devices import DeviceLost, OutOfMemory
-from scip_mpi.segmentation.chain import MaskSet, make_masks
-from scip_mpi.segmentation.gpu.use import Made
+from scip_mpi.segmentation.chain import MaskSet
+from scip_mpi.segmentation.gpu.use import Made, packed_masks
 
 
 @dataclass
@@ -37,8 +37,8 @@ class FakeDevice:
             if self.calls_left == 0:
                 raise DeviceLost("made to fail")
             self.calls_left -= 1
-        masks, regions, boxes = make_masks(mask_set, batch, enabled, np)
-        return Made(masks, np.zeros(enabled.shape, bool), regions, boxes)
+        bits, regions, boxes = packed_masks(mask_set, batch, enabled)
+        return Made(bits, np.zeros(enabled.shape, bool), regions, boxes)
 
     def close(self) -> None:
         """Nothing to give back."""

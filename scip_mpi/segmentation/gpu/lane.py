@@ -64,7 +64,7 @@ class Lane:
         task : Task
         pixels : ndarray
             Of the piece.
-        planes : ndarray of int64, shape (p, 4)
+        planes : ndarray of int64, shape (p, 5)
             As of `recipes.list_planes`, which has ``places`` too.
         places : ndarray of int64, shape (p,)
         most_blocks : int
@@ -80,12 +80,13 @@ class Lane:
         tables += [settle.numbers, settle.starts]
         words = np.concatenate([t.view(np.int64) for t in tables])
         ends = 8 * np.cumsum([t.size for t in tables])
-        size = home.masks.size
+        size, packed = pixels.size, home.bits.size
         with self.stream:
             given = self._upload("pixels", pixels)
             table = self._upload("tables", words)
             numbers, starts, weights, limits, halves = (table[int(end) :] for end in ends[:-1])
             masks, left = self._room("masks", size), self._room("left", count)
+            bits = self._room("bits", packed)
             facts = self._room("facts", 8 * FACTS * count)
             # Last, since it can do with less.
             wanted = min(count, most_blocks, max(1, MOST_SCRATCH // scratch_bytes))
@@ -94,9 +95,10 @@ class Lane:
             sizes = (scratch, np.int64(scratch_bytes), np.int64(largest))
             first = (given, table, np.int64(count))
             masks.data.memset_async(0, size, self.stream)
+            bits.data.memset_async(0, packed, self.stream)
             task.kernel(*shape, (*first, numbers, starts, weights, masks, left, *sizes))
-            task.settling(*shape, (*first, limits, halves, weights, masks, facts, *sizes))
-            self._download("masks", size)
+            task.settling(*shape, (*first, limits, halves, bits, masks, facts, *sizes))
+            self._download("bits", packed)
             self._download("left", count)
             self._download("facts", 8 * FACTS * count)
         self.waiting = (home, places)
@@ -108,7 +110,7 @@ class Lane:
         home, places = self.waiting
         self.waiting = None
         self.stream.synchronize()
-        home.masks[:] = self.pinned["down masks"][: home.masks.size]
+        home.bits[:] = self.pinned["down bits"][: home.bits.size]
         image, channel = np.divmod(places, home.left.shape[1])
         home.left[image, channel] = self.pinned["down left"][: len(places)] != 0
         facts = self.pinned["down facts"].view(np.int64)[: FACTS * len(places)]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from scip_mpi.batches import BoolArray, FloatArray, ImageBatch, Int64Array, offsets_of
+from scip_mpi.segmentation.bits import bit_offsets
 from scip_mpi.segmentation.chain import MaskSet
 from scip_mpi.segmentation.morphology import disc_half_widths
 from scip_mpi.segmentation.planes import per_channel, scaling
@@ -193,8 +194,9 @@ def list_planes(batch: ImageBatch, enabled: BoolArray) -> tuple[Int64Array, Int6
 
     Returns
     -------
-    ndarray of int64, shape (p, 4)
-        Where each starts in the pixels, its height, width and channel.
+    ndarray of int64, shape (p, 5)
+        Where each starts in the pixels, its height, width and channel, and where it starts in the
+        packed masks.
     ndarray of int64, shape (p,)
         Its place in ``enabled``, flattened.
     """
@@ -202,4 +204,5 @@ def list_planes(batch: ImageBatch, enabled: BoolArray) -> tuple[Int64Array, Int6
     image, channel = np.divmod(chosen, max(batch.channels, 1))
     height, width = batch.shapes[image, 1], batch.shapes[image, 2]
     at = batch.offsets[image] + channel * height * width
-    return np.column_stack([at, height, width, channel]), chosen
+    packed = bit_offsets(batch.shapes)[image] + channel * -(-height * width // 8)
+    return np.column_stack([at, height, width, channel, packed]), chosen

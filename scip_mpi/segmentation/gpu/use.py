@@ -11,6 +11,7 @@ import numpy as np
 
 from scip_mpi.batches import BoolArray, ImageBatch, Int64Array, UInt8Array
 from scip_mpi.devices import DeviceLost, OutOfMemory
+from scip_mpi.segmentation.bits import bit_offsets, pack_bits
 from scip_mpi.segmentation.chain import MaskSet, make_masks
 from scip_mpi.segmentation.gpu import has_kernel
 
@@ -21,8 +22,8 @@ class Made:
 
     Attributes
     ----------
-    masks : ndarray of uint8
-        In the batch's layout.
+    bits : ndarray of uint8
+        The masks, packed: those of one set, as of `bits.pack_bits`.
     left : ndarray of bool, shape (n, C)
         Channels that are left to the CPU: nothing here of their images has a meaning.
     regions : ndarray of int64, shape (n, C)
@@ -31,7 +32,7 @@ class Made:
         Bounding boxes of the masks of all channels, as of `border.bounding_boxes`.
     """
 
-    masks: UInt8Array
+    bits: UInt8Array
     left: BoolArray
     regions: Int64Array
     boxes: Int64Array
@@ -141,16 +142,16 @@ class DeviceUse:
     def _make(
         self, mask_set: MaskSet, method: str, batch: ImageBatch, enabled: BoolArray
     ) -> tuple[UInt8Array, Int64Array, Int64Array]:
-        masks = np.zeros(batch.pixels.size, np.uint8)
+        offsets = bit_offsets(batch.shapes)
+        bits = np.zeros(offsets[-1], np.uint8)
         regions = np.zeros((len(batch), batch.channels), np.int64)
         boxes = np.full((len(batch), 4), -1, np.int64)
 
         def put(lo: int, hi: int, made: tuple[UInt8Array, Int64Array, Int64Array]) -> None:
-            masks[batch.offsets[lo] : batch.offsets[hi]] = made[0]
-            regions[lo:hi], boxes[lo:hi] = made[1:]
+            bits[offsets[lo] : offsets[hi]], regions[lo:hi], boxes[lo:hi] = made
 
         def on_cpu(lo: int, hi: int) -> None:
-            put(lo, hi, make_masks(mask_set, part(batch, lo, hi), enabled[lo:hi], np))
+            put(lo, hi, packed_masks(mask_set, part(batch, lo, hi), enabled[lo:hi]))
 
         waiting = pieces(batch, self.most)[::-1]
         while waiting:
@@ -173,12 +174,12 @@ class DeviceUse:
                 self.lose(str(error))
                 waiting.append((lo, hi))
             else:
-                put(lo, hi, (made.masks, made.regions, made.boxes))
+                put(lo, hi, (made.bits, made.regions, made.boxes))
                 self.images += hi - lo
                 self.planes_on_cpu += int(made.left.sum())
                 for i in np.flatnonzero(made.left.any(axis=1)).tolist():
                     on_cpu(lo + i, lo + i + 1)
-        return masks, regions, boxes
+        return bits, regions, boxes
 
     def _shrink(self, size: int, why: str) -> None:
         self.halved += 1
@@ -197,6 +198,14 @@ class DeviceUse:
         if what not in self.told:
             self.told.add(what)
             self.say(text)
+
+
+def packed_masks(
+    mask_set: MaskSet, batch: ImageBatch, enabled: BoolArray
+) -> tuple[UInt8Array, Int64Array, Int64Array]:
+    """What `make_masks` makes on the CPU, the masks packed."""
+    masks, regions, boxes = make_masks(mask_set, batch, enabled, np)
+    return pack_bits([masks], batch.shapes)[0], regions, boxes
 
 
 def part(batch: ImageBatch, lo: int, hi: int) -> ImageBatch:

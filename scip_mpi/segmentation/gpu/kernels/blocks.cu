@@ -15,9 +15,9 @@ typedef unsigned short u16;
 #define MOST_THREADS 512
 #define LARGEST 1.7976931348623157e308
 
-// A plane as the host lists it: where it starts, its size, its channel.
+// A plane as the host lists it: where it starts, its size, its channel, where its packed mask starts.
 struct Plane {
-    i64 at, height, width, channel;
+    i64 at, height, width, channel, packed;
 };
 
 // A kernel that makes masks. Blocks take the `count` planes in turn, each with `scratch_bytes` of
