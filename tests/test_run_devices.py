@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cells import copy_cells, jurkat_files, write_config
-from emulated_cupy import COMPILER, EmulatedCupy
+from emulated_cupy import EmulatedCupy
 from tables import digest
 
 from scip_mpi.check import check
@@ -79,19 +78,17 @@ def test_fake_devices(
 
 
 def test_the_kernels_in_a_whole_job(
-    cells: Path, serial: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cells: Path,
+    serial: dict[str, str],
+    emulated: EmulatedCupy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if COMPILER is None:
-        message = "no g++: it compiles the kernels' source for the CPU"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-
-    def emulated(name: str, number: int, dtype: np.dtype[Any]) -> CudaDevice:
-        return CudaDevice(number, dtype, EmulatedCupy(tmp_path))
+    def opened(name: str, number: int, dtype: np.dtype[Any]) -> CudaDevice:
+        return CudaDevice(number, dtype, emulated)
 
     monkeypatch.setenv(FAKE, "1")
-    monkeypatch.setattr("scip_mpi.run.open_device", emulated)
+    monkeypatch.setattr("scip_mpi.run.open_device", opened)
     # One rank: the emulation knows one thread.
     facts = job(cells, tmp_path, 1, "gpu")
     assert digest(tmp_path / "out") == serial

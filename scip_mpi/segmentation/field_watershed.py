@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from scip_mpi.batches import ImageBatch, Int64Array
+from scip_mpi.batches import FloatArray, ImageBatch, Int64Array
 from scip_mpi.errors import UserError
 from scip_mpi.segmentation.cleaning import fill_holes
 from scip_mpi.segmentation.components import label_plane, run_scratch
@@ -78,13 +78,7 @@ def watershed(
     IEEE Trans. Pattern Analysis and Machine Intelligence 13(6), 1991.
     """
     require_numpy(xp, "watershed")
-    for name, value in (("cell_diameter", cell_diameter), ("smoothing", smoothing)):
-        if value is not None and not (0 < value < math.inf or (value == 0 and name[0] == "s")):
-            raise UserError(f"segment: settings.{name} must be greater than 0, found {value:g}")
-    if not 0 <= expansion_factor < math.inf:
-        raise UserError(
-            f"segment: settings.expansion_factor must be 0 or more, found {expansion_factor:g}"
-        )
+    check_settings(cell_diameter, smoothing, expansion_factor)
     labels = np.zeros(batch.planes[-1], np.int64)
     for i, image in enumerate(batch):
         plane = labels[batch.planes[i] : batch.planes[i + 1]].reshape(image.shape[1:])
@@ -94,6 +88,48 @@ def watershed(
     return labels
 
 
+def check_settings(
+    cell_diameter: float | None, smoothing: float | None, expansion_factor: float
+) -> None:
+    """Refuse settings that are out of their range, by `UserError`."""
+    for name, value in (("cell_diameter", cell_diameter), ("smoothing", smoothing)):
+        if value is not None and not (0 < value < math.inf or (value == 0 and name[0] == "s")):
+            raise UserError(f"segment: settings.{name} must be greater than 0, found {value:g}")
+    if not 0 <= expansion_factor < math.inf:
+        raise UserError(
+            f"segment: settings.expansion_factor must be 0 or more, found {expansion_factor:g}"
+        )
+
+
+def first_sigma(diameter: float | None, smoothing: float | None) -> float:
+    """Standard deviation of the first Gaussian; 0 for none."""
+    return smoothing if smoothing is not None else SMOOTHING * (diameter or 0.0)
+
+
+def least_size(diameter: float) -> float:
+    """Pixels of the smallest object."""
+    return math.pi / 4 * (SMALLEST * diameter) ** 2
+
+
+def seed_distance(diameter: float) -> int:
+    """Least distance of two seeds of a component, in pixels."""
+    return max(1, round(SEED_DISTANCE * diameter))
+
+
+def typical_diameter(thickness: FloatArray) -> float:
+    """Twice the median over components of the largest distance to the background; 1 at least."""
+    return max(1.0, 2 * float(np.median(thickness))) if len(thickness) else 1.0
+
+
+def expanded(labels: NDArray[Any], diameter: float, factor: float) -> NDArray[Any]:
+    """Labels grown by so many diameters, as far as there is room."""
+    if not factor:
+        return labels
+    from skimage.segmentation import expand_labels
+
+    return expand_labels(labels, diameter * factor)
+
+
 def _field(
     plane: NDArray[np.float64],
     diameter: float | None,
@@ -101,25 +137,21 @@ def _field(
     threshold: str | float,
     expansion_factor: float,
 ) -> NDArray[Any]:
-    sigma = smoothing if smoothing is not None else SMOOTHING * (diameter or 0.0)
+    sigma = first_sigma(diameter, smoothing)
     smooth = smooth_plane(plane, sigma) if sigma else plane
     mask = (smooth > _threshold(smooth, threshold)).view(np.uint8)
     fill_holes(mask, *run_scratch(*mask.shape))
     parts, count = label_plane(mask)
     if diameter is None:
-        diameter = _typical_diameter(parts, count)
+        diameter = typical_diameter(_thickness(parts, count))
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
-    large = sizes >= math.pi / 4 * (SMALLEST * diameter) ** 2
+    large = sizes >= least_size(diameter)
     large[0] = False
     parts = np.where(large[parts], parts, np.int32(0))
     depth = smooth_plane(bounded_distance(parts > 0), SEED_SMOOTHING * diameter)
-    found = seeds(depth, parts, max(1, round(SEED_DISTANCE * diameter)))
+    found = seeds(depth, parts, seed_distance(diameter))
     _fill(found, parts, depth, count)
-    if expansion_factor:
-        from skimage.segmentation import expand_labels
-
-        found = expand_labels(found, diameter * expansion_factor)
-    return found
+    return expanded(found, diameter, expansion_factor)
 
 
 def _fill(
@@ -160,10 +192,8 @@ def _threshold(plane: NDArray[np.float64], threshold: str | float) -> float:
     return float(getattr(filters, f"threshold_{threshold}")(plane))
 
 
-def _typical_diameter(parts: NDArray[np.int32], count: int) -> float:
-    """Twice the median over components of the largest distance to the background; 1 at least."""
-    if not count:
-        return 1.0
+def _thickness(parts: NDArray[np.int32], count: int) -> FloatArray:
+    """The largest distance of each component to the background."""
     thickness = np.zeros(count + 1)
     np.maximum.at(thickness, parts, bounded_distance(parts > 0))
-    return max(1.0, 2 * float(np.median(thickness[1:])))
+    return thickness[1:]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import pytest
 import tifffile
 from cells import jurkat_files
 from emulated_cupy import (
-    COMPILER,
     CUDADriverError,
     CUDARuntimeError,
     EmulatedCupy,
@@ -75,21 +73,6 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
 FIXED = ("fixed", "fixed-dark")
 SHAPES = [(40, 40), (31, 52), (64, 20), (9, 70), (26, 26), (5, 7)]
 methods = pytest.mark.parametrize("name", SETTINGS)
-
-
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if COMPILER is None:
-        message = "no g++: it compiles the kernels' source for the CPU"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return tmp_path_factory.mktemp("kernels")
-
-
-@pytest.fixture
-def emulated(compiled: Path) -> EmulatedCupy:
-    return EmulatedCupy(compiled)
 
 
 CLEANINGS = [

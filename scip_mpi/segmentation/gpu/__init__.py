@@ -13,6 +13,8 @@ from typing import Any
 
 # Names of the mask methods that run on a device.
 METHODS = ("li", "otsu", "sobel", "spot", "threshold", "watershed")
+# The method that finds objects in fields there, by all its names.
+FIELD_METHODS = ("watershed", "watershed_dapi")
 
 
 def has_kernel(method: str, kwargs: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ piece is computed the next is on its way up and the last one on its way down.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -17,6 +17,7 @@ from scip_mpi.devices import DeviceLost, OutOfMemory
 from scip_mpi.segmentation.bits import bit_offsets
 from scip_mpi.segmentation.chain import MaskSet
 from scip_mpi.segmentation.gpu import METHODS
+from scip_mpi.segmentation.gpu.fields import STEPS, label_fields, unlabelled
 from scip_mpi.segmentation.gpu.lane import Lane, Task
 from scip_mpi.segmentation.gpu.recipes import (
     C_TYPES,
@@ -26,7 +27,7 @@ from scip_mpi.segmentation.gpu.recipes import (
     settle,
     source,
 )
-from scip_mpi.segmentation.gpu.use import Made, part, pieces
+from scip_mpi.segmentation.gpu.use import Labelled, Made, part, pieces
 
 # Pixels on their way at once, in bytes: large enough to fill a device, small enough to overlap.
 PIECE = 16 << 20
@@ -84,7 +85,7 @@ class CudaDevice:
         """The kernels for a type of pixels, by method."""
         if dtype.name not in self.kernels:
             module = self.cupy.RawModule(code=source(dtype), options=OPTIONS)
-            names = (*METHODS, "settle")
+            names = (*METHODS, "settle", *STEPS)
             self.kernels[dtype.name] = {name: module.get_function(name) for name in names}
         return self.kernels[dtype.name]
 
@@ -118,6 +119,14 @@ class CudaDevice:
             for lane in self.lanes:
                 lane.finish()
         return made
+
+    def label(self, batch: ImageBatch, settings: Mapping[str, Any]) -> Labelled:
+        """Labels of a batch of fields, see `use.Device`."""
+        with self.plain_errors():
+            if batch.pixels.dtype.name not in C_TYPES:
+                return unlabelled(batch)
+            kernels = self.compiled(batch.pixels.dtype)
+            return label_fields(self.lanes[0], kernels, self.most_blocks, batch, **settings)
 
     def close(self) -> None:
         """Give the memory back, even of a device that answers no more."""

@@ -19,8 +19,8 @@ from scip_mpi.segmentation.threshold import METHODS
 from scip_mpi.segmentation.thresholds import BINS, LEVELS
 
 SOURCES = (
-    "blocks", "single", "components", "smoothing", "discs", "order", "planes", "flooding", "li",
-    "otsu", "spot", "thresholds", "threshold", "sobel", "watershed", "settle",
+    "blocks", "single", "components", "discs", "smoothing", "order", "planes", "flooding", "li",
+    "otsu", "spot", "thresholds", "threshold", "sobel", "watershed", "settle", "fields",
 )  # fmt: skip
 # No multiplication may be fused with an addition: the CPU's kernels do not.
 OPTIONS = ("-fmad=false", "-std=c++17")

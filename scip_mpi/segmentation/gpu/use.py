@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scip_mpi.batches import BoolArray, ImageBatch, Int64Array, UInt8Array
 from scip_mpi.devices import DeviceLost, OutOfMemory
 from scip_mpi.segmentation.bits import bit_offsets, pack_bits
 from scip_mpi.segmentation.chain import MaskSet, make_masks
-from scip_mpi.segmentation.gpu import has_kernel
+from scip_mpi.segmentation.fields import Segmenter
+from scip_mpi.segmentation.gpu import FIELD_METHODS, has_kernel
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,22 @@ class Made:
     boxes: Int64Array
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """What a device found in a batch of n fields.
+
+    Attributes
+    ----------
+    labels : ndarray of int32
+        Of one channel, a plane per field.
+    left : ndarray of bool, shape (n,)
+        Fields that are left to the CPU.
+    """
+
+    labels: NDArray[np.int32]
+    left: BoolArray
+
+
 class Device(Protocol):
     """Something that makes masks in place of the CPU."""
 
@@ -59,6 +78,22 @@ class Device(Protocol):
             The batch does not fit.
         DeviceLost
             The device has failed for good.
+        """
+
+    def label(self, batch: ImageBatch, settings: Mapping[str, Any]) -> Labelled:
+        """Labels of a batch of fields that is not empty, as of `field_watershed.watershed`.
+
+        Parameters
+        ----------
+        settings : mapping
+            Its keywords, ``channel`` included.
+
+        Raises
+        ------
+        UserError
+            A setting is out of its range.
+        OutOfMemory, DeviceLost
+            As `make`.
         """
 
     def close(self) -> None:
@@ -114,6 +149,12 @@ class DeviceUse:
             return mask_set
         return replace(mask_set, device=partial(self._make, mask_set, method))
 
+    def on_fields(self, segmenter: Segmenter, method: str) -> Segmenter:
+        """The same segmenter of fields, on the device if that has its method."""
+        if method not in FIELD_METHODS:
+            return segmenter
+        return replace(segmenter, method=partial(self._label, segmenter.method))
+
     def lose(self, reason: str) -> None:
         """Go on without the device."""
         self.lost = reason
@@ -153,20 +194,64 @@ class DeviceUse:
         def on_cpu(lo: int, hi: int) -> None:
             put(lo, hi, packed_masks(mask_set, part(batch, lo, hi), enabled[lo:hi]))
 
+        def on_device(device: Device, lo: int, hi: int) -> BoolArray:
+            made = device.make(mask_set, method, part(batch, lo, hi), enabled[lo:hi])
+            put(lo, hi, (made.bits, made.regions, made.boxes))
+            return made.left
+
+        self._go_through(batch, on_device, on_cpu)
+        return bits, regions, boxes
+
+    def _label(
+        self,
+        method: Callable[..., Int64Array],
+        batch: ImageBatch,
+        xp: ModuleType,
+        **settings: Any,
+    ) -> Int64Array:
+        labels = np.zeros(batch.planes[-1], np.int64)
+
+        def on_cpu(lo: int, hi: int) -> None:
+            own = slice(batch.planes[lo], batch.planes[hi])
+            labels[own] = method(part(batch, lo, hi), xp, **settings)
+
+        def on_device(device: Device, lo: int, hi: int) -> BoolArray:
+            made = device.label(part(batch, lo, hi), settings)
+            labels[batch.planes[lo] : batch.planes[hi]] = made.labels
+            return made.left.reshape(-1, 1)
+
+        self._go_through(batch, on_device, on_cpu)
+        return labels
+
+    def _go_through(
+        self,
+        batch: ImageBatch,
+        on_device: Callable[[Device, int, int], BoolArray],
+        on_cpu: Callable[[int, int], None],
+    ) -> None:
+        """Do a batch piece by piece, on the device as far as it can.
+
+        Parameters
+        ----------
+        batch : ImageBatch
+        on_device : callable
+            Does images ``lo`` to ``hi``; returns which planes of them are left, a row per image.
+        on_cpu : callable
+            Does images ``lo`` to ``hi``.
+        """
         waiting = pieces(batch, self.most)[::-1]
         while waiting:
             lo, hi = waiting.pop()
             if self.device is None:
                 on_cpu(lo, hi)
                 continue
-            piece = part(batch, lo, hi)
             try:
-                made = self.device.make(mask_set, method, piece, enabled[lo:hi])
+                left = on_device(self.device, lo, hi)
             except OutOfMemory as error:
                 if hi - lo > 1:
                     middle = (lo + hi) // 2
                     waiting += [(middle, hi), (lo, middle)]
-                    self._shrink(piece.pixels.nbytes // 2, str(error))
+                    self._shrink(part(batch, lo, hi).pixels.nbytes // 2, str(error))
                 else:
                     self._give_up_image(str(error))
                     on_cpu(lo, hi)
@@ -174,12 +259,10 @@ class DeviceUse:
                 self.lose(str(error))
                 waiting.append((lo, hi))
             else:
-                put(lo, hi, (made.bits, made.regions, made.boxes))
                 self.images += hi - lo
-                self.planes_on_cpu += int(made.left.sum())
-                for i in np.flatnonzero(made.left.any(axis=1)).tolist():
+                self.planes_on_cpu += int(left.sum())
+                for i in np.flatnonzero(left.any(axis=1)).tolist():
                     on_cpu(lo + i, lo + i + 1)
-        return bits, regions, boxes
 
     def _shrink(self, size: int, why: str) -> None:
         self.halved += 1

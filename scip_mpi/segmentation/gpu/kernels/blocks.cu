@@ -70,6 +70,17 @@ __device__ i64 sum_before(i64 value) {
     return result;
 }
 
+// The part of `n` things in a row that is this thread's.
+struct Share {
+    int first, last;
+
+    __device__ explicit Share(i64 n) {
+        const i64 each = (n + blockDim.x - 1) / blockDim.x, start = each * threadIdx.x;
+        first = (int)(start < n ? start : n);
+        last = (int)(start + each < n ? start + each : n);
+    }
+};
+
 struct Smaller {
     template <typename V>
     __device__ V operator()(V a, V b) const { return b < a ? b : a; }

@@ -132,7 +132,7 @@ MASK_KERNEL(otsu) {
             a[p] = (double)levels[p] - (double)median[p];
         }
         __syncthreads();
-        gaussian(a, b, height, width, weights, (int)numbers[0]);
+        gaussian(a, b, height, width, weights, (int)numbers[0], Nearest());
         gradient(a, height, width, b);
         const Range range = range_of(b, n);
         const double low = range.low, high = range.high;

@@ -46,7 +46,7 @@ __device__ bool find_threshold(
     }
     if (low == high) return true;
     if (method == LI && !(whole && high - low < levels)) {
-        return li_threshold(plane, n, values, values + n, result);
+        return li_threshold(plane, n, whole, values, values + n, result);
     }
     count_pixels(plane, n, low, high, whole, levels, h);
     if (h->bins == 0) return true;
@@ -78,7 +78,7 @@ MASK_KERNEL(threshold) {
         __syncthreads();
         const i64* half = starts + plane.channel;
         const int radius = (int)(half[1] - half[0]) - 1;
-        if (radius > 0) gaussian(a, b, height, width, weights + half[0], radius);
+        if (radius > 0) gaussian(a, b, height, width, weights + half[0], radius, Nearest());
         const double given = numbers[6 + plane.channel];
         double t = dark ? -given : given;
         bool found = true;
