@@ -21,9 +21,10 @@ from harness import Settings
 from scip_mpi import registry, simulation
 from scip_mpi.batches import ImageBatch
 from scip_mpi.devices import FAKE_PREFIX, DeviceLost, OutOfMemory, visible_devices
-from scip_mpi.segmentation.chain import MaskSet, make_masks
+from scip_mpi.segmentation.bits import bit_offsets
+from scip_mpi.segmentation.chain import MaskSet
 from scip_mpi.segmentation.gpu.opening import open_device
-from scip_mpi.segmentation.gpu.use import Made, part
+from scip_mpi.segmentation.gpu.use import Made, packed_masks, part
 
 METHODS: Mapping[str, Mapping[str, Any]] = {
     "li": {"smooth": 1.0},
@@ -78,18 +79,18 @@ def compare(
     kernels.update(kept)
     few = part(batch, 0, min(on_cpu, len(batch)))
     allowed = enabled[: len(few)]
-    make_masks(chosen, few, allowed, np)
+    packed_masks(chosen, few, allowed)
     began = time.process_time()
-    wanted, regions, boxes = make_masks(chosen, few, allowed, np)
+    wanted, regions, boxes = packed_masks(chosen, few, allowed)
     cpu = (time.process_time() - began) / len(few)
     whole = ~made.left[: len(few)].any(axis=1)
-    pixels = np.repeat(whole, np.diff(few.offsets))
+    packed = np.repeat(whole, np.diff(bit_offsets(few.shapes)))
     identical = (
-        (made.masks[: few.pixels.size] == wanted)[pixels].all()
+        (made.bits[: wanted.size] == wanted)[packed].all()
         and (made.regions[: len(few)] == regions)[whole].all()
         and (made.boxes[: len(few)] == boxes)[whole].all()
     )
-    moved = batch.pixels.nbytes + made.masks.nbytes
+    moved = batch.pixels.nbytes + made.bits.nbytes
     best = min(seconds)
     return {
         "method": method,

@@ -15,8 +15,10 @@ from scip_mpi.devices import visible_devices
 from scip_mpi.errors import UserError
 from scip_mpi.loaders.contract import Catalog
 from scip_mpi.parallel.roles import Sight, describe, describe_layout
+from scip_mpi.parallel.shares import best, shares
 from scip_mpi.plan import Plan, find_images, make_plan, suited
 from scip_mpi.stages import rule_label
+from scip_mpi.trial import try_out
 
 SAMPLE = 5
 
@@ -55,11 +57,27 @@ def check(config_path: Path, paths: list[str], ranks: int) -> Iterator[str]:
     yield f"ranks       {len(plan.roles)}: " + ", ".join(f"{n} x {r}" for r, n in layout.items())
     for line in describe_layout(plan.layout):
         yield f"layout      {line}"
+    if plan.devices[0] is not None:
+        yield f"per GPU     {recommend(plan, catalog, here.devices[plan.devices[0]])}"
     yield f"table       about {size(plan.table_bytes(plan.images))} for a cell per image"
     yield f"memory      up to {size(plan.memory)} a rank for masks and pixels between the passes"
     yield f"fingerprint {plan.fingerprint[:16]}"
     for note in plan.notes:
         yield f"note        {note}"
+
+
+def recommend(plan: Plan, catalog: Catalog, device: str) -> str:
+    """How many ranks should compute features beside one that segments on a GPU, and why."""
+    trial = try_out(plan, catalog, device)
+    found = shares(trial.segment, trial.hold, trial.read, trial.row)
+    chosen = best(found)
+    count = f"{chosen.features} or more" if chosen is found[-1] else f"about {chosen.features}"
+    where = f"on the CPU ({trial.lost})" if trial.lost else f"on {device}"
+    return (
+        f"{count} feature ranks beside each rank that segments on one: of {trial.images} images, "
+        f"one takes {1e3 * trial.read:.2f} ms to read, {1e3 * trial.segment:.2f} ms to segment "
+        f"{where} and {1e3 * trial.row:.2f} ms of features"
+    )
 
 
 def stages_in_order(config: Config) -> str:

@@ -15,7 +15,7 @@ from scip_mpi.batches import FloatArray, ImageBatch, Int64Array, MaskBatch, UInt
 from scip_mpi.chunks import cut
 from scip_mpi.measure import Statistic
 from scip_mpi.pipeline import Stages
-from scip_mpi.segmentation.chain import MaskSet, Objects, dense_masks
+from scip_mpi.segmentation.chain import MaskSet, Objects, find_masks
 from scip_mpi.segmentation.combine import combined_masks
 from scip_mpi.segmentation.crops import cut_crops, cut_masks
 from scip_mpi.segmentation.fields import Fields
@@ -57,33 +57,39 @@ class Found:
         All but the background.
     centroid : ndarray of float64, shape (m, 2)
         As in `scip_mpi.pipeline.Segmented`.
-    dense : sequence of ndarray of uint8
-        The masks of each set, not packed, in the layout of the crops.
     """
 
     masks: MaskBatch
     centroid: FloatArray
-    dense: Sequence[UInt8Array] = ()
 
 
-def measure_objects(stages: Stages, part: Part, timers: Timers) -> Found:
-    """Mask and measure objects; what is found of each does not hang on the others."""
+def measure_objects(
+    stages: Stages, part: Part, timers: Timers
+) -> tuple[Found, Callable[[int], UInt8Array]]:
+    """Mask and measure objects; what is found of each does not hang on the others.
+
+    Returns
+    -------
+    Found
+    callable
+        ``own(s)``: the masks of a set, not packed, in the layout of the crops.
+    """
     with timers.stage("segment"):
         sets = stages.sets
         if part.masks is not None:
             given = part.masks
             sets = [MaskSet("", lambda *_: given, {}, border=False)]
-        found = dense_masks(
+        found = find_masks(
             part.crops, sets, stages.prefilters, stages.main_channel, stages.xp, part.companions
         )
-        masks = found.packed(part.crops, part.objects)
+        masks = found.packed(part.objects)
     with timers.stage("measure"):
         statistics = statistics_of(
-            stages, stages.statistics, part.raw, part.crops, masks, found.sets.__getitem__
+            stages, stages.statistics, part.raw, part.crops, masks, found.own
         )
-        combined = combined_masks(found.sets[0], masks.shapes, stages.combined)
+        combined = combined_masks(found.own(0), masks.shapes, stages.combined)
         centroid = measure.centroids(part.crops, combined, masks.bbox)
-    return Found(replace(masks, statistics=statistics), centroid, found.sets)
+    return Found(replace(masks, statistics=statistics), centroid), found.own
 
 
 def part_bounds(fields: Fields, channels: int) -> Int64Array:

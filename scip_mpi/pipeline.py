@@ -80,6 +80,10 @@ class Stages:
         """Pixels as everything after the loader sees them."""
         return batch if self.correction is None else self.correction(batch)
 
+    def corrected_type(self, dtype: str) -> np.dtype[Any]:
+        """Type of corrected pixels, of the type that they are read as."""
+        return np.dtype(dtype if self.correction is None else np.float32)
+
 
 @dataclass(frozen=True)
 class Segmented:

@@ -119,8 +119,7 @@ def equip(job: Job, sight: Sight) -> None:
     name = sight.devices[number]
     use = DeviceUse(None, name, lambda text: print(f"{where}: {text}", file=sys.stderr, flush=True))
     try:
-        dtype = np.dtype(job.plan.dtype if job.stages.correction is None else np.float32)
-        use.device = open_device(name, number, dtype)
+        use.device = open_device(name, number, job.stages.corrected_type(job.plan.dtype))
     except (DeviceLost, OutOfMemory) as error:
         if job.plan.config.resources.device == "gpu":
             raise RuntimeError(f"{where}: device {number} cannot be used: {error}") from error
@@ -187,7 +186,7 @@ def normalize(job: Job, holdings: Holdings, survivors: Survivors) -> None:
             batches,
             (len(plan.sets), len(plan.groups), len(plan.channel_names)),
             (chosen.lower, chosen.upper),
-            np.dtype(plan.dtype if job.stages.correction is None else np.float32),
+            job.stages.corrected_type(plan.dtype),
             job.world.allreduce,
         )
     job.stages = replace(job.stages, bounds=bounds)

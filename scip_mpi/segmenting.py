@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from scip_mpi import measure
-from scip_mpi.batches import FloatArray, ImageBatch, Int64Array, MaskBatch, to_buffer
+from scip_mpi.batches import FloatArray, ImageBatch, Int64Array, MaskBatch, UInt8Array, to_buffer
 from scip_mpi.loaders.contract import References
 from scip_mpi.objects import Found, Part, cut_part, measure_objects, part_bounds
 from scip_mpi.pipeline import Segmented, Stages
@@ -52,7 +52,8 @@ def segment(
         if stages.fields is not None:
             fields = segment_fields(batch, stages.fields, companions, stages.xp)
     if fields is None:
-        found = measure_objects(stages, Part(whole_images(batch), batch, raw, companions), timers)
+        part = Part(whole_images(batch), batch, raw, companions)
+        found, own = measure_objects(stages, part, timers)
     else:
         if stages.export is not None:
             with timers.stage("export"):
@@ -65,8 +66,8 @@ def segment(
         objects[batch.index - lo] = 0
         np.add.at(objects, masks.image - lo, 1)
         if fields is None:
-            level = _of_images(stages, batch, found)
-            covered, of_channel = replace(batch, pixels=found.dense[0]), np.arange(batch.channels)
+            level = _of_images(stages, batch, masks, own)
+            covered, of_channel = replace(batch, pixels=own(0)), np.arange(batch.channels)
         else:
             level = _of_fields(stages, batch, masks, fields)
             covered, of_channel = fields.labels, fields.of_channel
@@ -119,8 +120,9 @@ def _in_fields(
 
 
 def measure_part(stages: Stages, part: Part, timers: Timers) -> Found:
-    """What is found of a part of the objects of fields, without the masks that only images need."""
-    return replace(measure_objects(stages, part, timers), dense=())
+    """What is found of a part of the objects of fields."""
+    found, _ = measure_objects(stages, part, timers)
+    return found
 
 
 def _of_fields(stages: Stages, batch: ImageBatch, masks: MaskBatch, fields: Fields) -> FloatArray:
@@ -134,18 +136,19 @@ def _of_fields(stages: Stages, batch: ImageBatch, masks: MaskBatch, fields: Fiel
     return np.repeat(levels[:, np.newaxis], masks.sets, axis=1)
 
 
-def _of_images(stages: Stages, batch: ImageBatch, found: Found) -> FloatArray:
+def _of_images(
+    stages: Stages, batch: ImageBatch, masks: MaskBatch, own: Callable[[int], UInt8Array]
+) -> FloatArray:
     """The background of images that are one object each; see `_levels`.
 
     Ring and median are of the pixels outside a mask set's combined mask.
     """
-    masks = found.masks
     rows, ones = np.arange(len(masks)), np.ones(len(masks), np.int64)
     shapes = masks.shapes.copy()
     shapes[:, 0] = 1
     out = np.empty(masks.background.shape)
-    for s, dense in enumerate(found.dense):
-        combined = combined_masks(dense, masks.shapes, stages.combined)
+    for s in range(masks.sets):
+        combined = combined_masks(own(s), masks.shapes, stages.combined)
         planes = ImageBatch(combined, batch.planes, shapes, batch.index)
         out[:, s] = _levels(stages, batch, planes, rows, masks.bbox, ones)
     return out

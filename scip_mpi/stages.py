@@ -112,14 +112,21 @@ def mask_set(chosen: MaskMethod) -> MaskSet:
 
 
 def on_device(stages: Stages, plan: Plan, use: DeviceUse) -> Stages:
-    """The same stages, with the mask sets made on a device as far as it can."""
-    if plan.config.mask is None:
-        return stages
-    sets = [
-        use.on(own, chosen.method)
-        for own, chosen in zip(stages.sets, plan.config.mask.methods, strict=True)
-    ]
-    return replace(stages, sets=sets)
+    """The same stages, on a device as far as that can: segmenters of fields and mask sets."""
+    config, fields, sets = plan.config, stages.fields, list(stages.sets)
+    if config.segment is not None and fields is not None:
+        method = config.segment.method
+        fields = replace(
+            fields,
+            segmenter=use.on_fields(fields.segmenter, method),
+            children={c: use.on_fields(own, method) for c, own in fields.children.items()},
+        )
+    if config.mask is not None:
+        sets = [
+            use.on(own, chosen.method)
+            for own, chosen in zip(sets, config.mask.methods, strict=True)
+        ]
+    return replace(stages, fields=fields, sets=sets)
 
 
 def label_export(plan: Plan, out: Path | None) -> Callable[[References, Fields], None] | None:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from emulated_cupy import COMPILER, EmulatedCupy
 from launch import SYSTEM_MPI, SYSTEM_RANKS
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -20,6 +21,23 @@ def shared_dir() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for kernels compiled for the CPU; CI always has the compiler."""
+    if COMPILER is None:
+        message = "no g++: it compiles the kernels' source for the CPU"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return tmp_path_factory.mktemp("kernels")
+
+
+@pytest.fixture
+def emulated(compiled: Path) -> EmulatedCupy:
+    """CuPy, for as much of it as the devices' code uses."""
+    return EmulatedCupy(compiled)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

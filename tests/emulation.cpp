@@ -38,6 +38,12 @@ static int atomicAdd(int* at, int value) {
     return before;
 }
 
+static int atomicMax(int* at, int value) {
+    const int before = *at;
+    if (value > before) *at = value;
+    return before;
+}
+
 static int atomicMin(int* at, int value) {
     const int before = *at;
     if (value < before) *at = value;

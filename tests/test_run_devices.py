@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from cells import copy_cells, jurkat_files, write_config
-from emulated_cupy import COMPILER, EmulatedCupy
+from emulated_cupy import EmulatedCupy
 from tables import digest
 
+from scip_mpi.check import check
 from scip_mpi.devices import FAKE, DeviceLost
 from scip_mpi.errors import UserError
 from scip_mpi.job import Request
@@ -77,19 +78,17 @@ def test_fake_devices(
 
 
 def test_the_kernels_in_a_whole_job(
-    cells: Path, serial: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cells: Path,
+    serial: dict[str, str],
+    emulated: EmulatedCupy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if COMPILER is None:
-        message = "no g++: it compiles the kernels' source for the CPU"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-
-    def emulated(name: str, number: int, dtype: np.dtype[Any]) -> CudaDevice:
-        return CudaDevice(number, dtype, EmulatedCupy(tmp_path))
+    def opened(name: str, number: int, dtype: np.dtype[Any]) -> CudaDevice:
+        return CudaDevice(number, dtype, emulated)
 
     monkeypatch.setenv(FAKE, "1")
-    monkeypatch.setattr("scip_mpi.run.open_device", emulated)
+    monkeypatch.setattr("scip_mpi.run.open_device", opened)
     # One rank: the emulation knows one thread.
     facts = job(cells, tmp_path, 1, "gpu")
     assert digest(tmp_path / "out") == serial
@@ -133,3 +132,25 @@ def test_the_fallback_is_in_run_json_and_a_gpu_that_is_missing_is_refused(
     with pytest.raises(UserError, match=r"no GPU can be used on .*; .*: CuPy is not installed"):
         run(Alone(), request)
     assert not (tmp_path / "gpu").exists()
+
+
+def test_check_recommends_feature_ranks_per_gpu(
+    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = write_config(tmp_path / "scip.yml", FILTER, CONFIG)
+
+    def said() -> list[str]:
+        return [text for text in check(config, [str(cells)], 4) if text.startswith("per GPU")]
+
+    assert said() == []
+    monkeypatch.setenv(FAKE, "1")
+    (text,) = said()
+    assert re.search(
+        r"(about|\d or more).* feature ranks beside .* of 24 images, .* on fake-0", text
+    )
+
+    def broken(name: str, number: int, dtype: np.dtype[Any]) -> CudaDevice:
+        raise DeviceLost("it is on fire")
+
+    monkeypatch.setattr("scip_mpi.trial.open_device", broken)
+    assert "on the CPU (it is on fire)" in said()[0]

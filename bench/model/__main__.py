@@ -18,11 +18,11 @@ import click
 import numpy as np
 
 from bench import harness
-from bench.model import gpu as gpus
 from bench.model.checks import PIXELS, asleep, check_program, check_sleeping, ranks_say
 from bench.model.job import Fixed, chunk_sizes, predict
 from bench.model.machine import Machine, from_probes
 from bench.model.work import Work, from_run
+from scip_mpi.parallel import shares as gpus
 
 # What the program should reach: images, ranks, with start-up or without, efficiency.
 TARGETS = (

@@ -10,6 +10,18 @@ from numba import njit
 from scip_mpi.batches import Int64Array, MaskBatch, UInt8Array, offsets_of
 
 
+def bit_offsets(shapes: Int64Array, sets: int = 1) -> Int64Array:
+    """Where the bits of each object's planes start, of so many mask sets, shape (m + 1,).
+
+    Parameters
+    ----------
+    shapes : ndarray of int64, shape (m, 3)
+        (C, H, W) of each object's crop.
+    sets : int
+    """
+    return offsets_of(-(-shapes[:, 1] * shapes[:, 2] // 8) * shapes[:, 0] * sets)
+
+
 def pack_bits(dense: Sequence[UInt8Array], shapes: Int64Array) -> tuple[UInt8Array, Int64Array]:
     """Pack the masks of all sets into bits.
 
@@ -25,8 +37,7 @@ def pack_bits(dense: Sequence[UInt8Array], shapes: Int64Array) -> tuple[UInt8Arr
     bits, offsets
         As in `MaskBatch`; bits beyond a plane's last pixel are 0.
     """
-    row_bytes = -(-shapes[:, 1] * shapes[:, 2] // 8)
-    offsets = offsets_of(row_bytes * shapes[:, 0] * len(dense))
+    offsets = bit_offsets(shapes, len(dense))
     pixels = offsets_of(shapes.prod(axis=1))
     bits = np.empty(offsets[-1], np.uint8)
     for mask_set, masks in enumerate(dense):
@@ -36,10 +47,41 @@ def pack_bits(dense: Sequence[UInt8Array], shapes: Int64Array) -> tuple[UInt8Arr
 
 def unpack_bits(masks: MaskBatch, mask_set: int) -> UInt8Array:
     """Masks of one set, 0 or 1, in the layout of the crops' ``ImageBatch.pixels``."""
-    pixels = offsets_of(masks.shapes.prod(axis=1))
+    return _unpacked(masks.bits, masks.offsets, masks.shapes, mask_set)
+
+
+def unpack_set(bits: UInt8Array, shapes: Int64Array) -> UInt8Array:
+    """Masks, 0 or 1, of bits that are those of one set alone."""
+    return _unpacked(bits, bit_offsets(shapes), shapes, 0)
+
+
+def _unpacked(
+    bits: UInt8Array, offsets: Int64Array, shapes: Int64Array, mask_set: int
+) -> UInt8Array:
+    pixels = offsets_of(shapes.prod(axis=1))
     dense = np.empty(pixels[-1], np.uint8)
-    _unpack(masks.bits, masks.offsets, masks.shapes, mask_set, pixels, dense)
+    _unpack(bits, offsets, shapes, mask_set, pixels, dense)
     return dense
+
+
+def interleave(sets: Sequence[UInt8Array], shapes: Int64Array) -> tuple[UInt8Array, Int64Array]:
+    """The bits of all sets, object by object, of each set's alone; result as of `pack_bits`."""
+    if len(sets) == 1:
+        return sets[0], bit_offsets(shapes)
+    offsets = bit_offsets(shapes, len(sets))
+    bits = np.empty(offsets[-1], np.uint8)
+    for mask_set, own in enumerate(sets):
+        _place(own, offsets, mask_set, len(sets), bits)
+    return bits, offsets
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _place(own, offsets, mask_set, sets, bits):
+    for i in range(len(offsets) - 1):
+        start = offsets[i] // sets
+        size = offsets[i + 1] // sets - start
+        to = offsets[i] + mask_set * size
+        bits[to : to + size] = own[start : start + size]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from scip_mpi.batches import BoolArray, ImageBatch, Int64Array, MaskBatch, UInt8Array
-from scip_mpi.segmentation.bits import pack_bits
+from scip_mpi.segmentation.bits import interleave, pack_bits, unpack_set
 from scip_mpi.segmentation.border import bounding_boxes, count_regions, remove_border_regions
 from scip_mpi.segmentation.cleaning import Cleaning, clean, keep_largest
 
@@ -30,8 +30,8 @@ class MaskSet:
     companions : bool
         Whether the method has a parameter of that name: the images beside the images.
     device : callable, optional
-        Does it all in place of the CPU: from the batch and the channels enabled to the masks,
-        their regions (n, C) and boxes (n, 4), as `make_masks`.
+        Does it all in place of the CPU: from the batch and the channels enabled to the masks, which
+        it packs, their regions (n, C) and boxes (n, 4), as `make_masks`.
     """
 
     name: str
@@ -69,29 +69,49 @@ class Objects:
 
 
 @dataclass(frozen=True)
-class DenseMasks:
-    """The masks of all sets, a byte per pixel, and what is known of them.
+class FoundMasks:
+    """The masks of all sets, a byte per pixel or packed, and what is known of them.
 
     Attributes
     ----------
-    sets : sequence of ndarray of uint8
-        Each set's masks, 0 or 1, in the layout of the crops' pixels.
+    shapes : ndarray of int64, shape (m, 3)
+        Of the crops.
+    dense : dict of int to ndarray of uint8
+        Masks of sets, 0 or 1, in the layout of the crops' pixels; one that is missing is unpacked
+        when it is asked for.
+    bits : dict of int to ndarray of uint8
+        Sets whose masks came packed.
     kept, regions, boxes : ndarrays of shapes (m, S), (m, S, C), (m, S, 4)
         ``kept``, ``regions`` and ``set_bbox`` of a `MaskBatch`.
     """
 
-    sets: Sequence[UInt8Array]
+    shapes: Int64Array
+    dense: dict[int, UInt8Array]
+    bits: dict[int, UInt8Array]
     kept: BoolArray
     regions: Int64Array
     boxes: Int64Array
 
-    def packed(self, crops: ImageBatch, objects: Objects) -> MaskBatch:
+    def own(self, mask_set: int) -> UInt8Array:
+        """Masks of one set, a byte per pixel."""
+        if mask_set not in self.dense:
+            self.dense[mask_set] = unpack_set(self.bits[mask_set], self.shapes)
+        return self.dense[mask_set]
+
+    def packed(self, objects: Objects) -> MaskBatch:
         """As they travel and are kept; neither background nor statistics are measured yet."""
-        bits, offsets = pack_bits(self.sets, crops.shapes)
+        sets = range(self.kept.shape[1])
+        if self.bits:
+            alone = {
+                s: pack_bits([self.dense[s]], self.shapes)[0] for s in sets if s not in self.bits
+            }
+            bits, offsets = interleave([(self.bits | alone)[s] for s in sets], self.shapes)
+        else:
+            bits, offsets = pack_bits([self.dense[s] for s in sets], self.shapes)
         return MaskBatch(
-            objects.image, objects.label, objects.bbox, crops.shapes, self.kept, self.regions,
-            self.boxes, np.full(self.regions.shape, np.nan), np.empty((len(crops), 0)), offsets,
-            bits,
+            objects.image, objects.label, objects.bbox, self.shapes, self.kept, self.regions,
+            self.boxes, np.full(self.regions.shape, np.nan), np.empty((len(self.shapes), 0)),
+            offsets, bits,
         )  # fmt: skip
 
 
@@ -118,19 +138,18 @@ def mask_sets(
     xp: ModuleType,
     companions: Mapping[str, ImageBatch] | None = None,
 ) -> MaskBatch:
-    """Mask every object by every method, and pack the masks; see `dense_masks`."""
-    found = dense_masks(crops, sets, prefilters, main_channel, xp, companions)
-    return found.packed(crops, objects)
+    """Mask every object by every method, and pack the masks; see `find_masks`."""
+    return find_masks(crops, sets, prefilters, main_channel, xp, companions).packed(objects)
 
 
-def dense_masks(
+def find_masks(
     crops: ImageBatch,
     sets: Sequence[MaskSet],
     prefilters: Sequence[PreFilter],
     main_channel: int,
     xp: ModuleType,
     companions: Mapping[str, ImageBatch] | None = None,
-) -> DenseMasks:
+) -> FoundMasks:
     """Mask every object by every method.
 
     A channel that a pre-filter fails gets an empty mask. A set drops an object (``kept`` False)
@@ -160,16 +179,17 @@ def dense_masks(
     kept = np.empty((m, len(sets)), bool)
     regions = np.empty((m, len(sets), channels), np.int64)
     boxes = np.empty((m, len(sets), 4), np.int64)
-    dense = []
+    dense: dict[int, UInt8Array] = {}
+    bits: dict[int, UInt8Array] = {}
     for s, mask_set in enumerate(sets):
         if mask_set.device is None:
-            masks, regions[:, s], boxes[:, s] = make_masks(mask_set, crops, enabled, xp, companions)
+            made = make_masks(mask_set, crops, enabled, xp, companions)
+            dense[s], regions[:, s], boxes[:, s] = made
         else:
-            masks, regions[:, s], boxes[:, s] = mask_set.device(crops, enabled)
+            bits[s], regions[:, s], boxes[:, s] = mask_set.device(crops, enabled)
         if m:
             kept[:, s] = enabled[:, main_channel] & (regions[:, s, main_channel] > 0)
-        dense.append(masks)
-    return DenseMasks(dense, kept, regions, boxes)
+    return FoundMasks(crops.shapes, dense, bits, kept, regions, boxes)
 
 
 def make_masks(

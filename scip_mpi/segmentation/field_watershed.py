@@ -79,6 +79,18 @@ def watershed(
     IEEE Trans. Pattern Analysis and Machine Intelligence 13(6), 1991.
     """
     require_numpy(xp, "watershed")
+    check_settings(cell_diameter, smoothing, expansion_factor)
+    labels = np.zeros(batch.planes[-1], np.int64)
+    for i, image in enumerate(batch):
+        plane = labels[batch.planes[i] : batch.planes[i + 1]].reshape(image.shape[1:])
+        plane[:] = _field(image[channel], cell_diameter, smoothing, threshold, expansion_factor)
+    return labels
+
+
+def check_settings(
+    cell_diameter: float | None, smoothing: float | None, expansion_factor: float
+) -> None:
+    """Refuse settings that are out of their range, by `UserError`."""
     for name, value in (("cell_diameter", cell_diameter), ("smoothing", smoothing)):
         if value is not None and not (0 < value < math.inf or (value == 0 and name[0] == "s")):
             raise UserError(f"segment: settings.{name} must be greater than 0, found {value:g}")
@@ -86,11 +98,35 @@ def watershed(
         raise UserError(
             f"segment: settings.expansion_factor must be 0 or more, found {expansion_factor:g}"
         )
-    labels = np.zeros(batch.planes[-1], np.int64)
-    for i, image in enumerate(batch):
-        plane = labels[batch.planes[i] : batch.planes[i + 1]].reshape(image.shape[1:])
-        plane[:] = _field(image[channel], cell_diameter, smoothing, threshold, expansion_factor)
-    return labels
+
+
+def first_sigma(diameter: float | None, smoothing: float | None) -> float:
+    """Standard deviation of the first Gaussian; 0 for none."""
+    return smoothing if smoothing is not None else SMOOTHING * (diameter or 0.0)
+
+
+def least_size(diameter: float) -> float:
+    """Pixels of the smallest object."""
+    return math.pi / 4 * (SMALLEST * diameter) ** 2
+
+
+def seed_distance(diameter: float) -> int:
+    """Least distance of two seeds of a component, in pixels."""
+    return max(1, round(SEED_DISTANCE * diameter))
+
+
+def typical_diameter(thickness: FloatArray) -> float:
+    """Twice the median over components of the largest distance to the background; 1 at least."""
+    return max(1.0, 2 * float(np.median(thickness))) if len(thickness) else 1.0
+
+
+def expanded(labels: NDArray[Any], diameter: float, factor: float) -> NDArray[Any]:
+    """Labels grown by so many diameters, as far as there is room."""
+    if not factor:
+        return labels
+    from skimage.segmentation import expand_labels
+
+    return expand_labels(labels, diameter * factor)
 
 
 def _field(
@@ -100,21 +136,17 @@ def _field(
     threshold: str | float,
     expansion_factor: float,
 ) -> NDArray[np.int32]:
-    sigma = smoothing if smoothing is not None else SMOOTHING * (diameter or 0.0)
+    sigma = first_sigma(diameter, smoothing)
     smooth = smooth_plane(plane, sigma) if sigma else plane.astype(np.float64)
     mask = (smooth > _threshold(smooth, threshold)).view(np.uint8)
     fill_holes(mask, *run_scratch(*mask.shape))
     if diameter is None:
-        diameter = _typical_diameter(*label_plane(mask))
-    parts, count = label_plane(mask, math.pi / 4 * (SMALLEST * diameter) ** 2)
+        diameter = typical_diameter(_thickness(*label_plane(mask)))
+    parts, count = label_plane(mask, least_size(diameter))
     depth = smooth_plane(bounded_distance(parts > 0), SEED_SMOOTHING * diameter)
-    found = seeds(depth, parts, max(1, round(SEED_DISTANCE * diameter)))
+    found = seeds(depth, parts, seed_distance(diameter))
     _fill(found, parts, depth, count)
-    if expansion_factor:
-        from skimage.segmentation import expand_labels
-
-        found = expand_labels(found, diameter * expansion_factor)
-    return found
+    return expanded(found, diameter, expansion_factor)
 
 
 def _fill(
@@ -164,10 +196,8 @@ def _threshold(plane: FloatArray, threshold: str | float) -> float:
     return float(getattr(filters, f"threshold_{threshold}")(plane))
 
 
-def _typical_diameter(parts: NDArray[np.int32], count: int) -> float:
-    """Twice the median over components of the largest distance to the background; 1 at least."""
-    if not count:
-        return 1.0
+def _thickness(parts: NDArray[np.int32], count: int) -> FloatArray:
+    """The largest distance of each component to the background."""
     thickness = np.zeros(count + 1)
     np.maximum.at(thickness, parts, bounded_distance(parts > 0))
-    return max(1.0, 2 * float(np.median(thickness[1:])))
+    return thickness[1:]

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.model.gpu import best, shares
 from bench.model.job import Fixed, books_of, chunk_sizes, cut_runs, predict, rows_of_a_run
 from bench.model.machine import Machine, Waiting, collective, from_probes
 from bench.model.passes import Books, Runs, first_pass, second_pass
@@ -244,12 +243,3 @@ def test_a_scenario_is_read_as_it_was_written(tmp_path) -> None:
     runs = scenario.held([1, 0])
     assert runs.rows == [3, 3, 3, 1, 3, 1]
     assert sum(runs.costs) == pytest.approx(1.4)
-
-
-def test_feature_ranks_are_added_while_each_is_worth_it() -> None:
-    found = shares(gpu=1e-3, hold=1e-4, read=1e-3, row=10e-3)
-    assert found[0].first == pytest.approx(2e-3)
-    assert found[0].second == pytest.approx(5e-3)
-    chosen = best(found, least=0.05)
-    assert chosen.gain >= 0.05
-    assert found[chosen.features].gain < 0.05

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import pytest
 import tifffile
 from cells import jurkat_files
 from emulated_cupy import (
-    COMPILER,
     CUDADriverError,
     CUDARuntimeError,
     EmulatedCupy,
@@ -25,20 +23,29 @@ from mask_twins import as_type, everything, speckled, twelve_channel_images
 
 from scip_mpi.batches import BoolArray, ImageBatch
 from scip_mpi.devices import DeviceLost, OutOfMemory
+from scip_mpi.segmentation.bits import unpack_set
 from scip_mpi.segmentation.chain import MaskSet, make_masks
 from scip_mpi.segmentation.cleaning import Cleaning
 from scip_mpi.segmentation.gpu import METHODS, cuda
 from scip_mpi.segmentation.gpu.cuda import CudaDevice
 from scip_mpi.segmentation.gpu.recipes import C_TYPES
-from scip_mpi.segmentation.gpu.use import DeviceUse
+from scip_mpi.segmentation.gpu.use import DeviceUse, packed_masks
 from scip_mpi.segmentation.li import li
 from scip_mpi.segmentation.otsu import otsu
 from scip_mpi.segmentation.sobel import sobel
 from scip_mpi.segmentation.spot import spot
 from scip_mpi.segmentation.threshold import threshold
+from scip_mpi.segmentation.watershed import watershed
 from scip_mpi.simulation import cell
 
-CPU = {"li": li, "otsu": otsu, "sobel": sobel, "spot": spot, "threshold": threshold}
+CPU = {
+    "li": li,
+    "otsu": otsu,
+    "sobel": sobel,
+    "spot": spot,
+    "threshold": threshold,
+    "watershed": watershed,
+}
 SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "li-0": ("li", {"smooth": 0}),
     "li-0.5": ("li", {"smooth": 0.5}),
@@ -48,6 +55,7 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "spot-5": ("spot", {"spotsize": 5}),
     "spot-8": ("spot", {"spotsize": 8}),
     "sobel": ("sobel", {}),
+    "watershed": ("watershed", {}),
     "fixed": ("threshold", {"method": "fixed", "value": 900.0}),
     "fixed-dark": ("threshold", {"method": "fixed", "value": 900, "foreground": "dark"}),
     "t-otsu": ("threshold", {"method": "otsu"}),
@@ -65,21 +73,6 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
 FIXED = ("fixed", "fixed-dark")
 SHAPES = [(40, 40), (31, 52), (64, 20), (9, 70), (26, 26), (5, 7)]
 methods = pytest.mark.parametrize("name", SETTINGS)
-
-
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if COMPILER is None:
-        message = "no g++: it compiles the kernels' source for the CPU"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return tmp_path_factory.mktemp("kernels")
-
-
-@pytest.fixture
-def emulated(compiled: Path) -> EmulatedCupy:
-    return EmulatedCupy(compiled)
 
 
 CLEANINGS = [
@@ -117,7 +110,7 @@ def same(
     for i in range(len(batch)):
         ours, theirs = (
             m[batch.offsets[i] : batch.offsets[i + 1]].reshape(batch.shapes[i])
-            for m in (made.masks, masks)
+            for m in (unpack_set(made.bits, batch.shapes), masks)
         )
         for c in np.flatnonzero(~made.left[i]):
             assert np.array_equal(ours[c], theirs[c]), (i, c)
@@ -277,7 +270,7 @@ def taken_over(module: EmulatedCupy, log: list[str]) -> Callable[[], DeviceUse]:
         use = DeviceUse(device, device.name, log.append)
         for name in ("li-0.5", "otsu", "spot-5"):
             method, chosen = set_of(name)
-            wanted = make_masks(chosen, batch, everything(batch), np)
+            wanted = packed_masks(chosen, batch, everything(batch))
             own = use.on(chosen, method)
             assert own.device is not None
             for ours, theirs in zip(own.device(batch, everything(batch)), wanted, strict=True):
@@ -359,7 +352,7 @@ def test_types_without_kernels_are_left_to_the_cpu(emulated: EmulatedCupy) -> No
     batch = ImageBatch.from_images([np.ones((2, 9, 9), np.float16)])
     enabled = np.array([[True, False]])
     made = device.make(set_of("otsu")[1], "otsu", batch, enabled)
-    assert not made.masks.any()
+    assert not made.bits.any()
     assert np.array_equal(made.left, enabled)
 
 

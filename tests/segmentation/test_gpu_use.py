@@ -9,10 +9,11 @@ import pytest
 from mask_twins import speckled
 
 from scip_mpi.batches import ImageBatch
-from scip_mpi.segmentation.chain import MaskSet, make_masks
+from scip_mpi.segmentation.bits import bit_offsets
+from scip_mpi.segmentation.chain import MaskSet
 from scip_mpi.segmentation.circle import circle
 from scip_mpi.segmentation.gpu.fake import FakeDevice
-from scip_mpi.segmentation.gpu.use import DeviceUse, part, pieces, remarks
+from scip_mpi.segmentation.gpu.use import DeviceUse, packed_masks, part, pieces, remarks
 from scip_mpi.segmentation.otsu import otsu
 from scip_mpi.segmentation.spot import spot
 
@@ -33,7 +34,7 @@ def use(log: list[str]) -> Callable[..., DeviceUse]:
 
 
 OTSU = MaskSet("otsu", otsu, {})
-WANTED = make_masks(OTSU, BATCH, ENABLED, np)
+WANTED = packed_masks(OTSU, BATCH, ENABLED)
 
 
 def right(use: DeviceUse) -> bool:
@@ -114,8 +115,9 @@ def test_channels_that_a_device_leaves_over_are_done_on_the_cpu(log: list[str]) 
             made = super().make(mask_set, method, batch, enabled)
             rows = np.searchsorted(BATCH.index, batch.index)
             made.left[:] = left[rows]
+            offsets = bit_offsets(batch.shapes)
             for i in np.flatnonzero(made.left.any(axis=1)):
-                made.masks[batch.offsets[i] : batch.offsets[i + 1]] = 7
+                made.bits[offsets[i] : offsets[i + 1]] = 7
                 made.regions[i] = made.boxes[i] = 7
             return made
 
@@ -127,7 +129,7 @@ def test_channels_that_a_device_leaves_over_are_done_on_the_cpu(log: list[str]) 
 def test_settings_reach_the_device(use) -> None:
     chosen = MaskSet("s", spot, {"spotsize": 2}, border=False)
     own = use().on(chosen, "spot")
-    wanted = make_masks(chosen, BATCH, ENABLED, np)
+    wanted = packed_masks(chosen, BATCH, ENABLED)
     made = own.device(BATCH, ENABLED)
     assert all(np.array_equal(a, b) for a, b in zip(made, wanted, strict=True))
     assert [a.shape for a in own.device(part(BATCH, 0, 0), ENABLED[:0])] == [(0,), (0, 0), (0, 4)]

@@ -8,5 +8,18 @@ functions.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 # Names of the mask methods that run on a device.
-METHODS = ("li", "otsu", "sobel", "spot", "threshold")
+METHODS = ("li", "otsu", "sobel", "spot", "threshold", "watershed")
+# The method that finds objects in fields there, by all its names.
+FIELD_METHODS = ("watershed", "watershed_dapi")
+
+
+def has_kernel(method: str, kwargs: Mapping[str, Any]) -> bool:
+    """Whether a mask method with these settings runs on a device.
+
+    Non-local means, which noisy channels go through, are scikit-image's.
+    """
+    return method in METHODS and not kwargs.get("noisy_channels")

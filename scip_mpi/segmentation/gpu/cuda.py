@@ -6,7 +6,7 @@ piece is computed the next is on its way up and the last one on its way down.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -14,8 +14,10 @@ import numpy as np
 
 from scip_mpi.batches import BoolArray, ImageBatch
 from scip_mpi.devices import DeviceLost, OutOfMemory
+from scip_mpi.segmentation.bits import bit_offsets
 from scip_mpi.segmentation.chain import MaskSet
 from scip_mpi.segmentation.gpu import METHODS
+from scip_mpi.segmentation.gpu.fields import STEPS, label_fields, unlabelled
 from scip_mpi.segmentation.gpu.lane import Lane, Task
 from scip_mpi.segmentation.gpu.recipes import (
     C_TYPES,
@@ -25,14 +27,12 @@ from scip_mpi.segmentation.gpu.recipes import (
     settle,
     source,
 )
-from scip_mpi.segmentation.gpu.use import Made, part, pieces
+from scip_mpi.segmentation.gpu.use import Labelled, Made, part, pieces
 
 # Pixels on their way at once, in bytes: large enough to fill a device, small enough to overlap.
 PIECE = 16 << 20
 # Blocks of threads for each multiprocessor.
 BLOCKS = 8
-# A kernel counts a plane's pixels in 32 bits, and has two numbers for each.
-MOST_PIXELS = 1 << 30
 # cudaErrorMemoryAllocation and CUDA_ERROR_OUT_OF_MEMORY.
 NO_MEMORY = 2
 
@@ -85,7 +85,7 @@ class CudaDevice:
         """The kernels for a type of pixels, by method."""
         if dtype.name not in self.kernels:
             module = self.cupy.RawModule(code=source(dtype), options=OPTIONS)
-            names = (*METHODS, "settle")
+            names = (*METHODS, "settle", *STEPS)
             self.kernels[dtype.name] = {name: module.get_function(name) for name in names}
         return self.kernels[dtype.name]
 
@@ -95,12 +95,13 @@ class CudaDevice:
         if batch.pixels.dtype.name not in C_TYPES:
             made.left[:] = enabled
             return made
-        large = batch.shapes[:, 1] * batch.shapes[:, 2] >= MOST_PIXELS
-        made.left[large] = enabled[large]
         recipe = RECIPES[method](batch, **mask_set.kwargs)
+        large = batch.shapes[:, 1] * batch.shapes[:, 2] > recipe.most_pixels
+        made.left[large] = enabled[large]
         with self.plain_errors():
             kernels = self.compiled(batch.pixels.dtype)
             task = Task(kernels[method], recipe, kernels["settle"], settle(mask_set))
+            offsets = bit_offsets(batch.shapes)
             for k, (lo, hi) in enumerate(pieces(batch, PIECE)):
                 planes, places = list_planes(part(batch, lo, hi), (enabled & ~made.left)[lo:hi])
                 lane = self.lanes[k % len(self.lanes)]
@@ -109,12 +110,23 @@ class CudaDevice:
                 if len(planes):
                     ends = slice(batch.offsets[lo], batch.offsets[hi])
                     home = Made(
-                        made.masks[ends], made.left[lo:hi], made.regions[lo:hi], made.boxes[lo:hi]
+                        made.bits[offsets[lo] : offsets[hi]],
+                        made.left[lo:hi],
+                        made.regions[lo:hi],
+                        made.boxes[lo:hi],
                     )
                     lane.start(task, batch.pixels[ends], planes, places, self.most_blocks, home)
             for lane in self.lanes:
                 lane.finish()
         return made
+
+    def label(self, batch: ImageBatch, settings: Mapping[str, Any]) -> Labelled:
+        """Labels of a batch of fields, see `use.Device`."""
+        with self.plain_errors():
+            if batch.pixels.dtype.name not in C_TYPES:
+                return unlabelled(batch)
+            kernels = self.compiled(batch.pixels.dtype)
+            return label_fields(self.lanes[0], kernels, self.most_blocks, batch, **settings)
 
     def close(self) -> None:
         """Give the memory back, even of a device that answers no more."""
@@ -155,7 +167,7 @@ class CudaDevice:
 def nothing(batch: ImageBatch, enabled: BoolArray) -> Made:
     """Empty masks."""
     return Made(
-        masks=np.zeros(batch.pixels.size, np.uint8),
+        bits=np.zeros(bit_offsets(batch.shapes)[-1], np.uint8),
         left=np.zeros(enabled.shape, bool),
         regions=np.zeros(enabled.shape, np.int64),
         boxes=np.full((len(batch), 4), -1, np.int64),

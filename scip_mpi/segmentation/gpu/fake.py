@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from scip_mpi.batches import BoolArray, ImageBatch
 from scip_mpi.devices import DeviceLost, OutOfMemory
-from scip_mpi.segmentation.chain import MaskSet, make_masks
-from scip_mpi.segmentation.gpu.use import Made
+from scip_mpi.segmentation.chain import MaskSet
+from scip_mpi.segmentation.field_watershed import watershed
+from scip_mpi.segmentation.gpu.use import Labelled, Made, packed_masks
 
 
 @dataclass
@@ -31,14 +34,23 @@ class FakeDevice:
 
     def make(self, mask_set: MaskSet, method: str, batch: ImageBatch, enabled: BoolArray) -> Made:
         """Masks of a batch by the CPU's functions; no channel is left over."""
+        self._work(batch)
+        bits, regions, boxes = packed_masks(mask_set, batch, enabled)
+        return Made(bits, np.zeros(enabled.shape, bool), regions, boxes)
+
+    def label(self, batch: ImageBatch, settings: Mapping[str, Any]) -> Labelled:
+        """Labels of a batch of fields by the CPU's functions; no field is left over."""
+        self._work(batch)
+        labels = watershed(batch, np, **settings)
+        return Labelled(labels.astype(np.int32), np.zeros(len(batch), bool))
+
+    def _work(self, batch: ImageBatch) -> None:
         if self.capacity is not None and batch.pixels.nbytes > self.capacity:
             raise OutOfMemory(f"{batch.pixels.nbytes:,} bytes asked for")
         if self.calls_left is not None:
             if self.calls_left == 0:
                 raise DeviceLost("made to fail")
             self.calls_left -= 1
-        masks, regions, boxes = make_masks(mask_set, batch, enabled, np)
-        return Made(masks, np.zeros(enabled.shape, bool), regions, boxes)
 
     def close(self) -> None:
         """Nothing to give back."""

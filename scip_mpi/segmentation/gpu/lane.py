@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scip_mpi.batches import Int64Array, UInt8Array
+from scip_mpi.batches import Int64Array, UInt8Array, offsets_of
 from scip_mpi.segmentation.gpu.recipes import FACTS, Recipe
 from scip_mpi.segmentation.gpu.use import Made
 
@@ -64,7 +64,7 @@ class Lane:
         task : Task
         pixels : ndarray
             Of the piece.
-        planes : ndarray of int64, shape (p, 4)
+        planes : ndarray of int64, shape (p, 5)
             As of `recipes.list_planes`, which has ``places`` too.
         places : ndarray of int64, shape (p,)
         most_blocks : int
@@ -78,27 +78,26 @@ class Lane:
         scratch_bytes = -(-needed // 64) * 64
         tables = [planes.reshape(-1), recipe.numbers, recipe.starts, recipe.weights]
         tables += [settle.numbers, settle.starts]
-        words = np.concatenate([t.view(np.int64) for t in tables])
-        ends = 8 * np.cumsum([t.size for t in tables])
-        size = home.masks.size
+        size, packed = pixels.size, home.bits.size
         with self.stream:
-            given = self._upload("pixels", pixels)
-            table = self._upload("tables", words)
-            numbers, starts, weights, limits, halves = (table[int(end) :] for end in ends[:-1])
-            masks, left = self._room("masks", size), self._room("left", count)
-            facts = self._room("facts", 8 * FACTS * count)
+            given = self.upload("pixels", pixels)
+            table, numbers, starts, weights, limits, halves = self.upload_tables(*tables)
+            masks, left = self.room("masks", size), self.room("left", count)
+            bits = self.room("bits", packed)
+            facts = self.room("facts", 8 * FACTS * count)
             # Last, since it can do with less.
             wanted = min(count, most_blocks, max(1, MOST_SCRATCH // scratch_bytes))
             scratch, blocks = self._scratch(wanted, scratch_bytes)
-            shape = ((blocks,), (THREADS if largest <= LARGE else MORE_THREADS,))
+            shape = ((blocks,), (threads_for(largest),))
             sizes = (scratch, np.int64(scratch_bytes), np.int64(largest))
             first = (given, table, np.int64(count))
             masks.data.memset_async(0, size, self.stream)
+            bits.data.memset_async(0, packed, self.stream)
             task.kernel(*shape, (*first, numbers, starts, weights, masks, left, *sizes))
-            task.settling(*shape, (*first, limits, halves, weights, masks, facts, *sizes))
-            self._download("masks", size)
-            self._download("left", count)
-            self._download("facts", 8 * FACTS * count)
+            task.settling(*shape, (*first, limits, halves, bits, masks, facts, *sizes))
+            self.download("bits", packed)
+            self.download("left", count)
+            self.download("facts", 8 * FACTS * count)
         self.waiting = (home, places)
 
     def finish(self) -> None:
@@ -108,10 +107,10 @@ class Lane:
         home, places = self.waiting
         self.waiting = None
         self.stream.synchronize()
-        home.masks[:] = self.pinned["down masks"][: home.masks.size]
+        home.bits[:] = self.home("bits", np.uint8, home.bits.size)
         image, channel = np.divmod(places, home.left.shape[1])
-        home.left[image, channel] = self.pinned["down left"][: len(places)] != 0
-        facts = self.pinned["down facts"].view(np.int64)[: FACTS * len(places)]
+        home.left[image, channel] = self.home("left", np.uint8, len(places)) != 0
+        facts = self.home("facts", np.int64, FACTS * len(places))
         put_facts(facts.reshape(-1, FACTS), image, channel, home)
 
     def forget(self) -> None:
@@ -122,19 +121,33 @@ class Lane:
         self.on_device.clear()
         self.pinned.clear()
 
-    def _upload(self, name: str, array: NDArray[Any]) -> Any:
+    def upload_tables(self, *tables: NDArray[Any]) -> list[Any]:
+        """Send several arrays of numbers of 64 bits at once; what they are on the device."""
+        whole = self.upload("tables", np.concatenate([t.view(np.int64) for t in tables]))
+        starts = 8 * offsets_of(np.array([t.size for t in tables]))[:-1]
+        return [whole[int(start) :] for start in starts]
+
+    def upload(self, name: str, array: NDArray[Any]) -> Any:
+        """Send an array to the device, where it is in a buffer of that name."""
         size = array.nbytes
         away = self._pinned("up " + name, size)
         away[:size] = array.view(np.uint8)
-        room = self._room(name, size)
+        room = self.room(name, size)
         room.data.copy_from_host_async(away.ctypes.data, size, self.stream)
         return room
 
-    def _download(self, name: str, size: int) -> None:
+    def download(self, name: str, size: int) -> None:
+        """Bring so many bytes of a buffer home: `home` has them once the stream was waited for."""
         home = self._pinned("down " + name, size)
         self.on_device[name].data.copy_to_host_async(home.ctypes.data, size, self.stream)
 
-    def _room(self, name: str, size: int) -> Any:
+    def home(self, name: str, dtype: type, count: int) -> NDArray[Any]:
+        """What was brought home of a buffer, until the next time."""
+        held: NDArray[Any] = self.pinned["down " + name].view(dtype)[:count]
+        return held
+
+    def room(self, name: str, size: int) -> Any:
+        """A buffer on the device, of at least so many bytes."""
         held = self.on_device.get(name)
         if held is None or held.size < size:
             # What is there is let go first: both may not fit.
@@ -147,7 +160,7 @@ class Lane:
         """Scratch for blocks of threads: for as many of those asked for as there is room."""
         while True:
             try:
-                return self._room("scratch", blocks * size), blocks
+                return self.room("scratch", blocks * size), blocks
             except self.cupy.cuda.memory.OutOfMemoryError:
                 if blocks == 1:
                     raise
@@ -162,6 +175,11 @@ class Lane:
             memory = self.cupy.cuda.alloc_pinned_memory(room)
             self.pinned[name] = np.frombuffer(memory, np.uint8, room)
         return self.pinned[name]
+
+
+def threads_for(pixels: int) -> int:
+    """Threads of a block for planes of up to so many pixels."""
+    return THREADS if pixels <= LARGE else MORE_THREADS
 
 
 def put_facts(facts: Int64Array, image: Int64Array, channel: Int64Array, home: Made) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from scip_mpi.batches import BoolArray, FloatArray, ImageBatch, Int64Array, offsets_of
+from scip_mpi.segmentation.bits import bit_offsets
 from scip_mpi.segmentation.chain import MaskSet
 from scip_mpi.segmentation.morphology import disc_half_widths
 from scip_mpi.segmentation.planes import per_channel, scaling
@@ -18,8 +19,8 @@ from scip_mpi.segmentation.threshold import METHODS
 from scip_mpi.segmentation.thresholds import BINS, LEVELS
 
 SOURCES = (
-    "blocks", "components", "smoothing", "order", "li", "otsu", "spot", "thresholds", "threshold",
-    "sobel", "settle",
+    "blocks", "single", "components", "discs", "smoothing", "order", "planes", "flooding", "li",
+    "otsu", "spot", "thresholds", "threshold", "sobel", "watershed", "settle", "fields",
 )  # fmt: skip
 # No multiplication may be fused with an addition: the CPU's kernels do not.
 OPTIONS = ("-fmad=false", "-std=c++17")
@@ -32,9 +33,13 @@ C_TYPES = {
     "int16": "short",
     "int32": "int",
     "int64": "long long",
-    "float32": "float",
+    "float32": "SinglePixel",
     "float64": "double",
 }
+# A kernel counts a plane's pixels in 32 bits, and has two numbers for each.
+MOST_PIXELS = (1 << 30) - 1
+# What one thread floods; a CPU is faster at more.
+MOST_FLOODED = 1 << 16
 # Bytes of a level of a histogram with its sums.
 HISTOGRAM = 24
 NO_NUMBERS: FloatArray = np.empty(0)
@@ -44,11 +49,13 @@ NO_PLACES: Int64Array = np.empty(0, np.int64)
 def source(dtype: np.dtype[Any]) -> str:
     """The CUDA source of all kernels for one type of pixels."""
     pixel = C_TYPES[dtype.name]
+    real = "Single" if dtype.name == "float32" else "double"
+    # The difference of two signed integers may not fit their type.
+    value = {"i": "long long", "f": real}.get(dtype.kind, pixel)
     defined = {
         "PIXEL": pixel,
-        # The difference of two signed integers may not fit their type.
-        "VALUE": "long long" if dtype.kind == "i" else pixel,
-        "REAL": pixel if dtype.kind == "f" else "double",
+        "VALUE": value,
+        "REAL": real,
         "FLOATING": int(dtype.kind == "f"),
     }
     folder = files("scip_mpi.segmentation.gpu") / "kernels"
@@ -67,9 +74,12 @@ class Recipe:
     starts : ndarray of int64
     scratch : callable
         Bytes for planes of so many pixels.
+    most_pixels : int
+        Of a plane; larger ones are left to the CPU.
     """
 
     scratch: Callable[[int], int]
+    most_pixels: int = MOST_PIXELS
     numbers: FloatArray = field(default_factory=lambda: NO_NUMBERS)
     starts: Int64Array = field(default_factory=lambda: NO_PLACES)
     weights: FloatArray = field(default_factory=lambda: NO_NUMBERS)
@@ -138,6 +148,17 @@ def sobel(batch: ImageBatch) -> Recipe:
     )
 
 
+def watershed(batch: ImageBatch, noisy_channels: Sequence[int] = ()) -> Recipe:
+    """Scaling, and the disc; there are no noisy channels."""
+    return Recipe(
+        # Two planes, a histogram, and a queue in which each pixel has room three times.
+        scratch=lambda pixels: (16 + 3 * 24) * pixels + HISTOGRAM * BINS,
+        most_pixels=MOST_FLOODED,
+        numbers=np.array([*scaling(batch.pixels.dtype), 2.0]),
+        starts=disc_half_widths(2),
+    )
+
+
 # Numbers that the kernel `settle` gives of a plane.
 FACTS = 5
 # Any number of pixels, in limits of size.
@@ -164,6 +185,7 @@ RECIPES: Mapping[str, Callable[..., Recipe]] = {
     "sobel": sobel,
     "spot": spot,
     "threshold": threshold,
+    "watershed": watershed,
 }
 
 
@@ -172,8 +194,9 @@ def list_planes(batch: ImageBatch, enabled: BoolArray) -> tuple[Int64Array, Int6
 
     Returns
     -------
-    ndarray of int64, shape (p, 4)
-        Where each starts in the pixels, its height, width and channel.
+    ndarray of int64, shape (p, 5)
+        Where each starts in the pixels, its height, width and channel, and where it starts in the
+        packed masks.
     ndarray of int64, shape (p,)
         Its place in ``enabled``, flattened.
     """
@@ -181,4 +204,5 @@ def list_planes(batch: ImageBatch, enabled: BoolArray) -> tuple[Int64Array, Int6
     image, channel = np.divmod(chosen, max(batch.channels, 1))
     height, width = batch.shapes[image, 1], batch.shapes[image, 2]
     at = batch.offsets[image] + channel * height * width
-    return np.column_stack([at, height, width, channel]), chosen
+    packed = bit_offsets(batch.shapes)[image] + channel * -(-height * width // 8)
+    return np.column_stack([at, height, width, channel, packed]), chosen

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scip_mpi.batches import BoolArray, ImageBatch, Int64Array, UInt8Array
 from scip_mpi.devices import DeviceLost, OutOfMemory
+from scip_mpi.segmentation.bits import bit_offsets, pack_bits
 from scip_mpi.segmentation.chain import MaskSet, make_masks
-from scip_mpi.segmentation.gpu import METHODS
+from scip_mpi.segmentation.fields import Segmenter
+from scip_mpi.segmentation.gpu import FIELD_METHODS, has_kernel
 
 
 @dataclass(frozen=True)
@@ -21,8 +25,8 @@ class Made:
 
     Attributes
     ----------
-    masks : ndarray of uint8
-        In the batch's layout.
+    bits : ndarray of uint8
+        The masks, packed: those of one set, as of `bits.pack_bits`.
     left : ndarray of bool, shape (n, C)
         Channels that are left to the CPU: nothing here of their images has a meaning.
     regions : ndarray of int64, shape (n, C)
@@ -31,10 +35,26 @@ class Made:
         Bounding boxes of the masks of all channels, as of `border.bounding_boxes`.
     """
 
-    masks: UInt8Array
+    bits: UInt8Array
     left: BoolArray
     regions: Int64Array
     boxes: Int64Array
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What a device found in a batch of n fields.
+
+    Attributes
+    ----------
+    labels : ndarray of int32
+        Of one channel, a plane per field.
+    left : ndarray of bool, shape (n,)
+        Fields that are left to the CPU.
+    """
+
+    labels: NDArray[np.int32]
+    left: BoolArray
 
 
 class Device(Protocol):
@@ -50,7 +70,7 @@ class Device(Protocol):
         mask_set : MaskSet
             The method's settings, and what is done to its masks.
         method : str
-            One of `METHODS`.
+            One of `gpu.METHODS`.
 
         Raises
         ------
@@ -58,6 +78,22 @@ class Device(Protocol):
             The batch does not fit.
         DeviceLost
             The device has failed for good.
+        """
+
+    def label(self, batch: ImageBatch, settings: Mapping[str, Any]) -> Labelled:
+        """Labels of a batch of fields that is not empty, as of `field_watershed.watershed`.
+
+        Parameters
+        ----------
+        settings : mapping
+            Its keywords, ``channel`` included.
+
+        Raises
+        ------
+        UserError
+            A setting is out of its range.
+        OutOfMemory, DeviceLost
+            As `make`.
         """
 
     def close(self) -> None:
@@ -109,9 +145,15 @@ class DeviceUse:
         method : str
             Name of its method.
         """
-        if method not in METHODS:
+        if not has_kernel(method, mask_set.kwargs):
             return mask_set
         return replace(mask_set, device=partial(self._make, mask_set, method))
+
+    def on_fields(self, segmenter: Segmenter, method: str) -> Segmenter:
+        """The same segmenter of fields, on the device if that has its method."""
+        if method not in FIELD_METHODS:
+            return segmenter
+        return replace(segmenter, method=partial(self._label, segmenter.method))
 
     def lose(self, reason: str) -> None:
         """Go on without the device."""
@@ -141,31 +183,75 @@ class DeviceUse:
     def _make(
         self, mask_set: MaskSet, method: str, batch: ImageBatch, enabled: BoolArray
     ) -> tuple[UInt8Array, Int64Array, Int64Array]:
-        masks = np.zeros(batch.pixels.size, np.uint8)
+        offsets = bit_offsets(batch.shapes)
+        bits = np.zeros(offsets[-1], np.uint8)
         regions = np.zeros((len(batch), batch.channels), np.int64)
         boxes = np.full((len(batch), 4), -1, np.int64)
 
         def put(lo: int, hi: int, made: tuple[UInt8Array, Int64Array, Int64Array]) -> None:
-            masks[batch.offsets[lo] : batch.offsets[hi]] = made[0]
-            regions[lo:hi], boxes[lo:hi] = made[1:]
+            bits[offsets[lo] : offsets[hi]], regions[lo:hi], boxes[lo:hi] = made
 
         def on_cpu(lo: int, hi: int) -> None:
-            put(lo, hi, make_masks(mask_set, part(batch, lo, hi), enabled[lo:hi], np))
+            put(lo, hi, packed_masks(mask_set, part(batch, lo, hi), enabled[lo:hi]))
 
+        def on_device(device: Device, lo: int, hi: int) -> BoolArray:
+            made = device.make(mask_set, method, part(batch, lo, hi), enabled[lo:hi])
+            put(lo, hi, (made.bits, made.regions, made.boxes))
+            return made.left
+
+        self._go_through(batch, on_device, on_cpu)
+        return bits, regions, boxes
+
+    def _label(
+        self,
+        method: Callable[..., Int64Array],
+        batch: ImageBatch,
+        xp: ModuleType,
+        **settings: Any,
+    ) -> Int64Array:
+        labels = np.zeros(batch.planes[-1], np.int64)
+
+        def on_cpu(lo: int, hi: int) -> None:
+            own = slice(batch.planes[lo], batch.planes[hi])
+            labels[own] = method(part(batch, lo, hi), xp, **settings)
+
+        def on_device(device: Device, lo: int, hi: int) -> BoolArray:
+            made = device.label(part(batch, lo, hi), settings)
+            labels[batch.planes[lo] : batch.planes[hi]] = made.labels
+            return made.left.reshape(-1, 1)
+
+        self._go_through(batch, on_device, on_cpu)
+        return labels
+
+    def _go_through(
+        self,
+        batch: ImageBatch,
+        on_device: Callable[[Device, int, int], BoolArray],
+        on_cpu: Callable[[int, int], None],
+    ) -> None:
+        """Do a batch piece by piece, on the device as far as it can.
+
+        Parameters
+        ----------
+        batch : ImageBatch
+        on_device : callable
+            Does images ``lo`` to ``hi``; returns which planes of them are left, a row per image.
+        on_cpu : callable
+            Does images ``lo`` to ``hi``.
+        """
         waiting = pieces(batch, self.most)[::-1]
         while waiting:
             lo, hi = waiting.pop()
             if self.device is None:
                 on_cpu(lo, hi)
                 continue
-            piece = part(batch, lo, hi)
             try:
-                made = self.device.make(mask_set, method, piece, enabled[lo:hi])
+                left = on_device(self.device, lo, hi)
             except OutOfMemory as error:
                 if hi - lo > 1:
                     middle = (lo + hi) // 2
                     waiting += [(middle, hi), (lo, middle)]
-                    self._shrink(piece.pixels.nbytes // 2, str(error))
+                    self._shrink(part(batch, lo, hi).pixels.nbytes // 2, str(error))
                 else:
                     self._give_up_image(str(error))
                     on_cpu(lo, hi)
@@ -173,12 +259,10 @@ class DeviceUse:
                 self.lose(str(error))
                 waiting.append((lo, hi))
             else:
-                put(lo, hi, (made.masks, made.regions, made.boxes))
                 self.images += hi - lo
-                self.planes_on_cpu += int(made.left.sum())
-                for i in np.flatnonzero(made.left.any(axis=1)).tolist():
+                self.planes_on_cpu += int(left.sum())
+                for i in np.flatnonzero(left.any(axis=1)).tolist():
                     on_cpu(lo + i, lo + i + 1)
-        return masks, regions, boxes
 
     def _shrink(self, size: int, why: str) -> None:
         self.halved += 1
@@ -197,6 +281,14 @@ class DeviceUse:
         if what not in self.told:
             self.told.add(what)
             self.say(text)
+
+
+def packed_masks(
+    mask_set: MaskSet, batch: ImageBatch, enabled: BoolArray
+) -> tuple[UInt8Array, Int64Array, Int64Array]:
+    """What `make_masks` makes on the CPU, the masks packed."""
+    masks, regions, boxes = make_masks(mask_set, batch, enabled, np)
+    return pack_bits([masks], batch.shapes)[0], regions, boxes
 
 
 def part(batch: ImageBatch, lo: int, hi: int) -> ImageBatch:

@@ -14,12 +14,22 @@ typedef unsigned short u16;
 
 #define MOST_THREADS 512
 #define LARGEST 1.7976931348623157e308
-#define SMALLEST_OBJECT 20
 
-// A plane as the host lists it: where it starts, its size, its channel.
+// A plane as the host lists it: where it starts, its size, its channel, where its packed mask starts.
 struct Plane {
-    i64 at, height, width, channel;
+    i64 at, height, width, channel, packed;
 };
+
+// A kernel that makes masks. Blocks take the `count` planes in turn, each with `scratch_bytes` of
+// scratch for planes of up to `largest` pixels. What it reads from `numbers`, `starts` and `weights`
+// stands before it. It fills `masks`, which are all 0 before, and `left`: 1 for planes that are left
+// to the CPU.
+#define MASK_KERNEL(name) \
+    extern "C" __global__ void __launch_bounds__(MOST_THREADS) name( \
+        const PIXEL* pixels, const Plane* planes, i64 count, const double* numbers, \
+        const i64* starts, const double* weights, u8* masks, u8* left, char* scratch, \
+        i64 scratch_bytes, i64 largest \
+    )
 
 // A place in fast memory where each thread of a block may leave up to 16 bytes for the others.
 __device__ inline void* places() {
@@ -59,6 +69,17 @@ __device__ i64 sum_before(i64 value) {
     __syncthreads();
     return result;
 }
+
+// The part of `n` things in a row that is this thread's.
+struct Share {
+    int first, last;
+
+    __device__ explicit Share(i64 n) {
+        const i64 each = (n + blockDim.x - 1) / blockDim.x, start = each * threadIdx.x;
+        first = (int)(start < n ? start : n);
+        last = (int)(start + each < n ? start + each : n);
+    }
+};
 
 struct Smaller {
     template <typename V>

@@ -85,3 +85,14 @@ __device__ void flip_small(u8* mask, int height, int width, u8 value, i64 quarte
     }
     __syncthreads();
 }
+
+// Fill background that reaches no side of the plane.
+__device__ void fill_holes(u8* mask, int height, int width, int* parent, int* sums) {
+    label(mask, height, width, 0, false, parent);
+    const Sides sides = {height, width};
+    sum_up(mask, height, width, 0, parent, sums, sides);
+    for (int p = threadIdx.x; p < height * width; p += blockDim.x) {
+        if (!mask[p] && sums[find_root(parent, p)] == 0) mask[p] = 1;
+    }
+    __syncthreads();
+}

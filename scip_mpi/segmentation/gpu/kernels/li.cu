@@ -102,22 +102,15 @@ __device__ double pairwise_sum(const double* values, i64 n, double* sums) {
 }
 
 // Li's threshold of a plane; false if the plane is left to the CPU: a pixel is not finite, or the
-// smallest gap between two of them matters.
+// smallest gap between two of them matters and is not known, as it is of `whole` numbers.
 __device__ bool li_threshold(
-    const double* plane, i64 n, double* values, double* sums, double* result
+    const double* plane, i64 n, bool whole, double* values, double* sums, double* result
 ) {
-    double low = LARGEST, high = -LARGEST;
-    int strange = 0;
-    for (i64 k = threadIdx.x; k < n; k += blockDim.x) {
-        low = Smaller()(low, plane[k]);
-        high = Larger()(high, plane[k]);
-        strange |= !is_finite(plane[k]);
-    }
-    low = reduce(low, Smaller());
-    high = reduce(high, Larger());
-    if (reduce(strange, Larger())) return false;
+    const Range range = range_of(plane, n);
+    if (!range.finite) return false;
+    const double low = range.low;
     *result = low;
-    if (low == high) return true;
+    if (low == range.high) return true;
     double bound = LARGEST;
     for (i64 k = threadIdx.x; k < n; k += blockDim.x) {
         values[k] = plane[k] - low;
@@ -129,18 +122,19 @@ __device__ bool li_threshold(
     double threshold = pairwise_sum(values, n, sums) / (double)n;
     double step = LARGEST;
     i64 before = -1;
-    const i64 share = (n + blockDim.x - 1) / blockDim.x;
-    const i64 first = share * threadIdx.x < n ? share * threadIdx.x : n;
-    const i64 last = first + share < n ? first + share : n;
+    const Share share(n);
     while (true) {
         i64 count = 0;
-        for (i64 k = first; k < last; k++) count += plane[k] - low > threshold;
+        for (int k = share.first; k < share.last; k++) count += plane[k] - low > threshold;
         const i64 above = reduce(count, Sum());
         if (above == before || above == 0 || above == n) break;
-        if (2.0 * step <= bound) return false;
+        if (2.0 * step <= bound) {
+            if (whole && bound == 1.0) break;
+            return false;
+        }
         const i64 below = n - above;
         i64 place = sum_before(count);
-        for (i64 k = first; k < last; k++) {
+        for (int k = share.first; k < share.last; k++) {
             const double value = plane[k] - low;
             if (value > threshold) {
                 values[below + place] = value;
@@ -165,10 +159,7 @@ __device__ bool li_threshold(
 
 // numbers: scale, floor. starts, weights: both half kernels of each channel, one after another.
 // Scratch of a block: 2 planes of double and a quarter, and 64 numbers.
-extern "C" __global__ void __launch_bounds__(MOST_THREADS) li(
-    const PIXEL* pixels, const Plane* planes, i64 count, const double* numbers, const i64* starts,
-    const double* weights, u8* masks, u8* left, char* scratch, i64 scratch_bytes, i64 largest
-) {
+MASK_KERNEL(li) {
     double* a = (double*)(scratch + blockIdx.x * scratch_bytes);
     double* b = a + largest;
     double* sums = b + largest;
@@ -177,23 +168,18 @@ extern "C" __global__ void __launch_bounds__(MOST_THREADS) li(
         const int height = (int)plane.height, width = (int)plane.width;
         const i64 n = plane.height * plane.width;
         u8* mask = masks + plane.at;
-        for (i64 p = threadIdx.x; p < n; p += blockDim.x) {
-            a[p] = Larger()((double)pixels[plane.at + p] * numbers[0], numbers[1]);
-        }
-        __syncthreads();
+        scale_pixels(pixels + plane.at, n, numbers, a);
         const i64* half = starts + 2 * plane.channel;
         const int inner = (int)(half[1] - half[0]) - 1, outer = (int)(half[2] - half[1]) - 1;
-        if (inner > 0) gaussian(a, b, height, width, weights + half[0], inner);
+        if (inner > 0) gaussian(a, b, height, width, weights + half[0], inner, Nearest());
         gradient(a, height, width, b);
-        if (outer > 0) gaussian(b, a, height, width, weights + half[1], outer);
+        if (outer > 0) gaussian(b, a, height, width, weights + half[1], outer, Nearest());
         double threshold;
-        const bool found = li_threshold(b, n, a, sums, &threshold);
+        const bool found = li_threshold(b, n, false, a, sums, &threshold);
         if (threadIdx.x == 0) left[i] = !found;
         if (found) {
-            for (i64 p = threadIdx.x; p < n; p += blockDim.x) mask[p] = b[p] > threshold;
-            __syncthreads();
-            flip_small(mask, height, width, 0, n, (int*)a);
-            flip_small(mask, height, width, 1, 4 * SMALLEST_OBJECT, (int*)a);
+            above(b, n, threshold, mask);
+            tidy(mask, height, width, (int*)a);
         }
         __syncthreads();
     }

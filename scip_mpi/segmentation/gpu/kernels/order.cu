@@ -6,11 +6,6 @@ __device__ inline u64 key_of(u16 value) { return value; }
 __device__ inline u64 key_of(unsigned int value) { return value; }
 __device__ inline u64 key_of(u64 value) { return value; }
 __device__ inline u64 key_of(i64 value) { return (u64)value ^ (1ull << 63); }
-__device__ inline u64 key_of(float value) {
-    union { float value; unsigned int bits; } both;
-    both.value = value;
-    return both.bits >> 31 ? (u64)(unsigned int)~both.bits : (u64)(both.bits | 1u << 31);
-}
 __device__ inline u64 key_of(double value) {
     union { double value; u64 bits; } both;
     both.value = value;

@@ -94,10 +94,7 @@ __device__ int otsu_threshold(const u16* levels, i64 n) {
 
 // weights: half a kernel of sigma 0.5, of numbers[0] + 1 weights. Scratch of a block: 2 planes of
 // double and 2 of 16 bits.
-extern "C" __global__ void __launch_bounds__(MOST_THREADS) otsu(
-    const PIXEL* pixels, const Plane* planes, i64 count, const double* numbers, const i64* starts,
-    const double* weights, u8* masks, u8* left, char* scratch, i64 scratch_bytes, i64 largest
-) {
+MASK_KERNEL(otsu) {
     double* a = (double*)(scratch + blockIdx.x * scratch_bytes);
     double* b = a + largest;
     u16* levels = (u16*)(b + largest);
@@ -109,21 +106,19 @@ extern "C" __global__ void __launch_bounds__(MOST_THREADS) otsu(
         const PIXEL* own = pixels + plane.at;
         u8* mask = masks + plane.at;
         PIXEL smallest = own[0], biggest = own[0];
-        int strange = 0;
         for (i64 p = threadIdx.x; p < n; p += blockDim.x) {
             smallest = Smaller()(smallest, own[p]);
             biggest = Larger()(biggest, own[p]);
-            strange |= FLOATING && !is_finite((double)own[p]);
         }
         smallest = reduce(smallest, Smaller());
         biggest = reduce(biggest, Larger());
         if (threadIdx.x == 0) left[i] = 0;
-        if (reduce(strange, Larger())) continue;
+        if (any_strange(own, n)) continue;
         const bool binned = FLOATING || smallest < 0 || biggest > BINS;
         REAL first = (REAL)smallest, last = (REAL)biggest;
         if (first == last) {
-            first -= (REAL)0.5;
-            last += (REAL)0.5;
+            first = first - (REAL)0.5;
+            last = last + (REAL)0.5;
         }
         const REAL step = (last - first) / (REAL)BINS;
         int top = 0;
@@ -137,25 +132,17 @@ extern "C" __global__ void __launch_bounds__(MOST_THREADS) otsu(
             a[p] = (double)levels[p] - (double)median[p];
         }
         __syncthreads();
-        gaussian(a, b, height, width, weights, (int)numbers[0]);
+        gaussian(a, b, height, width, weights, (int)numbers[0], Nearest());
         gradient(a, height, width, b);
-        double low = LARGEST, high = -LARGEST;
-        for (i64 p = threadIdx.x; p < n; p += blockDim.x) {
-            low = Smaller()(low, b[p]);
-            high = Larger()(high, b[p]);
-        }
-        low = reduce(low, Smaller());
-        high = reduce(high, Larger());
+        const Range range = range_of(b, n);
+        const double low = range.low, high = range.high;
         if (low == high) continue;
         for (i64 p = threadIdx.x; p < n; p += blockDim.x) {
             levels[p] = (u16)(i64)((b[p] - low) / (high - low) * (double)top);
         }
         __syncthreads();
         rank_median(levels, height, width, median);
-        const int threshold = otsu_threshold(median, n);
-        for (i64 p = threadIdx.x; p < n; p += blockDim.x) mask[p] = median[p] > threshold;
-        __syncthreads();
-        flip_small(mask, height, width, 0, n, (int*)a);
-        flip_small(mask, height, width, 1, 4 * SMALLEST_OBJECT, (int*)a);
+        above(median, n, (u16)otsu_threshold(median, n), mask);
+        tidy(mask, height, width, (int*)a);
     }
 }

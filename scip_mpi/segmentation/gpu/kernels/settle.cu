@@ -10,32 +10,6 @@ struct Foremost {
     }
 };
 
-__device__ void open_by_disc(
-    u8* mask, int height, int width, const i64* halves, int radius, u8* eroded
-) {
-    for (int p = threadIdx.x; p < height * width; p += blockDim.x) {
-        const int y = p / width, x = p - y * width;
-        eroded[p] = disc_extreme(mask, height, width, y, x, halves, radius, Smaller());
-    }
-    __syncthreads();
-    for (int p = threadIdx.x; p < height * width; p += blockDim.x) {
-        const int y = p / width, x = p - y * width;
-        mask[p] = disc_extreme(eroded, height, width, y, x, halves, radius, Larger());
-    }
-    __syncthreads();
-}
-
-// Fill background that reaches no side of the plane.
-__device__ void fill_holes(u8* mask, int height, int width, int* parent, int* sums) {
-    label(mask, height, width, 0, false, parent);
-    const Sides sides = {height, width};
-    sum_up(mask, height, width, 0, parent, sums, sides);
-    for (int p = threadIdx.x; p < height * width; p += blockDim.x) {
-        if (!mask[p] && sums[find_root(parent, p)] == 0) mask[p] = 1;
-    }
-    __syncthreads();
-}
-
 // Remove components of labelled planes whose sum is not within limits.
 __device__ void keep_within(
     u8* mask, int n, const int* parent, const int* sums, i64 least, i64 most
@@ -48,14 +22,23 @@ __device__ void keep_within(
     __syncthreads();
 }
 
-// For each plane 5 numbers: components left, then first row, first column, end row and end column of
-// the mask, or -1. starts: half widths of the rows of the disc to open by. numbers: its radius, 0 for
-// none; whether holes are filled; the least and the most pixels of a component; whether components on
-// the border are removed; whether only the largest is kept. Scratch of a block: two planes of 32 bits
-// and one of 8.
+// Eight pixels in a byte, the first in its lowest bit: segmentation/bits.py.
+__device__ void pack(const u8* mask, i64 n, u8* bits) {
+    for (i64 b = threadIdx.x; 8 * b < n; b += blockDim.x) {
+        int byte = 0;
+        for (int k = 0; k < 8 && 8 * b + k < n; k++) byte |= mask[8 * b + k] << k;
+        bits[b] = (u8)byte;
+    }
+}
+
+// Packs the masks, and for each plane finds 5 numbers: components left, then first row, first column,
+// end row and end column of the mask, or -1. starts: half widths of the rows of the disc to open by.
+// numbers: its radius, 0 for none; whether holes are filled; the least and the most pixels of a
+// component; whether components on the border are removed; whether only the largest is kept. Scratch
+// of a block: two planes of 32 bits and one of 8.
 extern "C" __global__ void __launch_bounds__(MOST_THREADS) settle(
     const PIXEL* pixels, const Plane* planes, i64 count, const double* numbers, const i64* starts,
-    const double* weights, u8* masks, i64* facts, char* scratch, i64 scratch_bytes, i64 largest
+    u8* bits, u8* masks, i64* facts, char* scratch, i64 scratch_bytes, i64 largest
 ) {
     int* parent = (int*)(scratch + blockIdx.x * scratch_bytes);
     int* sums = parent + largest;
@@ -68,7 +51,10 @@ extern "C" __global__ void __launch_bounds__(MOST_THREADS) settle(
         const int height = (int)plane.height, width = (int)plane.width;
         const int n = height * width;
         u8* mask = masks + plane.at;
-        if (radius) open_by_disc(mask, height, width, starts, radius, eroded);
+        if (radius) {
+            disc_filter(mask, height, width, starts, radius, Smaller(), eroded);
+            disc_filter(eroded, height, width, starts, radius, Larger(), mask);
+        }
         if (fill) fill_holes(mask, height, width, parent, sums);
         label(mask, height, width, 1, true, parent);
         if (least > 1 || most < n) {
@@ -99,6 +85,7 @@ extern "C" __global__ void __launch_bounds__(MOST_THREADS) settle(
             __syncthreads();
             regions = 1;
         }
+        pack(mask, n, bits + plane.packed);
         int top = height, left = width, bottom = -1, right = -1;
         for (int p = threadIdx.x; p < n; p += blockDim.x) {
             if (!mask[p]) continue;

@@ -1,16 +1,25 @@
 // Gaussian and Sobel filters of a plane, in the order of operations of segmentation/smoothing.py.
 
+// Where a pixel beyond the edge is looked for: at the nearest one, or mirrored (c b a | a b c).
+struct Nearest {
+    __device__ int operator()(int i, int n) const { return i < 0 ? 0 : i < n ? i : n - 1; }
+};
+
+struct Mirrored {
+    __device__ int operator()(int i, int n) const { return i >= 0 && i < n ? i : mirror(i, n); }
+};
+
 // Smooth `plane` in place by half a kernel of `radius` + 1 weights; `between` is scratch.
+template <typename P>
 __device__ void gaussian(
-    double* plane, double* between, int height, int width, const double* weights, int radius
+    double* plane, double* between, int height, int width, const double* weights, int radius, P place
 ) {
     const int n = height * width;
     for (int p = threadIdx.x; p < n; p += blockDim.x) {
         const int y = p / width, x = p - y * width;
         double sum = plane[p] * weights[0];
         for (int k = radius; k > 0; k--) {
-            const int above = y - k > 0 ? y - k : 0;
-            const int below = y + k < height - 1 ? y + k : height - 1;
+            const int above = place(y - k, height), below = place(y + k, height);
             sum += (plane[above * width + x] + plane[below * width + x]) * weights[k];
         }
         between[p] = sum;
@@ -21,9 +30,7 @@ __device__ void gaussian(
         const double* line = between + y * width;
         double sum = line[x] * weights[0];
         for (int k = radius; k > 0; k--) {
-            const int left = x - k > 0 ? x - k : 0;
-            const int right = x + k < width - 1 ? x + k : width - 1;
-            sum += (line[left] + line[right]) * weights[k];
+            sum += (line[place(x - k, width)] + line[place(x + k, width)]) * weights[k];
         }
         plane[p] = sum;
     }

@@ -36,16 +36,9 @@ __device__ bool find_threshold(
     const double* plane, i64 n, int method, double percent, bool whole, i64 levels, double* values,
     Histogram* h, double* result
 ) {
-    double low = LARGEST, high = -LARGEST;
-    int strange = 0;
-    for (i64 p = threadIdx.x; p < n; p += blockDim.x) {
-        low = Smaller()(low, plane[p]);
-        high = Larger()(high, plane[p]);
-        strange |= !is_finite(plane[p]);
-    }
-    low = reduce(low, Smaller());
-    high = reduce(high, Larger());
-    if (reduce(strange, Larger())) return false;
+    const Range range = range_of(plane, n);
+    const double low = range.low, high = range.high;
+    if (!range.finite) return false;
     *result = LARGEST;
     if (method == PERCENTILE) {
         *result = percentile(plane, n, percent);
@@ -53,7 +46,7 @@ __device__ bool find_threshold(
     }
     if (low == high) return true;
     if (method == LI && !(whole && high - low < levels)) {
-        return li_threshold(plane, n, values, values + n, result);
+        return li_threshold(plane, n, whole, values, values + n, result);
     }
     count_pixels(plane, n, low, high, whole, levels, h);
     if (h->bins == 0) return true;
@@ -65,10 +58,7 @@ __device__ bool find_threshold(
 // numbers: the method, percentile, side of the square, offset, whether objects are dark, levels of a
 // histogram of whole numbers, then each channel's value. starts, weights: half a kernel of each
 // channel. Scratch of a block: 3 planes of double and a quarter, 64 numbers, and the histogram.
-extern "C" __global__ void __launch_bounds__(MOST_THREADS) threshold(
-    const PIXEL* pixels, const Plane* planes, i64 count, const double* numbers, const i64* starts,
-    const double* weights, u8* masks, u8* left, char* scratch, i64 scratch_bytes, i64 largest
-) {
+MASK_KERNEL(threshold) {
     double* a = (double*)(scratch + blockIdx.x * scratch_bytes);
     double* b = a + largest;
     double* c = b + largest;
@@ -88,7 +78,7 @@ extern "C" __global__ void __launch_bounds__(MOST_THREADS) threshold(
         __syncthreads();
         const i64* half = starts + plane.channel;
         const int radius = (int)(half[1] - half[0]) - 1;
-        if (radius > 0) gaussian(a, b, height, width, weights + half[0], radius);
+        if (radius > 0) gaussian(a, b, height, width, weights + half[0], radius, Nearest());
         const double given = numbers[6 + plane.channel];
         double t = dark ? -given : given;
         bool found = true;

@@ -1,6 +1,8 @@
 // Thresholds from histograms of a plane: segmentation/thresholds.py.
 
 #define COARSE 256
+// Of a level of a histogram.
+#define HISTOGRAM_BYTES 24
 
 // Level by level for whole numbers, else in COARSE bins. The arrays have a place for each.
 struct Histogram {
