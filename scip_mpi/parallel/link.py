@@ -31,13 +31,16 @@ class Tag(IntEnum):
     NOTHING = 12  # to the manager: nothing is left here to hand over to the rank named
     TELL = 13  # tell what is known of a block of images and their objects
     TOLD = 14  # to the manager: the block's number, and what is known of it
+    # beside all else
+    PULSE = 15  # a rank lives, and where it is
 
 
 class Port(IntEnum):
-    """Two separate streams of messages, since rank 0 listens to both at once."""
+    """Separate streams of messages: rank 0 listens to both at once, and all ranks for pulses."""
 
     MANAGER = 0
     WORKER = 1
+    PULSE = 2
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from threading import RLock
 from typing import Any
@@ -19,6 +20,9 @@ from mpi4py import MPI  # noqa: E402
 from scip_mpi.batches import Int64Array, UInt8Array  # noqa: E402
 from scip_mpi.parallel import collectives  # noqa: E402
 from scip_mpi.parallel.link import Link, Message, Port, Tag  # noqa: E402
+
+# Seconds that MPI gets to end all ranks, before this one leaves without it.
+PATIENCE = 10.0
 
 
 class MPILink:
@@ -171,6 +175,10 @@ class MPIWorld:
 
     def abort(self, code: int) -> None:
         """End all ranks at once."""
+        # A thread that hangs within MPI may hold what the abort waits for.
+        leave = threading.Timer(PATIENCE, os._exit, (code,))
+        leave.daemon = True
+        leave.start()
         MPI.COMM_WORLD.Abort(code)
 
     def close(self) -> None:
