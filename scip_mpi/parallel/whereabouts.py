@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+import scip_mpi
 from scip_mpi.loaders.contract import References
 from scip_mpi.loaders.gather import gather
 from scip_mpi.loaders.listing import shown
 from scip_mpi.parallel.link import Backoff
 
+PACKAGE = str(Path(scip_mpi.__file__).parent)
 # Who is in one of these has nothing to do until another rank or thread has.
 WAITING = frozenset(
     f.__code__ for f in (Backoff.wait, threading.Thread.join, threading.Condition.wait)
@@ -31,7 +33,7 @@ class Whereabouts:
     images : str
         The image it is at, or those that it has in hand; "" if none.
     line : str
-        The line it is in.
+        The line of this program that it is in.
     waiting : bool
         Whether it only waits for others.
     """
@@ -48,11 +50,12 @@ def whereabouts(ident: int) -> Whereabouts | None:
     if innermost is None:
         return None
     stack = list(callers(innermost))
-    code = innermost.f_code
+    ours = next((f for f in stack if f.f_code.co_filename.startswith(PACKAGE)), innermost)
+    code = ours.f_code
     return Whereabouts(
         position=tuple((id(frame.f_code), frame.f_lasti) for frame in stack),
         images=next(filter(None, map(images_of, stack)), ""),
-        line=f"{Path(code.co_filename).name}, line {innermost.f_lineno}, {code.co_name}",
+        line=f"{Path(code.co_filename).name}, line {ours.f_lineno}, {code.co_name}",
         waiting=any(frame.f_code in WAITING for frame in stack),
     )
 
