@@ -7,6 +7,7 @@ from pathlib import Path
 from scip_mpi import simulation
 from scip_mpi.job import Request, agree
 from scip_mpi.parallel.guard import abort_guard
+from scip_mpi.parallel.pulse import Pulse
 from scip_mpi.parallel.world import enter
 from scip_mpi.run import conclude, run
 
@@ -24,8 +25,8 @@ def start(out: Path, number: int, quiet: bool) -> int:
             out / "scip.yml", [str(out / "images")], out / "table", overwrite=True, quiet=quiet
         )
 
-        def job() -> int:
+        def job(pulse: Pulse) -> int:
             agree(world, images)
-            return run(world, request)
+            return run(world, request, pulse=pulse)
 
         return conclude(world, job)

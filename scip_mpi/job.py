@@ -41,7 +41,8 @@ class Job:
     """What a rank works with from beginning to end.
 
     ``catalog``, ``claim`` and ``holders`` (the rank that holds each chunk, by its first image) mean
-    something on rank 0 only. ``device`` is what the rank segments on, if not the CPU.
+    something on rank 0 only. ``device`` is what the rank segments on, if not the CPU; ``beat``
+    says between batches that it lives, where no thread may.
     """
 
     world: World
@@ -56,6 +57,7 @@ class Job:
     started: float = field(default_factory=time.time)
     holders: dict[int, int] = field(default_factory=dict)
     device: DeviceUse | None = None
+    beat: Callable[[], None] = field(default=lambda: None)
 
 
 @dataclass

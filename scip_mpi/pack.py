@@ -107,7 +107,7 @@ def start(request: Request) -> int:
     """Enter the world that mpiexec or srun made, if any, and pack in it under the abort guard."""
     world = enter()
     with abort_guard(world):
-        return conclude(world, lambda: pack(world, request))
+        return conclude(world, lambda _: pack(world, request))
 
 
 def pack(world: World, request: Request) -> int:

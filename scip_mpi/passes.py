@@ -100,6 +100,7 @@ def compute_and_write(
     # Rank 0 writes what it has to write of all ranks' rows while they are computed, if it can.
     beside = table.writer != "hdf5" and job.world.size > 1 and job.world.serves_in_thread
     before = None if beside else write_books(job, holdings, survivors, table)
+    job.world.barrier()
     writer = open_writer(job, table)
     books = open_books(job, survivors, table) if beside else None
 
@@ -128,6 +129,8 @@ def compute_and_write(
     with managing(job, desk, office, clerk, "features", survivors.total, "cells"):
         reason = second_pass(desk, runs, write, bench.pack, unpack, tell)
     with job.timers.stage("sync"):
+        # Within the library nobody could tell who waits from who hangs.
+        job.world.barrier()
         writer.finalize()
     outcome.rows = writer.recorded
     holdings.store.close()
@@ -244,6 +247,7 @@ def _desk(job: Job, memory: MemoryAccount) -> Desk:
         timers=job.timers,
         stop=job.stop,
         memory=memory,
+        beat=job.beat,
     )
 
 

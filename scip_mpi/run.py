@@ -23,6 +23,7 @@ from scip_mpi.job import EndedEarly, Job, Request, agree
 from scip_mpi.loaders.contract import Catalog
 from scip_mpi.normalization import MaskedPixels, pixel_quantiles
 from scip_mpi.parallel.guard import abort_guard
+from scip_mpi.parallel.pulse import Pulse
 from scip_mpi.parallel.roles import Sight, describe_layout
 from scip_mpi.parallel.world import World, enter
 from scip_mpi.passes import compute_and_write, segment_and_measure, write_books
@@ -35,9 +36,12 @@ from scip_mpi.segmentation.gpu.use import DeviceUse
 from scip_mpi.signals import StopFlag, outlast_signals
 from scip_mpi.stages import build_stages, filter_tree, on_device, warm_up
 from scip_mpi.table import choose_writer, create_table
+from scip_mpi.timers import Timers
 
 
-def run(world: World, request: Request, stop: StopFlag | None = None) -> int:
+def run(
+    world: World, request: Request, stop: StopFlag | None = None, pulse: Pulse | None = None
+) -> int:
     """Do the job on all ranks of a world; returns the exit code that all of them agree on.
 
     Raises
@@ -45,7 +49,8 @@ def run(world: World, request: Request, stop: StopFlag | None = None) -> int:
     UserError
         On every rank, before any work: the config, the images or OUT need mending.
     """
-    job = prepare(world, request, StopFlag() if stop is None else stop)
+    stop = StopFlag() if stop is None else stop
+    job = prepare(world, request, stop, pulse or Pulse(world))
     try:
         with only_here(world):
             holdings = segment_and_measure(job)
@@ -62,10 +67,12 @@ def run(world: World, request: Request, stop: StopFlag | None = None) -> int:
         job.progress.close()
 
 
-def prepare(world: World, request: Request, stop: StopFlag) -> Job:
+def prepare(world: World, request: Request, stop: StopFlag, pulse: Pulse) -> Job:
     """Rank 0 reads the config, claims OUT, lists the images and makes the plan for all."""
     progress = open_progress(request.quiet) if world.rank == 0 else Silent()
     config = agree(world, lambda: suited(read_config(request.config), request.paths))
+    timers = Timers()
+    pulse.follow(timers, config.resources.stall_timeout)
     # The driver need not be woken on a node whose devices nobody wants.
     seen = visible_devices() if config.resources.device != "cpu" else ((), "")
     sight = Sight(world.node(), *seen)
@@ -87,7 +94,8 @@ def prepare(world: World, request: Request, stop: StopFlag) -> Job:
     plan = agree(world, decide_everything)
     with only_here(world):
         stages = build_stages(plan, request.out)
-    job = Job(world, request, plan, stages, progress, catalog, claimed, stop=stop)
+    job = Job(world, request, plan, stages, progress, catalog, claimed, timers, stop)
+    job.beat = pulse.between_batches
     for note in plan.notes:
         progress.say(f"note: {note}")
     progress.say(
@@ -200,18 +208,23 @@ def start(request: Request) -> int:
     stop = StopFlag()
     stop.listen()
     with abort_guard(world):
-        return conclude(world, lambda: run(world, request, stop))
+        return conclude(world, lambda pulse: run(world, request, stop, pulse))
 
 
-def conclude(world: World, job: Callable[[], int]) -> int:
-    """Leave the world in order after a job; what the user must mend is said once, by rank 0."""
-    try:
-        code = job()
-    except UserError as error:
-        code = USAGE
-        if world.rank == 0:
-            sys.stderr.write(f"scip_mpi: {error}\n")
-    outlast_signals()
+def conclude(world: World, job: Callable[[Pulse], int]) -> int:
+    """Do a job while the ranks' pulses are watched, and leave the world in order after it.
+
+    What the user must mend is said once, by rank 0.
+    """
+    with Pulse(world) as pulse:
+        try:
+            code = job(pulse)
+        except UserError as error:
+            code = USAGE
+            if world.rank == 0:
+                sys.stderr.write(f"scip_mpi: {error}\n")
+        outlast_signals()
+        world.barrier()
     world.close()
     return code
 

@@ -19,9 +19,19 @@ SAMPLES = 400
 
 
 class Timers:
-    """Seconds of wall time and of CPU time spent in each stage, in all and along the run."""
+    """Seconds of wall time and of CPU time spent in each stage, in all and along the run.
+
+    Attributes
+    ----------
+    at : str
+        The stage that the rank is in; "" between two.
+    steps : int
+        Stages and pieces of work begun so far: it stands still when the rank does.
+    """
 
     def __init__(self) -> None:
+        self.at = ""
+        self.steps = 0
         self.wall: dict[str, float] = defaultdict(float)
         self.cpu: dict[str, float] = defaultdict(float)
         self.timeline = Timeline(time.time())
@@ -30,16 +40,20 @@ class Timers:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Count the time of a block to a stage."""
+        before, self.at = self.at, name
+        self.steps += 1
         wall, cpu = time.perf_counter(), time.thread_time()
         try:
             yield
         finally:
+            self.at = before
             self.cpu[name] += time.thread_time() - cpu
             self._count(name, wall)
 
     @contextmanager
     def piece(self, kind: str, items: int) -> Iterator[None]:
         """Note the CPU time of a piece of work, such as a chunk of so many images."""
+        self.steps += 1
         cpu = time.thread_time()
         yield
         self.costs[kind].add(items, time.thread_time() - cpu)

@@ -318,6 +318,9 @@ class Resources(Section):
     chunk_size: Annotated[int, Field(ge=1, le=2**31)] | None = Field(
         None, description="Images handed out at once."
     )
+    stall_timeout: Annotated[float, Field(gt=0)] | None = Field(
+        1800.0, description="Seconds without progress after which a rank hangs; null: never."
+    )
 
 
 class Config(Section):

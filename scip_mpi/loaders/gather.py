@@ -22,6 +22,8 @@ MESSAGE = 200
 AHEAD = 64 << 20
 # Which part of the memory one image may take: labels and masks of all channels come beside it.
 IMAGE_SHARE = 8
+# Most pixels of a channel: kernels keep places in it as 32 bits.
+PLANE = 2**31 - 1
 
 # Pick(channels that an image has) -> the ones wanted
 Pick = Callable[[int], list[int]]
@@ -226,8 +228,14 @@ def convert(image: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     Raises
     ------
     ImageError
-        Values could change, there are none, or some are NaN or infinite.
+        Values could change, there are none or too many, or some are NaN or infinite.
     """
+    plane = math.prod(image.shape[-2:])
+    if plane > PLANE:
+        raise ImageError(
+            f"has {plane:,} pixels in each channel, and at most {PLANE:,} can be handled: cut it "
+            "into tiles"
+        )
     if image.size == 0:
         raise ImageError(f"has no pixels (shape {image.shape})")
     if image.dtype == dtype and dtype.kind in "iu" and image.flags.c_contiguous:

@@ -33,13 +33,16 @@ class Tag(IntEnum):
     TOLD = 14  # to the manager: the block's number, and what is known of it
     OFFER = 15  # to the manager: how many parts of a chunk are here for ranks that are free
     FOUND = 16  # what was found of a part, to the rank whose chunk it is of
+    # beside all else
+    PULSE = 17  # a rank lives, and where it is
 
 
 class Port(IntEnum):
-    """Two separate streams of messages, since rank 0 listens to both at once."""
+    """Separate streams of messages: rank 0 listens to both at once, and all ranks for pulses."""
 
     MANAGER = 0
     WORKER = 1
+    PULSE = 2
 
 
 @dataclass(frozen=True)

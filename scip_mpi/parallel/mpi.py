@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from threading import RLock
 from typing import Any
 
@@ -20,9 +23,29 @@ from scip_mpi.batches import Int64Array, UInt8Array  # noqa: E402
 from scip_mpi.parallel import collectives  # noqa: E402
 from scip_mpi.parallel.link import Link, Message, Port, Tag  # noqa: E402
 
+# Seconds that MPI gets to end all ranks, before this one leaves without it.
+PATIENCE = 10.0
+
+
+# What a message says whose body comes in pieces: first its size, by this beside all tags.
+ANNOUNCED = len(Tag)
+KINDS = len(Tag) + 1
+
+
+@dataclass
+class Arriving:
+    """A body of which not all pieces have come."""
+
+    body: UInt8Array
+    filled: int = 0
+
 
 class MPILink:
-    """Messages of one port over a communicator of its own; for more than one thread."""
+    """Messages of one port over a communicator of its own; for more than one thread.
+
+    Bodies above `collectives.LARGEST` go in pieces, which arrive in the order in which they were
+    sent.
+    """
 
     def __init__(self, comm: MPI.Intracomm, lock: RLock, epoch: int) -> None:
         self.comm = comm
@@ -31,17 +54,24 @@ class MPILink:
         self.rank: int = comm.rank
         self.size: int = comm.size
         self.outbox: deque[tuple[MPI.Request, UInt8Array]] = deque()
+        self.arriving: dict[tuple[int, int], Arriving] = {}
 
     def send(self, to: int, tag: Tag, body: UInt8Array | bytes = b"") -> None:
         """Start sending; the buffer is held until it is gone."""
-        data = np.frombuffer(body, np.uint8)
+        data, most = np.frombuffer(body, np.uint8), collectives.LARGEST
         with self.lock:
-            request = self.comm.Isend([data, MPI.BYTE], to, self.epoch * len(Tag) + tag)
-            self.outbox.append((request, data))
+            if data.size > most:
+                self._start(to, ANNOUNCED, np.array([data.size], np.int64).view(np.uint8))
+            for lo in range(0, max(data.size, 1), most):
+                self._start(to, tag, data[lo : lo + most])
         self._clean()
 
+    def _start(self, to: int, kind: int, data: UInt8Array) -> None:
+        request = self.comm.Isend([data, MPI.BYTE], to, self.epoch * KINDS + kind)
+        self.outbox.append((request, data))
+
     def poll(self) -> Message | None:
-        """Take the next message that has arrived; those of an earlier epoch are dropped."""
+        """Take the next message that has arrived whole; those of an earlier epoch are dropped."""
         self._clean()
         while True:
             status = MPI.Status()
@@ -49,11 +79,31 @@ class MPILink:
                 matched = self.comm.Improbe(status=status)
                 if matched is None:
                     return None
-                data = np.empty(status.Get_elements(MPI.BYTE), np.uint8)
-                matched.Recv([data, MPI.BYTE])
-            epoch, tag = divmod(status.Get_tag(), len(Tag))
-            if epoch == self.epoch:
-                return Message(status.Get_source(), Tag(tag), data)
+                epoch, kind = divmod(status.Get_tag(), KINDS)
+                sender = status.Get_source(), epoch
+                data = self._receive(matched, status.Get_elements(MPI.BYTE), sender)
+            if data is None:
+                continue
+            if kind == ANNOUNCED:
+                self.arriving[sender] = Arriving(np.empty(data.view(np.int64)[0], np.uint8))
+            elif epoch == self.epoch:
+                return Message(sender[0], Tag(kind), data)
+
+    def _receive(
+        self, matched: MPI.Message, size: int, sender: tuple[int, int]
+    ) -> UInt8Array | None:
+        """The body of a message, or of all pieces of one if this is the last."""
+        arriving = self.arriving.get(sender)
+        if arriving is None:
+            data = np.empty(size, np.uint8)
+            matched.Recv([data, MPI.BYTE])
+            return data
+        end = arriving.filled + size
+        matched.Recv([arriving.body[arriving.filled : end], MPI.BYTE])
+        arriving.filled = end
+        if end < arriving.body.size:
+            return None
+        return self.arriving.pop(sender).body
 
     def unsent(self) -> int:
         """Bytes whose sending has not finished."""
@@ -73,24 +123,32 @@ class MPILink:
 
 
 class MPISharedFile:
-    """A file written by all ranks through MPI."""
+    """A file written by all ranks through MPI.
 
-    def __init__(self, comm: MPI.Intracomm, path: str) -> None:
-        self.file = MPI.File.Open(comm, path, MPI.MODE_WRONLY)
+    ``lock`` is held during each call, where the MPI allows one call at a time.
+    """
+
+    def __init__(self, comm: MPI.Intracomm, path: str, lock: AbstractContextManager[Any]) -> None:
+        self.lock = lock
+        with lock:
+            self.file = MPI.File.Open(comm, path, MPI.MODE_WRONLY)
 
     def write_at(self, offset: int, buffer: UInt8Array) -> None:
         """Write the whole buffer, in pieces that any MPI can count."""
         flat = np.frombuffer(buffer, np.uint8)
         for lo in range(0, flat.size, collectives.LARGEST):
-            self.file.Write_at(offset + lo, flat[lo : lo + collectives.LARGEST])
+            with self.lock:
+                self.file.Write_at(offset + lo, flat[lo : lo + collectives.LARGEST])
 
     def sync(self) -> None:
         """Collective: every rank's writes are on the disk afterwards."""
-        self.file.Sync()
+        with self.lock:
+            self.file.Sync()
 
     def close(self) -> None:
         """Close; collective."""
-        self.file.Close()
+        with self.lock:
+            self.file.Close()
 
 
 def name_nodes(comm: MPI.Intracomm, lock: RLock) -> str:
@@ -163,7 +221,8 @@ class MPIWorld:
 
     def open_shared(self, path: str) -> MPISharedFile:
         """Open an existing file for writing by all ranks."""
-        return MPISharedFile(self.comm, path)
+        several = MPI.Query_thread() == MPI.THREAD_MULTIPLE
+        return MPISharedFile(self.comm, path, nullcontext() if several else self.lock)
 
     def communicator(self) -> MPI.Intracomm:
         """The communicator that parallel HDF5 takes."""
@@ -171,6 +230,10 @@ class MPIWorld:
 
     def abort(self, code: int) -> None:
         """End all ranks at once."""
+        # A thread that hangs within MPI may hold what the abort waits for.
+        leave = threading.Timer(PATIENCE, os._exit, (code,))
+        leave.daemon = True
+        leave.start()
         MPI.COMM_WORLD.Abort(code)
 
     def close(self) -> None:

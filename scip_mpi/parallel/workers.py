@@ -37,8 +37,9 @@ MANY = 256
 class Desk:
     """What a rank's loop works with: its links, clock and memory, and who else there is.
 
-    ``serve`` lets rank 0 answer as the manager between batches where no second thread may; it
-    does nothing elsewhere. ``helps`` says whether this rank may take others' rows.
+    ``serve`` lets rank 0 answer as the manager between batches, and ``beat`` every rank say that it
+    lives, where no second thread may; they do nothing elsewhere. ``helps`` says whether this rank
+    may take others' rows.
     """
 
     rank: int
@@ -49,6 +50,7 @@ class Desk:
     stop: StopFlag
     memory: MemoryAccount
     serve: Callable[[], bool] = field(default=lambda: False)
+    beat: Callable[[], None] = field(default=lambda: None)
     helps: Callable[[], bool] = field(default=lambda: True)
     halted: str | None = None
 
@@ -90,6 +92,7 @@ class Heard:
 
 def hear(desk: Desk) -> Heard:
     """Serve as manager if that is this rank's to do, pass a signal on, take what has arrived."""
+    desk.beat()
     busy = desk.serve()
     if desk.stop:
         desk.halt(f"signal {desk.stop.signal}")

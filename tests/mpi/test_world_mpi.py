@@ -14,10 +14,24 @@ PROGRAM = Path(__file__).with_name("world_program.py")
 
 @pytest.mark.mpi
 @pytest.mark.parametrize("ranks", [SYSTEM_RANKS] if SYSTEM_RANKS else [1, 2, 4, 8])
-def test_messages_collectives_and_files(ranks: int, tmp_path: Path) -> None:
-    done = launch([PROGRAM, tmp_path / "shared.bin"], ranks)
+@pytest.mark.parametrize("largest", [2**30, 299_999])
+def test_messages_collectives_and_files(largest: int, ranks: int, tmp_path: Path) -> None:
+    done = launch([PROGRAM, tmp_path / "shared.bin", str(largest)], ranks)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("well") == ranks
+
+
+@pytest.mark.mpi
+@pytest.mark.ranks(2)
+def test_a_message_above_two_gibibytes(tmp_path: Path) -> None:
+    # Sent and received it takes three times its size.
+    with open("/proc/meminfo") as handle:
+        free = next(int(line.split()[1]) for line in handle if line.startswith("MemAvailable"))
+    if free < 10 << 20:
+        pytest.skip(f"{free >> 20} GiB of memory are free, 10 are needed")
+    done = launch([PROGRAM.with_name("large_program.py")], 2)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("well") == 1
 
 
 @pytest.mark.mpi

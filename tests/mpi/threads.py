@@ -1,5 +1,9 @@
-"""The program under an MPI that allows fewer threads: ``threads.py LEVEL ARGUMENTS ...``."""
+"""The program under an MPI that allows fewer threads: ``threads.py LEVEL ARGUMENTS ...``.
 
+``threads.py LEVEL PROGRAM.py ARGUMENTS ...`` runs another program so.
+"""
+
+import runpy
 import sys
 
 import mpi4py
@@ -16,4 +20,8 @@ assert MPI.Query_thread() == provided[level], MPI.Query_thread()
 
 from scip_mpi.cli import main  # noqa: E402
 
-main()
+if sys.argv[1].endswith(".py"):
+    sys.argv = sys.argv[1:]
+    runpy.run_path(sys.argv[0], run_name="__main__")
+else:
+    main()

@@ -140,3 +140,18 @@ def test_a_rank_that_dies_ends_the_step(cluster: Cluster, cells: Path, tmp_path:
     assert "Killed" in done.stderr, done.stderr
     assert not (out / "features.h5ad").exists()
     assert cluster.run("squeue", "-h", "-t", "R,PD").stdout == ""
+
+
+def test_a_dead_rank_is_noticed_where_slurm_lets_the_others_go_on(
+    cluster: Cluster, cells: Path, tmp_path: Path
+) -> None:
+    # MPICH's plugin tells nobody that a rank is dead: the others would wait for it for ever.
+    config = write_config(tmp_path / "scip.yml", CHUNKS)
+    options = ("--mpi=pmi2", "--kill-on-bad-exit=0", "--nodes=2", "--ntasks-per-node=2")
+    program = [sys.executable, ROOT / "tests" / "mpi" / "stuck.py", "kill", "2", "10"]
+    arguments = ("run", config, cells, "-o", tmp_path / "out")
+    path = {"PYTHONPATH": PYTHONPATH}
+    done = cluster.run("srun", *options, *program, *arguments, environ=path)
+    assert done.returncode != 0
+    assert "nothing was heard of rank 2 for " in done.stderr, done.stderr
+    assert "Before that it was on n1, " in done.stderr
