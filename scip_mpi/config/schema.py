@@ -357,7 +357,8 @@ class Config(Section):
     def normalised(self) -> dict[str, Any]:
         """All that the table depends on, defaults filled in, as JSON can hold it.
 
-        Without ``resources``, which change no result, and ``load.paths``: the images themselves
-        are in the fingerprint.
+        Without ``resources``, which change no result, ``on_error``, which a table that is there did
+        not need, and ``load.paths``: the images themselves are in the fingerprint.
         """
-        return self.model_dump(mode="json", exclude={"resources": True, "load": {"paths"}})
+        left_out = {"resources": True, "on_error": True, "load": {"paths"}}
+        return self.model_dump(mode="json", exclude=left_out)
