@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+# Bytes copied at once.
+STRIDE = 1 << 24
 
 
 def write_at(file: int, buffer: Any, offset: int) -> int:
@@ -43,3 +47,24 @@ def replace(path: Path, final: Path) -> None:
     settle([path])
     os.replace(path, final)
     settle([final.parent])
+
+
+def copy(source: int, target: int, start: int, stop: int) -> None:
+    """Copy bytes of an open file to the same place of another, but for large holes."""
+    while start < stop:
+        data = _data_from(source, start, stop)
+        if data - start > STRIDE:
+            start = data
+        else:
+            part = os.pread(source, min(stop - start, STRIDE), start)
+            start = write_at(target, part, start)
+
+
+def _data_from(source: int, start: int, stop: int) -> int:
+    """Where the next bytes are that are no hole."""
+    try:
+        return min(os.lseek(source, start, os.SEEK_DATA), stop)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return stop
+        raise

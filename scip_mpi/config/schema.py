@@ -318,6 +318,10 @@ class Resources(Section):
     chunk_size: Annotated[int, Field(ge=1, le=2**31)] | None = Field(
         None, description="Images handed out at once."
     )
+    checkpoint: Literal["full", "rows", "off"] = Field(
+        "full",
+        description="What is kept for a restart: masks and rows, rows only, or nothing.",
+    )
 
 
 class Config(Section):
@@ -360,5 +364,6 @@ class Config(Section):
         Without ``resources``, which change no result, ``on_error``, which a table that is there did
         not need, and ``load.paths``: the images themselves are in the fingerprint.
         """
-        left_out = {"resources": True, "on_error": True, "load": {"paths"}}
-        return self.model_dump(mode="json", exclude=left_out)
+        return self.model_dump(
+            mode="json", exclude={"resources": True, "on_error": True, "load": {"paths"}}
+        )
