@@ -318,7 +318,10 @@ class Resources(Section):
     chunk_size: Annotated[int, Field(ge=1, le=2**31)] | None = Field(
         None, description="Images handed out at once."
     )
-    checkpoint: Literal["full", "rows", "off"] = Field(
+    # YAML takes a bare off for a truth value.
+    checkpoint: Annotated[
+        Literal["full", "rows", "off"], BeforeValidator(lambda v: "off" if v is False else v)
+    ] = Field(
         "full",
         description="What is kept for a restart: masks and rows, rows only, or nothing.",
     )
