@@ -49,7 +49,6 @@ def fill(world: World, path: Path, sink: str, layout: dict[str, writers.DatasetL
         block = values[: min(BLOCK, rows - start)]
         writer.put("X", start, block)
         writer.put("obs/failed", start, np.zeros(len(block), bool))
-        writer.record(len(block))
     writer.finalize()
 
 

@@ -260,17 +260,30 @@ def to_buffer(record: Any) -> UInt8Array:
 
 def from_buffer(cls: type[T], buffer: UInt8Array) -> T:
     """The dataclass of arrays that ``to_buffer`` laid out; its arrays are views of the buffer."""
+    return cls(**{name: array for name, (_, _, array) in _laid_out(cls, buffer)})
+
+
+def places_in(cls: type, buffer: UInt8Array) -> dict[str, tuple[int, int, int]]:
+    """Where in a buffer of ``to_buffer`` each array lies: its head, its first byte, its end.
+
+    From one head to another is a buffer of the arrays in between.
+    """
+    return {
+        name: (head, at, at + array.nbytes) for name, (head, at, array) in _laid_out(cls, buffer)
+    }
+
+
+def _laid_out(cls: type, buffer: UInt8Array) -> Iterator[tuple[str, tuple[int, int, NDArray[Any]]]]:
+    """Each array's name, the place of its head, its own, and itself."""
     view = memoryview(np.ascontiguousarray(buffer))
     at = 0
-    arrays = {}
-    for f in fields(cls):  # type: ignore[arg-type]
+    for f in fields(cls):
+        head = at
         (length,) = _HEAD.unpack_from(view, at)
         at += _HEAD.size
         dtype, _, shape_text = bytes(view[at : at + length]).decode().strip().partition(";")
         at += length
         shape = tuple(int(s) for s in shape_text.split(",") if s)
-        count = math.prod(shape)
-        array = np.frombuffer(view, np.dtype(dtype), count, at).reshape(shape)
-        arrays[f.name] = array
+        array = np.frombuffer(view, np.dtype(dtype), math.prod(shape), at).reshape(shape)
+        yield f.name, (head, at, array)
         at += array.nbytes + (-array.nbytes % 8)
-    return cls(**arrays)

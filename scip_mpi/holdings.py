@@ -16,11 +16,13 @@ from scip_mpi.batches import (
     UInt8Array,
     from_buffer,
     offsets_of,
+    places_in,
     to_buffer,
 )
+from scip_mpi.checkpoint.records import Record
 from scip_mpi.loaders.contract import References
 from scip_mpi.pipeline import Segmented, references_of
-from scip_mpi.store import MaskStore
+from scip_mpi.store import MaskStore, Place, Saved
 from scip_mpi.verdict import Verdict
 
 Allreduce = Callable[[Int64Array], Int64Array]
@@ -72,25 +74,26 @@ class Holdings:
     store: MaskStore
     records: dict[int, ChunkRecord] = field(default_factory=dict)
 
-    def add(self, segmented: Segmented, pixels: ImageBatch | None) -> bool:
+    def add(
+        self, segmented: Segmented, pixels: ImageBatch | None, saved: Saved | None = None
+    ) -> bool:
         """Take in a chunk; False if it was here already, which changes nothing."""
         lo = int(segmented.span[0])
         if lo in self.records:
             return False
-        masks = segmented.objects()
         notes = Notes(**{f.name: getattr(segmented, f.name) for f in fields(Notes)})
-        self.store.put(lo, masks, to_buffer(notes), pixels)
-        self.records[lo] = ChunkRecord(
-            span=segmented.span.copy(),
-            sources=segmented.sources.copy(),
-            within=segmented.within.copy(),
-            group=segmented.group.copy(),
-            readable=int((segmented.found >= 0).sum()),
-            image=masks.image.copy(),
-            label=masks.label.copy(),
-            pixels=masks.shapes.prod(axis=1),
-            statistics=masks.statistics.copy(),
-        )
+        self.store.put(lo, segmented.masks, to_buffer(notes), pixels, saved)
+        self.records[lo] = _record(segmented)
+        return True
+
+    def adopt(self, body: UInt8Array, record: Record) -> bool:
+        """Take in a chunk from a journal, in which it stays; False if it was here already."""
+        segmented = from_buffer(Segmented, body)
+        lo = int(segmented.span[0])
+        if lo in self.records:
+            return False
+        self.store.adopt(lo, saved_in(record, body))
+        self.records[lo] = _record(segmented)
         return True
 
     def notes(self, lo: int) -> Notes:
@@ -110,6 +113,33 @@ class Holdings:
             np.concatenate([np.empty((0, columns)), *values]),
             np.concatenate([np.empty(0, np.int32), *groups]),
         )
+
+
+def _record(segmented: Segmented) -> ChunkRecord:
+    masks = segmented.objects()
+    return ChunkRecord(
+        span=segmented.span.copy(),
+        sources=segmented.sources.copy(),
+        within=segmented.within.copy(),
+        group=segmented.group.copy(),
+        readable=int((segmented.found >= 0).sum()),
+        image=masks.image.copy(),
+        label=masks.label.copy(),
+        pixels=masks.shapes.prod(axis=1),
+        statistics=masks.statistics.copy(),
+    )
+
+
+def saved_in(record: Record, body: UInt8Array) -> Saved:
+    """Where in a journal the masks and notes of a `Segmented` stand, which is all of a record."""
+    places = places_in(Segmented, body)
+    _, masks, end = places["masks"]
+    first, after = places["found"][0], places["masks"][0]
+    return Saved(
+        masks=Place(record.path, record.offset + masks, end - masks),
+        # The fields of `Notes` stand together, between the references and the masks.
+        notes=Place(record.path, record.offset + first, after - first),
+    )
 
 
 @dataclass(frozen=True)

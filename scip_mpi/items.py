@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scip_mpi.batches import ImageBatch, Int64Array, MaskBatch, UInt8Array, from_buffer, to_buffer
+from scip_mpi.checkpoint.spans import Spans
 from scip_mpi.chunks import cut
 from scip_mpi.holdings import Holdings, Survivors
 from scip_mpi.loaders.contract import Failure, References
@@ -59,21 +59,35 @@ class Parcel:
     places: Int64Array
 
 
-def own_runs(holdings: Holdings, survivors: Survivors) -> Iterator[Run]:
+def own_runs(holdings: Holdings, survivors: Survivors, written: Spans | None = None) -> list[Run]:
     """The surviving rows of the chunks a rank holds, cut into runs of like cost.
 
     So many runs a rank that what is left at the end can be shared out, none longer than what is
     computed in one call, none too short for the work that comes with each.
+
+    Parameters
+    ----------
+    holdings, survivors
+    written : Spans, optional
+        Rows that an earlier start has written.
     """
+    written = Spans() if written is None else written
     kept = {lo: np.flatnonzero(survivors.rows[lo]) for lo in holdings.chunks()}
-    costs = {lo: holdings.records[lo].pixels[objects] for lo, objects in kept.items()}
-    total = sum(int(c.sum()) for c in costs.values())
+    # Of each chunk, what lies between rows that are written.
+    parts = [
+        (lo, start - survivors.start[lo], objects[start - survivors.start[lo] :][: stop - start])
+        for lo, objects in kept.items()
+        for start, stop in written.outside(survivors.start[lo], survivors.start[lo] + len(objects))
+    ]
+    costs = [holdings.records[lo].pixels[objects] for lo, _, objects in parts]
+    total = sum(int(c.sum()) for c in costs)
     size = min(max(total // RUNS, LEAST_PIXELS), ITEM_PIXELS)
-    for lo, objects in kept.items():
-        bounds = cut(costs[lo], size)
-        for a, b in pairwise(bounds.tolist()):
-            first = survivors.start[lo]
-            yield Run(first, first + a, b - a, OwnRows(lo, objects[a:b]))
+    runs = []
+    for (lo, place, objects), cost in zip(parts, costs, strict=True):
+        first = survivors.start[lo]
+        for a, b in pairwise(cut(cost, size).tolist()):
+            runs.append(Run(first, first + place + a, b - a, OwnRows(lo, objects[a:b])))
+    return runs
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from scip_mpi.checkpoint.journal import Found
 from scip_mpi.errors import UserError
-from scip_mpi.loaders.contract import Catalog, Failure
+from scip_mpi.loaders.contract import Catalog
 from scip_mpi.parallel.world import World
 from scip_mpi.pipeline import Stages
 from scip_mpi.plan import Plan
 from scip_mpi.progress import Progress
+from scip_mpi.recording import Recorder
 from scip_mpi.results.folder import Claim
-from scip_mpi.results.hygiene import ColumnCheck
 from scip_mpi.segmentation.gpu.use import DeviceUse
 from scip_mpi.signals import StopFlag
 from scip_mpi.timers import Timers
@@ -40,9 +41,10 @@ class Request:
 class Job:
     """What a rank works with from beginning to end.
 
-    ``catalog``, ``claim`` and ``holders`` (the rank that holds each chunk, by its first image) mean
-    something on rank 0 only. ``device`` is what the rank segments on, if not the CPU; ``beat``
-    says between batches that it lives, where no thread may.
+    ``catalog``, ``claim``, ``holders`` (the rank that holds each chunk, by its first image) and
+    ``found`` (what earlier starts have left) mean something on rank 0 only. ``device`` is what the
+    rank segments on, if not the CPU; ``beat`` says between batches that it lives, where no thread
+    may.
     """
 
     world: World
@@ -52,22 +54,14 @@ class Job:
     progress: Progress
     catalog: Catalog | None
     claim: Claim | None
+    recorder: Recorder
     timers: Timers = field(default_factory=Timers)
     stop: StopFlag = field(default_factory=StopFlag)
     started: float = field(default_factory=time.time)
     holders: dict[int, int] = field(default_factory=dict)
     device: DeviceUse | None = None
     beat: Callable[[], None] = field(default=lambda: None)
-
-
-@dataclass
-class Outcome:
-    """What a rank has to say after the second pass."""
-
-    rows: int = 0
-    failures: list[Failure] = field(default_factory=list)
-    overflows: int = 0
-    seen: ColumnCheck | None = None
+    found: Found | None = None
 
 
 class EndedEarly(Exception):

@@ -15,9 +15,10 @@ from typing import Any
 import h5py
 
 import scip_mpi
+from scip_mpi import disk
 from scip_mpi.errors import DONE, FAILED, UserError
 from scip_mpi.progress import Progress, open_progress
-from scip_mpi.results import joining, parquet, writers
+from scip_mpi.results import joining, parquet
 from scip_mpi.results.finished import Part, open_part
 from scip_mpi.results.folder import Names, claim
 
@@ -64,7 +65,7 @@ def merge(outs: Sequence[Path], out: Path, overwrite: bool = False, quiet: bool 
         write(parts, out, names, told, progress)
         told["wall_s"] = round(time.time() - started, 3)
         (out / "run.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-        writers.publish(out / names.partial, out / names.table)
+        disk.replace(out / names.partial, out / names.table)
         progress.say(f"table: {out / names.table} ({told['rows']:,} cells of {len(parts):,} runs)")
     except BaseException as error:
         take_back(out, names)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scip_mpi import registry
+from scip_mpi import disk, registry
 from scip_mpi.batches import ImageBatch, Int64Array
 from scip_mpi.chunks import cut
 from scip_mpi.config import Config, parse_config, read_config, resolve_channels
@@ -34,7 +34,7 @@ from scip_mpi.parallel.guard import abort_guard
 from scip_mpi.parallel.world import World, enter
 from scip_mpi.plan import find_images, probe_sample, run_dtype, suited
 from scip_mpi.progress import Progress, Silent, open_progress
-from scip_mpi.results import tables, writers
+from scip_mpi.results import tables
 from scip_mpi.run import conclude, only_here
 
 # Pixels that are read at once.
@@ -318,7 +318,7 @@ def publish(request: Request, order: Order, told: Sequence[Packed], progress: Pr
     for path in set(earlier(request.out)) - set(order.files):
         path.unlink()
     for path in order.files:
-        writers.publish(partial(path), path)
+        disk.replace(partial(path), path)
     named = str(order.files[0]) + (f" to {order.files[-1].name}" if len(order.files) > 1 else "")
     progress.say(f"packed: {images:,} images in {len(order.files):,} shard(s), {named}")
     if failures:

@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from scip_mpi.batches import Scratch, from_buffer, to_buffer
+from scip_mpi.batches import Scratch, UInt8Array, from_buffer, to_buffer
 from scip_mpi.books import Books, block_bounds, tell
-from scip_mpi.checkpoint.ledger import Ledger
+from scip_mpi.checkpoint.ledger import Ledger, State
+from scip_mpi.checkpoint.spans import Spans
 from scip_mpi.holdings import Holdings, Survivors
 from scip_mpi.items import Bench, own_runs, unpack
-from scip_mpi.job import EndedEarly, Job, Outcome
+from scip_mpi.job import EndedEarly, Job
 from scip_mpi.loaders.contract import References
 from scip_mpi.memory import MemoryAccount
 from scip_mpi.objects import Found, Part
@@ -32,6 +33,8 @@ from scip_mpi.parallel.manager import ChunkOffice, Manager, Office, RowOffice
 from scip_mpi.parallel.roles import Role
 from scip_mpi.parallel.workers import Desk, Measured, Run, Share, first_pass, second_pass
 from scip_mpi.pipeline import Segmented
+from scip_mpi.recording import Outcome, RowLog
+from scip_mpi.restart import adopt, adopt_rows
 from scip_mpi.results.hygiene import ColumnCheck
 from scip_mpi.rows import compute
 from scip_mpi.segmenting import measure_part, segment
@@ -47,39 +50,54 @@ SWITCHING = 5e-4
 def segment_and_measure(job: Job) -> Holdings:
     """First pass: every image is read and segmented, and each object measured for the filter."""
     plan, timers = job.plan, job.timers
+    ends_run = plan.config.on_error == "abort"
     memory = MemoryAccount(plan.memory)
     holdings = Holdings(MaskStore(memory, plan.config.resources.scratch))
     desk = _desk(job, memory)
+    recorder = job.recorder
+    held_before = adopt(job, holdings)
 
-    def keep(record: Segmented, pixels: Any) -> Measured:
-        holdings.add(record, pixels)
+    def keep(record: Segmented, body: UInt8Array | None, pixels: Any) -> Measured:
+        saved = None
+        # What ends the run must be found again.
+        if recorder.mode == "full" and not (ends_run and len(record.failed())):
+            with timers.stage("record"):
+                lo = int(record.span[0])
+                saved = recorder.measured(lo, to_buffer(record) if body is None else body)
+        holdings.add(record, pixels, saved)
         return _summary(record, NOTHING)
 
     def one(references: References, share: Share) -> Measured:
         with timers.piece("chunks", len(references)):
             record, pixels = segment(job.stages, references, timers, share)
         failures = record.failed()
-        if failures and plan.config.on_error == "abort":
+        if failures and ends_run:
             first = failures[0]
             desk.halt(first.error)
         if desk.mine(Role.FEATURIZER):
-            return keep(record, pixels)
+            return keep(record, None, pixels)
         with timers.stage("send"):
             return _summary(record, to_buffer(record))
 
     def hold(body: Any) -> Measured:
-        return keep(from_buffer(Segmented, body), None)
+        return keep(from_buffer(Segmented, body), body, None)
 
     def measure(part: Part) -> Found:
         return measure_part(job.stages, part, timers)
 
     ledger = Ledger(plan.bounds, plan.costs)
+    for lo, rank in held_before.items():
+        ledger.advance(lo, rank, State.MEASURED)
 
     def office(progress: Callable[[int, int], None]) -> ChunkOffice:
         assert job.catalog is not None
         return ChunkOffice(ledger, job.catalog.references, progress, job.world.size)
 
-    with managing(job, desk, office, None, "segment", plan.images, "images"):
+    before = sum(ledger.entries[lo].hi - lo for lo in held_before)
+    left = plan.images - before
+    if before:
+        job.progress.say(f"{before:,} of {plan.images:,} images are measured, {left:,} to do")
+    with managing(job, desk, office, None, "segment", left, "images"):
         reason = first_pass(desk, one, hold, measure)
     if job.device is not None:
         job.device.close()
@@ -95,7 +113,10 @@ def compute_and_write(
 ) -> tuple[Outcome, Books | None]:
     """Second pass: features of the survivors, each row straight to its place in the table."""
     outcome, scratch = Outcome(seen=ColumnCheck(len(job.plan.columns))), Scratch()
-    desk, runs = _desk(job, holdings.store.memory), list(own_runs(holdings, survivors))
+    written = adopt_rows(job.world, table.recorded, table.rows, outcome)
+    desk = _desk(job, holdings.store.memory)
+    runs = own_runs(holdings, survivors, written)
+    log = RowLog(job.recorder, table.partial, table.generation, outcome)
     bench = Bench(job.stages, holdings, runs)
     # Rank 0 writes what it has to write of all ranks' rows while they are computed, if it can.
     beside = table.writer != "hdf5" and job.world.size > 1 and job.world.serves_in_thread
@@ -113,26 +134,31 @@ def compute_and_write(
                 scratch,
             )  # fmt: skip
             with job.timers.stage("write"):
-                assert outcome.seen is not None
-                outcome.overflows += put_rows(
-                    writer, run.start, job.plan, work.masks, rows, outcome.seen
+                fresh = log.fresh
+                assert fresh.seen is not None
+                fresh.failures += rows.failures
+                fresh.overflows += put_rows(
+                    writer, run.start, job.plan, work.masks, rows, fresh.seen
                 )
-        outcome.failures += rows.failures
+                log.add(run.start, run.rows)
         return int(rows.failed.sum())
 
     clerk = clerk_of(job, books)
     if clerk is not None:
         # Who is busy with the books takes no others' rows.
         desk.helps = clerk.done
-    office = row_office(job, survivors, clerk)
+    office = row_office(job, survivors, clerk, written)
     tell = teller(job, holdings, survivors)
-    with managing(job, desk, office, clerk, "features", survivors.total, "cells"):
+    total, left = survivors.total, survivors.total - len(written)
+    if left < total:
+        job.progress.say(f"{total - left:,} of {total:,} rows are written, {left:,} to do")
+    with managing(job, desk, office, clerk, "features", left, "cells"):
         reason = second_pass(desk, runs, write, bench.pack, unpack, tell)
     with job.timers.stage("sync"):
         # Within the library nobody could tell who waits from who hangs.
         job.world.barrier()
         writer.finalize()
-    outcome.rows = writer.recorded
+        log.close()
     holdings.store.close()
     if books is not None:
         books.close()
@@ -189,7 +215,7 @@ def teller(job: Job, holdings: Holdings, survivors: Survivors) -> Callable[[int]
 
 
 def row_office(
-    job: Job, survivors: Survivors, clerk: Clerk | None
+    job: Job, survivors: Survivors, clerk: Clerk | None, written: Spans
 ) -> Callable[[Callable[[int, int], None]], RowOffice]:
     """The office of the second pass: rows are with the ranks that hold their chunks."""
 
@@ -198,6 +224,8 @@ def row_office(
         for lo, entry in zip(job.plan.bounds, survivors.bounds, strict=True):
             if entry in ledger.entries and int(lo) in job.holders:
                 ledger.entries[int(entry)].rank = job.holders[int(lo)]
+        for entry in list(ledger.entries.values()):
+            ledger.begun(entry.lo, written.count(entry.lo, entry.hi), State.WRITTEN)
         return RowOffice(ledger, job.world.size, progress, clerk)
 
     return office

@@ -5,10 +5,6 @@ Made on rank 0, printed by ``check``, sent to every rank and executed by ``run``
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import platform
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-import scip_mpi
 from scip_mpi import registry
 from scip_mpi.batches import FloatArray, Int64Array
 from scip_mpi.chunks import cut, shrinking
@@ -24,11 +19,11 @@ from scip_mpi.columns import ColumnPlan, plan_columns
 from scip_mpi.config import Config, resolve_channels
 from scip_mpi.correction import read_spillover, unmixing
 from scip_mpi.errors import UserError
+from scip_mpi.identity import Facts, facts_of, fingerprint
 from scip_mpi.loaders import packed
 from scip_mpi.loaders.companions import attach
 from scip_mpi.loaders.contract import Catalog, ImageInfo
 from scip_mpi.loaders.plate import join_plate
-from scip_mpi.loaders.texts import PIECE, letters_and_ends
 from scip_mpi.measurements import (
     Measured,
     backgrounds,
@@ -40,8 +35,6 @@ from scip_mpi.memory import machine_memory
 from scip_mpi.parallel.roles import Layout, Roles, Sight, lay_out
 from scip_mpi.segmentation import gpu
 
-# Raised when a change of the program changes results: part of the fingerprint.
-RESULT_VERSION = 1
 # Columns of obs that every table has.
 OBS = ("image", "group", "object", "failed", "discarded")
 # Images probed, before the images are taken to be no images at all.
@@ -95,8 +88,8 @@ class Plan:
         Number of the device that each rank segments on; None for the CPU.
     memory : int
         Bytes a rank may keep between the passes.
-    fingerprint : str
-        Equal for runs that give the same table.
+    facts : dict
+        All that decides the table's bits, spelt out.
     notes : list of str
         For the log.
     """
@@ -123,7 +116,7 @@ class Plan:
     nodes: list[str]
     devices: list[int | None]
     memory: int
-    fingerprint: str
+    facts: Facts
     notes: list[str]
 
     @property
@@ -135,6 +128,11 @@ class Plan:
     def layout(self) -> Layout:
         """Who does what, where."""
         return Layout(self.nodes, self.roles, self.devices, [])
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for runs that give the same table."""
+        return fingerprint(self.facts)
 
     def table_bytes(self, rows: int) -> int:
         """Size of X for so many rows."""
@@ -269,7 +267,7 @@ def make_plan(config: Config, catalog: Catalog, sights: Sequence[Sight]) -> Plan
         nodes=layout.nodes,
         devices=layout.devices,
         memory=memory,
-        fingerprint=fingerprint(config, catalog, columns.names, spillover),
+        facts=facts_of(config, catalog, columns.names, spillover),
         notes=layout.notes + catalog.notes,
     )
 
@@ -315,33 +313,3 @@ def default_memory(sights: Sequence[Sight]) -> int:
     """A quarter of the node's memory, shared by its ranks."""
     fullest = max(Counter(sight.node for sight in sights).values())
     return machine_memory() // 4 // fullest
-
-
-def fingerprint(
-    config: Config,
-    catalog: Catalog,
-    columns: Sequence[str],
-    spillover: FloatArray | None = None,
-) -> str:
-    """Digest of all that decides the table's bits: equal fingerprints, equal tables."""
-    digest = hashlib.sha256()
-    head = {
-        "config": config.normalised(),
-        "version": RESULT_VERSION,
-        "columns": list(columns),
-        "machine": [platform.machine(), os.environ.get("NUMBA_CPU_NAME", "host")],
-        "program": scip_mpi.__version__,
-        "spillover": None if spillover is None else spillover.tolist(),
-    }
-    digest.update(json.dumps(head, sort_keys=True).encode())
-    texts = [catalog.names, *(values for _, values in catalog.metadata.values())]
-    for text in texts:
-        for part in letters_and_ends(text):
-            digest.update(part)
-    arrays = [codes for codes, _ in catalog.metadata.values()] + list(catalog.numbers.values())
-    arrays += [catalog.sources, catalog.named, catalog.within, catalog.sizes, catalog.mtimes]
-    for array in arrays:
-        # In parts, as a column may be a single value shown many times.
-        for lo in range(0, len(array), PIECE):
-            digest.update(np.ascontiguousarray(array[lo : lo + PIECE]).data)
-    return digest.hexdigest()

@@ -13,9 +13,10 @@ from typing import Any
 
 import scip_mpi
 from scip_mpi.holdings import Survivors
-from scip_mpi.job import Job, Outcome
+from scip_mpi.job import Job
 from scip_mpi.loaders.contract import Failure
 from scip_mpi.parallel.roles import describe, describe_layout
+from scip_mpi.recording import Outcome
 
 # Ranks whose timelines are told: those of thousands would be longer than the rest of run.json.
 DETAILED = 64

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from scip_mpi import disk
 from scip_mpi.batches import FloatArray
 from scip_mpi.books import Books
 from scip_mpi.columns import prefix
 from scip_mpi.errors import DONE, FAILED, SOME_FAILED, STOPPED
 from scip_mpi.holdings import Survivors
-from scip_mpi.job import Job, Outcome, agree
+from scip_mpi.job import Job, agree
 from scip_mpi.loaders.contract import Failure
 from scip_mpi.provenance import rank_facts, write_run_json
-from scip_mpi.results import h5ad, parquet, tables, writers
+from scip_mpi.recording import Outcome
+from scip_mpi.results import h5ad, labels, parquet, tables
+from scip_mpi.results.folder import BESIDE, PARTS, Claim, Names
 from scip_mpi.segmentation.gpu.use import remarks
 from scip_mpi.table import Table, names_of
 
@@ -43,12 +48,15 @@ def finish(
         code = SOME_FAILED if failures and job.request.strict else DONE
         books.publish({f.index for f in late})
         write_failures(job, failures)
-        final = job.request.out / names_of(job).table
+        out, names = job.request.out, names_of(job)
+        final = out / names.table
         h5ad.complete(table.partial, {"n_nan": n_nan, "constant": constant})
-        writers.publish(table.partial, final)
         if job.plan.config.export.format == "parquet":
-            parquet.export(final, job.request.out / names_of(job).parquet, job.plan.sets)
+            parquet.export(table.partial, out / names.parquet, job.plan.sets)
         write_run_json(job, survivors, failures, code, facts)
+        # The table's name says that the run is finished: all else is on the disk before.
+        settle_all(out, names)
+        disk.replace(table.partial, final)
         leave(job)
         for remark in remarks(facts["device"] for _, facts in told):
             job.progress.say(f"note: {remark}")
@@ -59,6 +67,13 @@ def finish(
         return code
 
     return agree(job.world, write)
+
+
+def settle_all(out: Path, names: Names) -> None:
+    """Bring to the disk what stands beside the table."""
+    beside = [out / name for name in BESIDE]
+    disk.settle(path for path in [*beside, *(out / names.parquet).glob(PARTS)] if path.is_file())
+    disk.settle(folder for folder in (out / names.parquet, out / labels.FOLDER) if folder.is_dir())
 
 
 def nothing_readable(job: Job, books: Books | None) -> int:
@@ -80,13 +95,21 @@ def nothing_readable(job: Job, books: Books | None) -> int:
 
 
 def give_up(job: Job, reason: str) -> int:
-    """The run ended early: nothing is published, and the same command starts again."""
+    """The run ended early: nothing is published, and the same command goes on with it."""
+    job.recorder.journal.close()
+    job.world.barrier()
 
     def clean() -> int:
-        (job.request.out / names_of(job).partial).unlink(missing_ok=True)
-        leave(job)
+        assert job.claim is not None
         stopped = reason.startswith("signal")
         advice = "start the same command again" if stopped else "on_error: skip goes on without it"
+        if job.recorder.mode == "off":
+            for name in (names_of(job).partial, names_of(job).fresh):
+                (job.request.out / name).unlink(missing_ok=True)
+            job.claim.release()
+        else:
+            job.claim.keep()
+            advice += ", from what is finished"
         sys.stderr.write(f"scip_mpi: ended early ({reason}); no table was written: {advice}\n")
         return STOPPED if stopped else FAILED
 
@@ -119,3 +142,12 @@ def leave(job: Job) -> None:
     """Give OUT back: the lock and what only an unfinished run needs are gone afterwards."""
     assert job.claim is not None
     job.claim.release()
+
+
+def finished_before(claim: Claim, names: Names) -> int | None:
+    """The exit code of a run that ended when all was there already but it had not tidied up."""
+    told = claim.out / "run.json"
+    if not (claim.out / names.table).is_file():
+        return None
+    claim.release()
+    return int(json.loads(told.read_text(encoding="utf-8"))["exit_code"])

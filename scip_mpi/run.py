@@ -14,6 +14,7 @@ import numpy as np
 
 from scip_mpi import publish
 from scip_mpi import verdict as verdicts
+from scip_mpi.checkpoint.journal import Found, Journal, journal_path
 from scip_mpi.compilation import compiling, loaded
 from scip_mpi.config import read_config
 from scip_mpi.devices import DeviceLost, OutOfMemory, visible_devices
@@ -29,7 +30,9 @@ from scip_mpi.parallel.world import World, enter
 from scip_mpi.passes import compute_and_write, segment_and_measure, write_books
 from scip_mpi.plan import Plan, find_images, make_plan, suited
 from scip_mpi.progress import Silent, open_progress
-from scip_mpi.results.folder import Claim, Names, claim
+from scip_mpi.recording import Recorder
+from scip_mpi.restart import take_up
+from scip_mpi.results.folder import PRIVATE, Claim, Names, claim
 from scip_mpi.rows import cut_out, masked_pixels
 from scip_mpi.segmentation.gpu.opening import open_device
 from scip_mpi.segmentation.gpu.use import DeviceUse
@@ -51,6 +54,8 @@ def run(
     """
     stop = StopFlag() if stop is None else stop
     job = prepare(world, request, stop, pulse or Pulse(world))
+    if isinstance(job, int):
+        return job
     try:
         with only_here(world):
             holdings = segment_and_measure(job)
@@ -64,11 +69,15 @@ def run(
     except EndedEarly as reason:
         return publish.give_up(job, str(reason))
     finally:
+        job.recorder.journal.close()
         job.progress.close()
 
 
-def prepare(world: World, request: Request, stop: StopFlag, pulse: Pulse) -> Job:
-    """Rank 0 reads the config, claims OUT, lists the images and makes the plan for all."""
+def prepare(world: World, request: Request, stop: StopFlag, pulse: Pulse) -> Job | int:
+    """Rank 0 reads the config, claims OUT, lists the images and makes the plan for all.
+
+    An exit code instead where there is nothing left to do.
+    """
     progress = open_progress(request.quiet) if world.rank == 0 else Silent()
     config = agree(world, lambda: suited(read_config(request.config), request.paths))
     timers = Timers()
@@ -79,22 +88,40 @@ def prepare(world: World, request: Request, stop: StopFlag, pulse: Pulse) -> Job
     sights = world.gather(sight)
     catalog: Catalog | None = None
     claimed: Claim | None = None
+    found: Found | None = None
 
-    def decide_everything() -> Plan:
-        nonlocal catalog, claimed
+    def decide_everything() -> tuple[Plan, int] | int:
+        nonlocal catalog, claimed, found
         catalog = find_images(config, request.paths)
         assert sights is not None
         plan = make_plan(config, catalog, sights)
         # What only the functions themselves can refuse is refused here, before OUT is touched.
         build_stages(plan)
         choose_writer(world, request.writer)
-        claimed = claim(request.out, request.overwrite, Names(config.export.filename))
-        return plan
+        names = Names(config.export.filename)
+        claimed = claim(request.out, request.overwrite, names, resumes=True)
+        try:
+            plan, found = take_up(plan, catalog, claimed, progress.say)
+        except UserError:
+            claimed.keep()
+            raise
+        code = publish.finished_before(claimed, names) if claimed.unfinished else None
+        return (plan, found.starts) if code is None else code
 
-    plan = agree(world, decide_everything)
+    decided = agree(world, decide_everything)
+    if isinstance(decided, int):
+        progress.say(f"the run had finished: {request.out}")
+        progress.close()
+        return decided
+    plan, starts = decided
     with only_here(world):
         stages = build_stages(plan, request.out)
-    job = Job(world, request, plan, stages, progress, catalog, claimed, timers, stop)
+    journal = Journal(journal_path(request.out / PRIVATE, starts, world.rank))
+    recorder = Recorder(journal, plan.config.resources.checkpoint)
+    job = Job(
+        world, request, plan, stages, progress, catalog, claimed, recorder, timers=timers, stop=stop
+    )
+    job.found = found
     job.beat = pulse.between_batches
     for note in plan.notes:
         progress.say(f"note: {note}")
@@ -104,6 +131,8 @@ def prepare(world: World, request: Request, stop: StopFlag, pulse: Pulse) -> Job
     )
     for line in describe_layout(plan.layout):
         progress.say(f"layout: {line}")
+    if claimed is not None and claimed.unfinished:
+        progress.say(f"going on with the unfinished run in {request.out}")
     if claimed is not None and not claimed.locked:
         progress.say(f"note: no locks on the file system of {request.out}: use it for one run only")
     if world.size > 1 and not world.serves_in_thread:

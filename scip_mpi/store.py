@@ -10,17 +10,30 @@ from typing import IO
 
 import numpy as np
 
-from scip_mpi.batches import ImageBatch, MaskBatch, UInt8Array, from_buffer, to_buffer
+from scip_mpi import disk
+from scip_mpi.batches import ImageBatch, MaskBatch, UInt8Array, from_buffer
+from scip_mpi.checkpoint.records import read_part
 from scip_mpi.memory import MemoryAccount
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A buffer: in memory, or at an offset of the spill file."""
+class Place:
+    """Bytes of a file: of the spill file, which has no name, or of a journal."""
 
-    buffer: UInt8Array | None
+    path: Path | None
     offset: int
     size: int
+
+
+Kept = UInt8Array | Place
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Where in a journal the masks of a chunk stand, and the notes on it."""
+
+    masks: Place
+    notes: Place
 
 
 class MaskStore:
@@ -44,12 +57,34 @@ class MaskStore:
         self.spill: IO[bytes] | None = None
         self.spilled = 0
 
-    def put(self, lo: int, masks: MaskBatch, notes: UInt8Array, pixels: ImageBatch | None) -> None:
-        """Keep the masks and notes of the chunk at ``lo``; its pixels only if they fit."""
-        self.chunks[lo] = self._keep("masks", to_buffer(masks))
-        self.noted[lo] = self._keep("notes", notes)
+    def put(
+        self,
+        lo: int,
+        masks: UInt8Array,
+        notes: UInt8Array,
+        pixels: ImageBatch | None,
+        saved: Saved | None = None,
+    ) -> None:
+        """Keep the masks and notes of the chunk at ``lo``; its pixels only if they fit.
+
+        Parameters
+        ----------
+        lo : int
+        masks : ndarray of uint8
+            A `MaskBatch`, by `to_buffer`.
+        notes : ndarray of uint8
+        pixels : ImageBatch, optional
+        saved : Saved, optional
+            Where masks and notes can be read again: then nothing is written to scratch.
+        """
+        self.chunks[lo] = self._keep("masks", masks, saved.masks if saved else None)
+        self.noted[lo] = self._keep("notes", notes, saved.notes if saved else None)
         if pixels is not None and self.memory.reserve("pixels", pixels.pixels.nbytes):
             self.images[lo] = pixels
+
+    def adopt(self, lo: int, saved: Saved) -> None:
+        """Take over a chunk of an earlier start, which stays where it is."""
+        self.chunks[lo], self.noted[lo] = saved.masks, saved.notes
 
     def masks(self, lo: int) -> MaskBatch:
         """The masks of the chunk at ``lo``."""
@@ -66,8 +101,8 @@ class MaskStore:
     def drop(self, lo: int) -> None:
         """The chunk is written: give the memory of its masks and pixels back."""
         held = self.chunks.pop(lo)
-        if held.buffer is not None:
-            self.memory.release("masks", held.size)
+        if not isinstance(held, Place):
+            self.memory.release("masks", held.nbytes)
         if lo in self.images:
             self.memory.release("pixels", self.images.pop(lo).pixels.nbytes)
 
@@ -76,25 +111,23 @@ class MaskStore:
         if self.spill is not None:
             self.spill.close()
 
-    def _keep(self, purpose: str, buffer: UInt8Array) -> Kept:
+    def _keep(self, purpose: str, buffer: UInt8Array, place: Place | None) -> Kept:
         if self.memory.reserve(purpose, buffer.nbytes):
-            return Kept(buffer, -1, buffer.nbytes)
-        return Kept(None, self._spill(buffer), buffer.nbytes)
+            return buffer
+        return self._spill(buffer) if place is None else place
 
     def _fetch(self, kept: Kept) -> UInt8Array:
-        if kept.buffer is not None:
-            return kept.buffer
+        if not isinstance(kept, Place):
+            return kept
+        if kept.path is not None:
+            return read_part(kept.path, kept.offset, kept.size)
         assert self.spill is not None
         return np.frombuffer(os.pread(self.spill.fileno(), kept.size, kept.offset), np.uint8)
 
-    def _spill(self, buffer: UInt8Array) -> int:
+    def _spill(self, buffer: UInt8Array) -> Place:
         if self.spill is None:
             folder = None if self.scratch is None else str(self.scratch)
             self.spill = tempfile.TemporaryFile(dir=folder, prefix="scip_mpi-")
-        offset = self.spilled
-        data = memoryview(buffer)
-        while data:
-            written = os.pwrite(self.spill.fileno(), data, self.spilled)
-            self.spilled += written
-            data = data[written:]
-        return offset
+        place = Place(None, self.spilled, buffer.nbytes)
+        self.spilled = disk.write_at(self.spill.fileno(), buffer, self.spilled)
+        return place

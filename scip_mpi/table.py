@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from scip_mpi import disk
 from scip_mpi.batches import Int64Array, MaskBatch
+from scip_mpi.checkpoint.journal import read_single, write_single
+from scip_mpi.checkpoint.records import Kind, Record
 from scip_mpi.columns import prefix
 from scip_mpi.errors import UserError
 from scip_mpi.holdings import Survivors
@@ -18,7 +22,7 @@ from scip_mpi.parallel.world import World
 from scip_mpi.plan import Plan
 from scip_mpi.provenance import provenance
 from scip_mpi.results import h5ad, writers
-from scip_mpi.results.folder import Names
+from scip_mpi.results.folder import PRIVATE, TABLE, Names
 from scip_mpi.results.hygiene import ColumnCheck
 from scip_mpi.results.writers import DatasetLayout, Writer
 from scip_mpi.rows import Rows
@@ -26,12 +30,18 @@ from scip_mpi.rows import Rows
 
 @dataclass(frozen=True)
 class Table:
-    """The table that the ranks fill: where it is, and where in it each dataset lies."""
+    """The table that the ranks fill: where it is, and where in it each dataset lies.
+
+    ``generation`` is another where a run had to begin another table; ``recorded`` is where it is
+    written down which rows earlier starts have written.
+    """
 
     partial: Path
     layout: dict[str, DatasetLayout]
     writer: str
     rows: int
+    generation: int = 0
+    recorded: list[Record] = field(default_factory=list)
 
 
 def names_of(job: Job) -> Names:
@@ -43,12 +53,36 @@ def create_table(job: Job, survivors: Survivors) -> Table:
     """Create the table at its exact size on rank 0; tell every rank where the rows go."""
 
     def create() -> Table:
-        partial = job.request.out / names_of(job).partial
-        layout = h5ad.create_table(partial, table_spec(job, survivors))
-        return Table(partial, layout, choose_writer(job.world, job.request.writer), survivors.total)
+        out = job.request.out
+        partial, noted = out / names_of(job).partial, out / PRIVATE / TABLE
+        # Made anew beside the one that is there: a process may have ended while it wrote that.
+        fresh = out / names_of(job).fresh
+        layout = h5ad.create_table(fresh, table_spec(job, survivors))
+        told = np.frombuffer(json.dumps([asdict(d) for d in layout.values()]).encode(), np.uint8)
+        writer = choose_writer(job.world, job.request.writer)
+        held = read_single(noted, Kind.TABLE)
+        if held is not None and bytes(held[1]) == bytes(told) and holds(partial, layout):
+            h5ad.renew(partial, fresh, layout)
+            written = [] if job.found is None else job.found.written
+            mine = [record for record in written if record.key == held[0]]
+            return Table(partial, layout, writer, survivors.total, held[0], mine)
+        # What was written of another table counts no more, before this one takes its place.
+        noted.unlink(missing_ok=True)
+        disk.settle([noted.parent])
+        disk.replace(fresh, partial)
+        generation = 0 if job.found is None else job.found.starts
+        if job.recorder.mode != "off":
+            write_single(noted, Kind.TABLE, generation, told)
+        return Table(partial, layout, writer, survivors.total, generation)
 
     with job.timers.stage("create"):
         return agree(job.world, create)
+
+
+def holds(partial: Path, layout: Mapping[str, DatasetLayout]) -> bool:
+    """Whether the file of an earlier start is there, and long enough for all rows."""
+    last = max((d.place(d.shape[0]) for d in layout.values() if d.offset >= 0), default=0)
+    return partial.is_file() and partial.stat().st_size >= last
 
 
 def table_spec(job: Job, survivors: Survivors) -> h5ad.TableSpec:
@@ -168,5 +202,4 @@ def put_rows(
     values |= mask_columns(plan, masks)
     for name, column in values.items():
         writer.put(f"obs/{name}", start, column)
-    writer.record(len(masks))
     return overflows

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scip_mpi.batches import ImageBatch, MaskBatch, offsets_of
+from scip_mpi.batches import ImageBatch, MaskBatch, offsets_of, to_buffer
 from scip_mpi.holdings import ChunkRecord, Holdings, Survivors
 from scip_mpi.items import LEAST_PIXELS, Bench, OwnRows, Work, own_runs, unpack
 from scip_mpi.loaders.contract import Failure, References
@@ -80,7 +80,7 @@ def hold(disk: Disk, chunks: dict[int, list[int]], limit: int, pixels: bool = Tr
     for lo, per_image in chunks.items():
         hi, masks = lo + len(per_image), objects(lo, per_image)
         batch = disk.batch(list(range(lo, hi))) if pixels else None
-        holdings.store.put(lo, masks, np.empty(0, np.uint8), batch)
+        holdings.store.put(lo, to_buffer(masks), np.empty(0, np.uint8), batch)
         holdings.records[lo] = record(references(lo, hi), masks)
     return holdings
 
@@ -151,7 +151,7 @@ def test_runs_hold_every_survivor_once_and_in_order(
         holdings.records[10 * k] = SimpleNamespace(pixels=pixels)  # type: ignore[assignment]
         rows[10 * k] = np.array([kept for _, kept in chunk], bool)
     survivors = surviving(rows, first)
-    runs = list(own_runs(holdings, survivors))
+    runs = own_runs(holdings, survivors)
     assert [row for run in runs for row in range(run.start, run.start + run.rows)] == list(
         range(first, survivors.total)
     )
@@ -172,7 +172,7 @@ def test_one_image_gives_several_runs_and_small_images_share_one() -> None:
     holdings = Holdings(MaskStore(MemoryAccount(0)))
     holdings.records = {lo: SimpleNamespace(pixels=p) for lo, p in pixels.items()}  # type: ignore
     everything = surviving({lo: np.ones(len(p), bool) for lo, p in pixels.items()})
-    runs = list(own_runs(holdings, everything))
+    runs = own_runs(holdings, everything)
     of_one = [run.rows for run in runs if run.work.lo == 0]
     assert len(of_one) >= 48
     assert max(of_one) <= 1.1 * np.mean(of_one)

@@ -15,7 +15,7 @@ from scip_mpi.holdings import ChunkRecord, Holdings, Notes, Survivors
 from scip_mpi.loaders.contract import Failure
 from scip_mpi.loaders.texts import Texts
 from scip_mpi.memory import MemoryAccount
-from scip_mpi.store import Kept, MaskStore
+from scip_mpi.store import MaskStore
 from scip_mpi.tallies import Tally, merge, tally
 
 # Chunks of no, one and many images; the images with no, one and many objects.
@@ -49,7 +49,7 @@ def made_up(ranks: int) -> tuple[list[tuple[Holdings, Survivors]], list[dict[str
         notes = Notes(found, *measured, centroid, as_bytes(failed))
         holdings, survivors = held[(k * 7) % ranks]
         buffer = to_buffer(notes)
-        holdings.store.noted[lo] = Kept(buffer, -1, buffer.nbytes)
+        holdings.store.noted[lo] = buffer
         holdings.records[lo] = ChunkRecord(
             np.array([lo, hi]), NOTHING, np.zeros(n, np.int64), np.zeros(n, np.int32), n,
             image, label, np.ones(m, np.int64), statistics,

@@ -103,6 +103,13 @@ class Ledger:
             self.advance(lo, entry.rank, state)
         return True
 
+    def begun(self, lo: int, size: int, state: State) -> None:
+        """Record that so much of the range at ``lo`` had come to a state before this start."""
+        entry = self.entries[lo]
+        entry.reported = size
+        if size == entry.hi - entry.lo:
+            self.advance(lo, entry.rank, state)
+
     def done(self, state: State) -> bool:
         """Whether every range has been measured, or written."""
         return self.counts[state] == len(self.entries)

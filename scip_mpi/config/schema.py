@@ -321,6 +321,13 @@ class Resources(Section):
     stall_timeout: Annotated[float, Field(gt=0)] | None = Field(
         1800.0, description="Seconds without progress after which a rank hangs; null: never."
     )
+    # YAML takes a bare off for a truth value.
+    checkpoint: Annotated[
+        Literal["full", "rows", "off"], BeforeValidator(lambda v: "off" if v is False else v)
+    ] = Field(
+        "full",
+        description="What is kept for a restart: masks and rows, rows only, or nothing.",
+    )
 
 
 class Config(Section):
@@ -360,7 +367,9 @@ class Config(Section):
     def normalised(self) -> dict[str, Any]:
         """All that the table depends on, defaults filled in, as JSON can hold it.
 
-        Without ``resources``, which change no result, and ``load.paths``: the images themselves
-        are in the fingerprint.
+        Without ``resources``, which change no result, ``on_error``, which a table that is there did
+        not need, and ``load.paths``: the images themselves are in the fingerprint.
         """
-        return self.model_dump(mode="json", exclude={"resources": True, "load": {"paths"}})
+        return self.model_dump(
+            mode="json", exclude={"resources": True, "on_error": True, "load": {"paths"}}
+        )

@@ -137,7 +137,9 @@ class ChunkOffice:
         self.references = references
         self.progress = progress
         self.ranks = ranks
-        self.left = sum(ledger.costs.values())
+        # Some chunks may have been measured before this start.
+        to_do = [lo for lo, e in ledger.entries.items() if e.state is State.TO_DO]
+        self.left = sum(ledger.costs.get(lo, 0.0) for lo in to_do)
         self.usual = self.left / max(len(ledger.costs), 1)
         # Chunks that each rank is at, and how often it asked for more than it gets meanwhile.
         self.under_way: dict[int, set[int]] = defaultdict(set)
@@ -241,7 +243,7 @@ class RowOffice:
         # Rows of a run, by the longest heard of.
         self.run = 1
         for entry in ledger.entries.values():
-            self.left[entry.rank] += entry.hi - entry.lo
+            self.left[entry.rank] += entry.hi - entry.lo - entry.reported
 
     def answer(self, message: Message, send: Callable[..., None]) -> None:
         """Find rows for a rank without any, or note that some were written."""

@@ -13,6 +13,10 @@ from scip_mpi.errors import UserError
 from scip_mpi.results import labels
 
 PRIVATE = ".scip_mpi"
+# In PRIVATE: what the unfinished run is. With it the run can be gone on with.
+RUN = "run"
+# In PRIVATE: where in its table each dataset lies.
+TABLE = "table"
 # What a run writes, whatever its table is called.
 PARTS = "part-*.parquet"
 BESIDE = (
@@ -41,6 +45,11 @@ class Names:
         return f"{self.filename}.h5ad.partial"
 
     @property
+    def fresh(self) -> str:
+        """The HDF5 file before it has any rows."""
+        return f"{self.filename}.h5ad.fresh"
+
+    @property
     def parquet(self) -> str:
         """The folder of the Parquet export."""
         return f"{self.filename}.parquet"
@@ -54,19 +63,34 @@ class Claim:
     """OUT, held by this process until released.
 
     ``locked`` is False on a file system without locks, where nothing tells another run.
+    ``unfinished`` is True if an earlier run left here what it can be gone on with.
     """
 
     out: Path
     lock: int
     locked: bool = True
+    unfinished: bool = False
 
     def release(self) -> None:
         """Let go, and remove what only an unfinished run needs."""
+        empty(self.out / PRIVATE)
         shutil.rmtree(self.out / PRIVATE)
         os.close(self.lock)
 
+    def keep(self) -> None:
+        """Let go of a run that somebody may go on with."""
+        os.close(self.lock)
 
-def claim(out: Path, overwrite: bool, names: Names = FEATURES) -> Claim:
+
+def empty(private: Path) -> None:
+    """Remove a checkpoint: what says that there is one goes last."""
+    for path in private.iterdir():
+        if path.name not in ("lock", RUN):
+            path.unlink()
+    (private / RUN).unlink(missing_ok=True)
+
+
+def claim(out: Path, overwrite: bool, names: Names = FEATURES, resumes: bool = False) -> Claim:
     """Take hold of OUT for a run.
 
     Parameters
@@ -77,6 +101,8 @@ def claim(out: Path, overwrite: bool, names: Names = FEATURES) -> Claim:
         Whether results of an earlier run, finished or not, may be removed.
     names : Names
         What this run will write.
+    resumes : bool
+        Whether an unfinished run there, if it can be gone on with, is left as it is.
 
     Raises
     ------
@@ -84,14 +110,16 @@ def claim(out: Path, overwrite: bool, names: Names = FEATURES) -> Claim:
         OUT cannot be written, is in use by a run, or holds results, or files of our names that
         are not ours, which ``overwrite`` does not remove either.
     """
-    ours = [names.table, names.partial, names.parquet, labels.FOLDER, *BESIDE]
+    ours = [names.table, names.partial, names.fresh, names.parquet, labels.FOLDER, *BESIDE]
     begun = (out / PRIVATE).is_dir()
     lock, locked = _lock(out)
     try:
         # Only now: another run may have ended here while the lock was waited for.
         held = [name for name in ours if os.path.lexists(out / name)]
-        if begun and not held and not overwrite:
-            raise UserError(_refusal(out, [names.partial], names))
+        if (out / PRIVATE / RUN).is_file() and not overwrite:
+            if not resumes:
+                raise UserError(_refusal(out, [names.partial], names))
+            return Claim(out, lock, locked, unfinished=True)
         if held:
             if not (begun or written_by_us(out, names)):
                 raise UserError(
@@ -106,6 +134,7 @@ def claim(out: Path, overwrite: bool, names: Names = FEATURES) -> Claim:
                     _remove_parts(path, labels.PATTERN if name == labels.FOLDER else PARTS)
                 else:
                     path.unlink()
+        empty(out / PRIVATE)
     except BaseException:
         if not begun:
             shutil.rmtree(out / PRIVATE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from scip_mpi import disk
 from scip_mpi.batches import FloatArray, Int64Array
+from scip_mpi.checkpoint.spans import Spans
 from scip_mpi.loaders.numerals import spelled
 from scip_mpi.loaders.texts import Texts, printable
 from scip_mpi.results.strings import write_texts
@@ -112,6 +115,32 @@ def create_table(path: Path, spec: TableSpec) -> dict[str, DatasetLayout]:
         reserve(file["obsm"], "spatial", (spec.n_rows, 2), np.float64)
         write_uns(file, spec.uns)
     return layout
+
+
+def renew(partial: Path, fresh: Path, layout: Mapping[str, DatasetLayout]) -> None:
+    """Give a table whose writing was broken off the form of a new one; its rows stay.
+
+    HDF5 may have been in the middle of anything when its process ended. So all but the datasets
+    that the ranks fill becomes what it is in the new file, which is removed then.
+
+    Parameters
+    ----------
+    partial, fresh : Path
+        The table, and the new file, of the same layout.
+    layout : mapping of str to DatasetLayout
+        As `create_table` returns it.
+    """
+    kept = [(d.place(0), d.place(d.shape[0])) for d in layout.values() if d.offset >= 0]
+    source, target = os.open(fresh, os.O_RDONLY), os.open(partial, os.O_RDWR)
+    try:
+        end = os.fstat(source).st_size
+        for start, stop in Spans(kept).outside(0, end):
+            disk.copy(source, target, start, stop)
+        os.ftruncate(target, end)
+    finally:
+        os.close(source)
+        os.close(target)
+    fresh.unlink()
 
 
 def write_uns(file: h5py.File, texts: Mapping[str, str]) -> None:

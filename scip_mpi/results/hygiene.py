@@ -33,6 +33,12 @@ class ColumnCheck:
         self.low = np.fmin(self.low, np.fmin.reduce(block, axis=0, initial=np.inf))
         self.high = np.fmax(self.high, np.fmax.reduce(block, axis=0, initial=-np.inf))
 
+    def merge(self, other: ColumnCheck) -> None:
+        """Take in the counts over other rows."""
+        self.nan += other.nan
+        self.low = np.fmin(self.low, other.low)
+        self.high = np.fmax(self.high, other.high)
+
     def over_all(self, total: Reduce, largest: Reduce) -> tuple[Int64Array, BoolArray]:
         """Missing values of each column, and whether its others are all equal. Collective.
 

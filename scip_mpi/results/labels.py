@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scip_mpi import disk
 from scip_mpi.loaders.contract import References
 from scip_mpi.segmentation.fields import Fields
 
@@ -50,3 +51,5 @@ def write_labels(folder: Path, references: References, fields: Fields) -> None:
             photometric="minisblack",
             metadata={"axes": "YX" if same else "CYX"},
         )
+        # A chunk that is written down as measured has its label images too.
+        disk.settle([path])

@@ -1,8 +1,8 @@
 """How rows reach the table: straight to their place, from every rank.
 
-`Writer.put` takes blocks of rows, as often as needed and in any order, `Writer.record` counts those
-that are complete, and after `Writer.finalize` they are on the disk. Where they go is the sink's
-business: parallel HDF5, MPI's files, or plain calls of the operating system.
+`Writer.put` takes blocks of rows, as often as needed and in any order, and after `Writer.finalize`
+they are on the disk. Where they go is the sink's business: parallel HDF5, MPI's files, or plain
+calls of the operating system.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from scip_mpi import disk
 from scip_mpi.batches import FloatArray
 
 
@@ -73,18 +74,11 @@ class Sink(Protocol):
 
 
 class Writer:
-    """A rank's hand on the table: put rows, in any order; record them; finalize.
-
-    Attributes
-    ----------
-    recorded : int
-        Rows of which every column was put: the table is published when all are.
-    """
+    """A rank's hand on the table: put rows, in any order; finalize."""
 
     def __init__(self, layout: Mapping[str, DatasetLayout], sink: Sink) -> None:
         self.layout = layout
         self.sink = sink
-        self.recorded = 0
 
     def put(self, name: str, row: int, block: NDArray[Any]) -> None:
         """Write rows of a dataset from ``row`` on.
@@ -99,10 +93,6 @@ class Writer:
         if block.size:
             self.sink.write(layout, row, np.ascontiguousarray(block))
 
-    def record(self, rows: int) -> None:
-        """So many more rows are complete."""
-        self.recorded += rows
-
     def finalize(self) -> None:
         """Bring all rows to the disk and let go. Collective where ranks share the file."""
         self.sink.finalize()
@@ -116,11 +106,7 @@ class PosixSink:
 
     def write(self, layout: DatasetLayout, row: int, block: NDArray[Any]) -> None:
         """Write at the rows' offset, all of it."""
-        at = layout.place(row)
-        data = memoryview(block.reshape(-1).view(np.uint8))
-        while data:
-            written = os.pwrite(self.file, data, at)
-            data, at = data[written:], at + written
+        disk.write_at(self.file, block.reshape(-1).view(np.uint8), layout.place(row))
 
     def finalize(self) -> None:
         """Bring all rows to the disk."""
@@ -183,14 +169,3 @@ def canonical(values: NDArray[Any]) -> NDArray[Any]:
     out = values + values.dtype.type(0)  # -0.0 + 0.0 is 0.0
     out[np.isnan(out)] = np.nan
     return out
-
-
-def publish(partial: Path, final: Path) -> None:
-    """Give a complete file its name, so that it is found either whole or not at all."""
-    handle = os.open(partial, os.O_RDONLY)
-    os.fsync(handle)
-    os.close(handle)
-    os.replace(partial, final)
-    folder = os.open(final.parent, os.O_RDONLY)
-    os.fsync(folder)
-    os.close(folder)

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scip_mpi.config import parse_config
+from scip_mpi.identity import facts_of
 from scip_mpi.loaders import multiframe_tiff
 from scip_mpi.loaders.contract import ImageInfo
 from scip_mpi.loaders.listing import twice
@@ -26,7 +27,7 @@ from scip_mpi.loaders.texts import (
     letters_and_ends,
     printable,
 )
-from scip_mpi.plan import chunk_bounds, fingerprint
+from scip_mpi.plan import chunk_bounds
 
 # What a file's name may be: surrogates stand for bytes that are no UTF-8.
 NAMES = st.binary(max_size=8).map(os.fsdecode)
@@ -171,7 +172,7 @@ def test_a_catalog_takes_less_than_250_bytes_an_image(tmp_path, monkeypatch):
         catalog = multiframe_tiff.discover([str(tmp_path)])
         sample = ImageInfo((12, 64, 64), np.dtype(np.uint16))
         bounds = chunk_bounds(config, catalog, sample, 12, 64)
-        fingerprint(config, catalog, ["area"])
+        facts_of(config, catalog, ["area"])
         everything = catalog.image_names(np.arange(n))
         _, peak = tracemalloc.get_traced_memory()
     finally:

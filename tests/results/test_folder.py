@@ -12,14 +12,14 @@ import pytest
 
 from scip_mpi.errors import UserError
 from scip_mpi.results import folder
-from scip_mpi.results.folder import PRIVATE, claim
+from scip_mpi.results.folder import PRIVATE, RUN, claim
 from scip_mpi.results.h5ad import TableSpec, create_table
 from scip_mpi.results.tables import write_failures
 
 HOLD = """\
 import sys, time
 from pathlib import Path
-from scip_mpi.results.folder import PRIVATE, claim
+from scip_mpi.results.folder import PRIVATE, RUN, claim
 held = claim(Path(sys.argv[1]), False)
 print("held", flush=True)
 sys.stdin.readline()
@@ -190,11 +190,49 @@ def test_a_run_that_came_and_went_since_we_looked(
     assert set(contents(tmp_path)) == {"failures.csv"}
 
 
-def test_an_unfinished_run_is_refused_though_it_wrote_nothing(tmp_path: Path) -> None:
+def test_a_run_that_ended_before_it_said_what_it_was_is_no_run(tmp_path: Path) -> None:
     out = tmp_path / "out"
     (out / PRIVATE).mkdir(parents=True)
     (out / PRIVATE / "lock").touch()
+    (out / PRIVATE / "journal-0000-00001").write_bytes(b"of an older one")
+    claimed = claim(out, overwrite=False, resumes=True)
+    assert not claimed.unfinished
+    assert [path.name for path in (out / PRIVATE).iterdir()] == ["lock"]
+    claimed.release()
+    assert contents(out) == {}
+
+
+def test_an_unfinished_run_is_gone_on_with_by_a_run_and_refused_to_others(tmp_path: Path) -> None:
+    claim(tmp_path, overwrite=False).keep()
+    (tmp_path / PRIVATE / RUN).write_bytes(b"what it is")
+    (tmp_path / "features.h5ad.partial").write_text("half")
+    before = contents(tmp_path)
     with pytest.raises(UserError, match="holds an unfinished run; --overwrite"):
-        claim(out, overwrite=False)
-    assert (out / PRIVATE / "lock").exists()
-    claim(out, overwrite=True).release()
+        claim(tmp_path, overwrite=False)
+    claimed = claim(tmp_path, overwrite=False, resumes=True)
+    assert claimed.unfinished
+    assert contents(tmp_path) == before
+    claimed.keep()
+    claimed = claim(tmp_path, overwrite=True, resumes=True)
+    assert not claimed.unfinished
+    assert set(contents(tmp_path)) == {PRIVATE, f"{PRIVATE}/lock"}
+    claimed.release()
+
+
+def test_what_says_that_a_run_is_unfinished_goes_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claimed = claim(tmp_path, overwrite=False)
+    for name in (RUN, "table", "journal-0000-00000", "images.parquet"):
+        (tmp_path / PRIVATE / name).touch()
+    order: list[str] = []
+    unlink = Path.unlink
+
+    def noted(path: Path, missing_ok: bool = False) -> None:
+        order.append(path.name)
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", noted)
+    claimed.release()
+    assert order[-1] == RUN
+    assert len(order) == 4

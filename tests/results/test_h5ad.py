@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from h5ad_files import make_file
 
+from scip_mpi import disk
 from scip_mpi.results.h5ad import ObsRows, TableSpec
 from scip_mpi.results.writers import (
     DatasetLayout,
     PosixSink,
     SharedFileSink,
     Writer,
-    publish,
     to_table_floats,
 )
 
@@ -118,7 +118,7 @@ def test_anndata_reads_what_was_written(
     layout = make(path, spec)
     given = rows_of(spec)
     fill(Writer(layout, PosixSink(path)), given, 4)
-    publish(path, tmp_path / "t.h5ad")
+    disk.replace(path, tmp_path / "t.h5ad")
     assert not path.exists()
 
     table = anndata.read_h5ad(tmp_path / "t.h5ad", backed=backed)
