@@ -261,7 +261,8 @@ class Cluster:
         name = name or program
         with (self.folder / "log" / f"{name}.out").open("wb") as out:
             self.daemons[name] = subprocess.Popen(
-                [str(find(program)), *map(str, arguments)],
+                # It ends with the tests, should they be killed.
+                ["setpriv", "--pdeathsig", "TERM", str(find(program)), *map(str, arguments)],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
