@@ -128,6 +128,8 @@ def _of_fields(stages: Stages, batch: ImageBatch, masks: MaskBatch, fields: Fiel
 
     A ring lies round the object, and the median is of all pixels in no object.
     """
+    if not len(masks):
+        return masks.background
     assert stages.fields is not None
     planes = parent_planes(fields, stages.fields.parent)
     levels = _levels(stages, batch, planes, fields.row, masks.bbox, fields.number)
@@ -140,6 +142,8 @@ def _of_images(stages: Stages, batch: ImageBatch, found: Found) -> FloatArray:
     Ring and median are of the pixels outside a mask set's combined mask.
     """
     masks = found.masks
+    if not len(masks):
+        return masks.background
     rows, ones = np.arange(len(masks)), np.ones(len(masks), np.int64)
     shapes = masks.shapes.copy()
     shapes[:, 0] = 1
@@ -164,9 +168,7 @@ def _levels(
     ``planes`` are labels, ``row``, ``bbox`` and ``number`` of the objects as in
     `scip_mpi.segmentation.background.ring`.
     """
-    out = np.full((len(row), len(stages.backgrounds)), np.nan)
-    if not len(row):
-        return out
+    out = np.full((len(row), batch.channels), np.nan)
     if "ring" in stages.backgrounds:
         around = background.ring(batch, planes, row, bbox, number)
     if "field_median" in stages.backgrounds:
