@@ -14,7 +14,7 @@ import numpy as np
 from scip_mpi import measure
 from scip_mpi.batches import FloatArray, ImageBatch, Int64Array, MaskBatch, to_buffer
 from scip_mpi.loaders.contract import References
-from scip_mpi.objects import Found, Part, cut_part, measure_objects, part_bounds
+from scip_mpi.objects import Found, Part, cut_part, measure_labelled, measure_objects, part_bounds
 from scip_mpi.pipeline import Segmented, Stages
 from scip_mpi.segmentation import background
 from scip_mpi.segmentation.chain import whole_images
@@ -99,7 +99,9 @@ def _in_fields(
     timers: Timers,
     share: Share | None,
 ) -> Found:
-    """The objects of fields, masked and measured part by part."""
+    """The objects of fields, masked and measured: where there are mask methods, part by part."""
+    if not stages.sets:
+        return measure_labelled(stages, batch, raw, fields, timers)
     bounds = part_bounds(fields, batch.channels)
 
     def part(k: int) -> Part:
@@ -108,8 +110,7 @@ def _in_fields(
             return cut_part(stages, batch, raw, fields, companions, mine)
 
     count = len(bounds) - 1
-    # Masks that are cut from labels cost less than it does to send them.
-    if share is not None and stages.sets and count > 1:
+    if share is not None and count > 1:
         found = share(count, part)
     else:
         found = [measure_part(stages, part(k), timers) for k in range(count)]

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from scip_mpi.batches import FloatArray, ImageBatch, Int64Array
+from scip_mpi.batches import FloatArray, ImageBatch, Int64Array, UInt8Array
 from scip_mpi.errors import UserError
 from scip_mpi.segmentation.cleaning import fill_holes
 from scip_mpi.segmentation.components import label_plane, run_scratch
@@ -101,8 +101,7 @@ def _field(
     expansion_factor: float,
 ) -> NDArray[np.int32]:
     sigma = smoothing if smoothing is not None else SMOOTHING * (diameter or 0.0)
-    smooth = smooth_plane(plane, sigma) if sigma else plane.astype(np.float64)
-    mask = (smooth > _threshold(smooth, threshold)).view(np.uint8)
+    mask = _above(plane, sigma, threshold)
     fill_holes(mask, *run_scratch(*mask.shape))
     if diameter is None:
         diameter = _typical_diameter(*label_plane(mask))
@@ -115,6 +114,12 @@ def _field(
 
         found = expand_labels(found, diameter * expansion_factor)
     return found
+
+
+def _above(plane: NDArray[Any], sigma: float, threshold: str | float) -> UInt8Array:
+    """1 where the smoothed plane is above the threshold, 0 elsewhere."""
+    smooth = smooth_plane(plane, sigma) if sigma else plane.astype(np.float64)
+    return (smooth > _threshold(smooth, threshold)).view(np.uint8)
 
 
 def _fill(
