@@ -11,13 +11,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scip_mpi import measure
-from scip_mpi.batches import FloatArray, ImageBatch, Int64Array, MaskBatch, UInt8Array
+from scip_mpi.batches import (
+    FloatArray,
+    ImageBatch,
+    Int64Array,
+    MaskBatch,
+    UInt8Array,
+    offsets_of,
+)
 from scip_mpi.chunks import cut
 from scip_mpi.measure import Statistic
 from scip_mpi.pipeline import Stages
-from scip_mpi.segmentation.chain import MaskSet, Objects, find_masks
+from scip_mpi.segmentation.bits import pack_bits
+from scip_mpi.segmentation.border import bounding_boxes, count_regions
+from scip_mpi.segmentation.chain import Objects, find_masks
 from scip_mpi.segmentation.combine import combined_masks
-from scip_mpi.segmentation.crops import cut_crops, cut_masks
+from scip_mpi.segmentation.crops import crop_shapes, cut_crops, cut_masks
 from scip_mpi.segmentation.fields import Fields
 from scip_mpi.timers import Timers
 
@@ -36,15 +45,12 @@ class Part:
         Their pixels, corrected and as they were read.
     companions : mapping of str to ImageBatch
         Their counterparts in the pictures beside their image.
-    masks : ndarray of uint8, optional
-        Their masks in the layout of ``crops``, where there are no mask methods.
     """
 
     objects: Objects
     crops: ImageBatch
     raw: ImageBatch
     companions: Mapping[str, ImageBatch]
-    masks: UInt8Array | None = None
 
 
 @dataclass(frozen=True)
@@ -75,13 +81,10 @@ def measure_objects(
         ``own(s)``: the masks of a set, not packed, in the layout of the crops.
     """
     with timers.stage("segment"):
-        sets = stages.sets
-        if part.masks is not None:
-            given = part.masks
-            sets = [MaskSet("", lambda *_: given, {}, border=False)]
         found = find_masks(
-            part.crops, sets, stages.prefilters, stages.main_channel, stages.xp, part.companions
-        )
+            part.crops, stages.sets, stages.prefilters, stages.main_channel, stages.xp,
+            part.companions,
+        )  # fmt: skip
         masks = found.packed(part.objects)
     with timers.stage("measure"):
         statistics = statistics_of(
@@ -93,7 +96,7 @@ def measure_objects(
 
 
 def part_bounds(fields: Fields, channels: int) -> Int64Array:
-    """Bounds of the parts of the objects of fields, by their pixels; of none there is one part."""
+    """Bounds of the parts that objects of fields are cut into; of no objects there is one part."""
     box = fields.objects.bbox
     if not len(box):
         return np.zeros(2, np.int64)
@@ -109,19 +112,65 @@ def cut_part(
     mine: slice,
 ) -> Part:
     """Some objects of fields, cut out of them."""
-    row, number = fields.row[mine], fields.number[mine]
-    objects = Objects(*(column[mine] for column in vars(fields.objects).values()))
-    bbox = objects.bbox
-    crops = cut_crops(batch, row, bbox)
+    row, objects = fields.row[mine], fields.objects.take(mine)
+    crops = cut_crops(batch, row, objects.bbox)
     # What was read is only looked at for statistics.
     same = stages.correction is None or not stages.statistics
     return Part(
         objects,
         crops,
-        crops if same else cut_crops(raw, row, bbox),
-        {name: cut_crops(plane, row, bbox) for name, plane in companions.items()},
-        None if stages.sets else cut_masks(fields.labels, fields.of_channel, row, bbox, number),
+        crops if same else cut_crops(raw, row, objects.bbox),
+        {name: cut_crops(plane, row, objects.bbox) for name, plane in companions.items()},
     )
+
+
+def measure_labelled(
+    stages: Stages, batch: ImageBatch, raw: ImageBatch, fields: Fields, timers: Timers
+) -> Found:
+    """What is known of objects of fields whose masks are their labels.
+
+    Only the channels of statistics are cut out, and planes of labels that several channels have in
+    common are looked at once.
+    """
+    row, number, objects = fields.row, fields.number, fields.objects
+    if not len(row):
+        none = MaskBatch.empty(1, batch.channels, len(stages.statistics))
+        return Found(none, np.empty((0, 2)))
+    with timers.stage("segment"):
+        used, of_channel = np.unique(fields.of_channel, return_inverse=True)
+        own = cut_masks(fields.labels, used, row, objects.bbox, number)
+        shapes = crop_shapes(objects.bbox, len(used))
+        planes = ImageBatch(own, offsets_of(shapes.prod(axis=1)), shapes, objects.image)
+        regions = count_regions(planes, own)[:, np.newaxis, of_channel]
+        whole = crop_shapes(objects.bbox, batch.channels)
+        bits, offsets = pack_bits([own], whole, of_channel)
+        masks = MaskBatch(
+            objects.image, objects.label, objects.bbox, whole,
+            kept=regions[:, :, stages.main_channel] > 0,
+            regions=regions,
+            set_bbox=bounding_boxes(planes, own)[:, np.newaxis],
+            background=np.full(regions.shape, np.nan),
+            statistics=np.empty((len(row), 0)),
+            offsets=offsets,
+            bits=bits,
+        )  # fmt: skip
+    with timers.stage("measure"):
+        channels = sorted({s.channel for s in stages.statistics})
+        some = np.array(channels, np.int64)
+        crops = cut_crops(batch, row, objects.bbox, some)
+        statistics = statistics_of(
+            replace(stages, saturation=stages.saturation[some]),
+            [replace(s, channel=channels.index(s.channel)) for s in stages.statistics],
+            crops if raw is batch else cut_crops(raw, row, objects.bbox, some),
+            crops,
+            masks,
+            lambda _: cut_masks(fields.labels, fields.of_channel[some], row, objects.bbox, number),
+        )
+        combined = combined_masks(
+            own, shapes, np.unique(of_channel[list(stages.combined)]).tolist()
+        )
+        centroid = measure.centroids(planes, combined, objects.bbox)
+    return Found(replace(masks, statistics=statistics), centroid)
 
 
 def statistics_of(

@@ -14,7 +14,7 @@ import numpy as np
 from scip_mpi import measure
 from scip_mpi.batches import FloatArray, ImageBatch, Int64Array, MaskBatch, UInt8Array, to_buffer
 from scip_mpi.loaders.contract import References
-from scip_mpi.objects import Found, Part, cut_part, measure_objects, part_bounds
+from scip_mpi.objects import Found, Part, cut_part, measure_labelled, measure_objects, part_bounds
 from scip_mpi.pipeline import Segmented, Stages
 from scip_mpi.segmentation import background
 from scip_mpi.segmentation.chain import whole_images
@@ -100,7 +100,9 @@ def _in_fields(
     timers: Timers,
     share: Share | None,
 ) -> Found:
-    """The objects of fields, masked and measured part by part."""
+    """The objects of fields, masked and measured: where there are mask methods, part by part."""
+    if not stages.sets:
+        return measure_labelled(stages, batch, raw, fields, timers)
     bounds = part_bounds(fields, batch.channels)
 
     def part(k: int) -> Part:
@@ -109,8 +111,7 @@ def _in_fields(
             return cut_part(stages, batch, raw, fields, companions, mine)
 
     count = len(bounds) - 1
-    # Masks that are cut from labels cost less than it does to send them.
-    if share is not None and stages.sets and count > 1:
+    if share is not None and count > 1:
         found = share(count, part)
     else:
         found = [measure_part(stages, part(k), timers) for k in range(count)]
@@ -130,6 +131,8 @@ def _of_fields(stages: Stages, batch: ImageBatch, masks: MaskBatch, fields: Fiel
 
     A ring lies round the object, and the median is of all pixels in no object.
     """
+    if not len(masks):
+        return masks.background
     assert stages.fields is not None
     planes = parent_planes(fields, stages.fields.parent)
     levels = _levels(stages, batch, planes, fields.row, masks.bbox, fields.number)
@@ -143,6 +146,8 @@ def _of_images(
 
     Ring and median are of the pixels outside a mask set's combined mask.
     """
+    if not len(masks):
+        return masks.background
     rows, ones = np.arange(len(masks)), np.ones(len(masks), np.int64)
     shapes = masks.shapes.copy()
     shapes[:, 0] = 1
@@ -167,9 +172,7 @@ def _levels(
     ``planes`` are labels, ``row``, ``bbox`` and ``number`` of the objects as in
     `scip_mpi.segmentation.background.ring`.
     """
-    out = np.full((len(row), len(stages.backgrounds)), np.nan)
-    if not len(row):
-        return out
+    out = np.full((len(row), batch.channels), np.nan)
     if "ring" in stages.backgrounds:
         around = background.ring(batch, planes, row, bbox, number)
     if "field_median" in stages.backgrounds:

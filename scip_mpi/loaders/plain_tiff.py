@@ -21,6 +21,8 @@ from scip_mpi.loaders import plain_kernels as kernels
 
 # More pages or strips than this are left to the general reader.
 _MOST = 1 << 16
+# Read(offset, out) -> whether the file has the bytes from there on that fill the array.
+Read = Callable[[int, UInt8Array], bool]
 _DTYPES = [np.dtype(kind) for kind in kernels.KINDS]
 _FIRST_BYTE_OF_LZW = 0x80
 
@@ -72,15 +74,24 @@ class Pages:
         rows = self.pages[list(chosen), first:last]
         return bool((rows == rows[0]).all())
 
-    def decode(self, data: UInt8Array, chosen: Sequence[int], out: NDArray[Any]) -> bool:
+    def decode(
+        self,
+        data: UInt8Array,
+        chosen: Sequence[int],
+        out: NDArray[Any],
+        read: Read | None = None,
+    ) -> bool:
         """Write pages that are alike to ``out``, shape (len(chosen), height, width), native.
 
-        False if a page cannot be decoded.
+        False if a page cannot be decoded. With ``read``, pixels are not among the data yet.
         """
         at = np.array(chosen, np.int64)
         flat = out.reshape(-1).view(np.uint8)
-        kernels.copy_stored(data, self.pages, self.strips, at, out.itemsize, flat)
         rows = self.pages[at]
+        if read is None:
+            kernels.copy_stored(data, self.pages, self.strips, at, out.itemsize, flat)
+        elif not self._read(data, rows.tolist(), flat, read):
+            return False
         if rows[:, kernels.COMPRESSION].any() and not self._unpack(data, rows.tolist(), flat):
             return False
         if rows[0, kernels.BIG] and out.itemsize > 1:
@@ -94,6 +105,28 @@ class Pages:
             else:
                 for k in np.flatnonzero(differenced):
                     kernels.undo_differences(planes[k : k + 1])
+        return True
+
+    def _read(self, data: UInt8Array, rows: list[list[int]], flat: UInt8Array, read: Read) -> bool:
+        """Read stored pages into their places, packed ones to where they are among the data."""
+        size = len(flat) // len(rows)
+        for i, row in enumerate(rows):
+            strips = self.strips[row[kernels.FIRST] :][: row[kernels.STRIPS]].tolist()
+            if row[kernels.COMPRESSION] != kernels.STORED:
+                if not all(read(offset, data[offset : offset + n]) for offset, n in strips):
+                    return False
+                continue
+            strip_size = size // row[kernels.HEIGHT] * row[kernels.ROWS]
+            lo, end = i * size, (i + 1) * size
+            begin, start = strips[0][0], lo
+            for k in range(1, len(strips) + 1):
+                lo = min(lo + strip_size, end)
+                # Strips that follow each other are read at once.
+                if k == len(strips) or strips[k][0] != begin + lo - start:
+                    if not read(begin, flat[start:lo]):
+                        return False
+                    if k < len(strips):
+                        begin, start = strips[k][0], lo
         return True
 
     def _unpack(self, data: UInt8Array, rows: list[list[int]], flat: UInt8Array) -> bool:

@@ -30,10 +30,11 @@ from scip_mpi.loaders.gather import (
     pixel_type,
     refuse_beyond_memory,
 )
+from scip_mpi.loaders.large_tiff import LargeFile
 
 SUFFIXES = (".tif", ".tiff")
-# Files above this are not read whole for the sake of a few of their pages.
-WHOLE_FILE = 256 << 20
+# Files up to this are read whole, at once; of larger ones only what is wanted.
+WHOLE_FILE = 8 << 20
 # A broken header may promise any size: a compressed page is believed up to the first bound, and
 # above it if its file is not smaller by more than the second. Deflate reaches 1,032.
 BELIEVED_BYTES = 64 << 20
@@ -51,8 +52,8 @@ class _Plane:
 
 def probe(path: str) -> ImageInfo:
     """Shape and type from the headers; the size is that of the first page."""
-    data = TiffReader().small_file(path)
-    pages = plain_tiff.parse(data) if data is not None else None
+    with TiffReader().contents(path) as (data, _):
+        pages = plain_tiff.parse(data)
     if pages is not None:
         return info_of((len(pages), *pages.shape(0)), pages.dtype(0))
     with quiet(), _open(path) as tif:
@@ -88,15 +89,13 @@ class TiffReader:
 
         Raises whatever a broken file makes it raise.
         """
-        data = self.small_file(path)
-        if data is not None:
-            image = _decode_plain(data, pick, page, self)
-            if image is not None:
-                return image
-        return _decode_any(path, pick, page)
+        with self.contents(path) as (data, read):
+            image = _decode_plain(data, read, pick, page, self)
+        return _decode_any(path, pick, page) if image is None else image
 
-    def small_file(self, path: str) -> UInt8Array | None:
-        """Contents of a file until the next one is read; None if it is too large to be read whole.
+    @contextmanager
+    def contents(self, path: str) -> Iterator[tuple[UInt8Array, plain_tiff.Read | None]]:
+        """A file's bytes until the next one is read, and what reads those that are not there yet.
 
         Raises
         ------
@@ -109,21 +108,30 @@ class TiffReader:
             if size == 0:
                 raise ImageError("is empty (0 bytes)")
             if size > WHOLE_FILE:
-                return None
-            if size > len(self.buffer):
-                self.buffer = np.empty(size + size // 4, np.uint8)
-            data = self.buffer[:size]
-            view, got = memoryview(data), 0
-            # A read of a regular file may be cut short by a signal or a network file system.
-            while got < size and (more := os.readv(handle, [view[got:]])):
-                got += more
-            return data[:got]
+                large = LargeFile(handle, size)
+                yield large.data, large.read
+            else:
+                yield self._whole(handle, size), None
         finally:
             os.close(handle)
 
+    def _whole(self, handle: int, size: int) -> UInt8Array:
+        if size > len(self.buffer):
+            self.buffer = np.empty(size + size // 4, np.uint8)
+        data = self.buffer[:size]
+        view, got = memoryview(data), 0
+        # A read of a regular file may be cut short by a signal or a network file system.
+        while got < size and (more := os.readv(handle, [view[got:]])):
+            got += more
+        return data[:got]
+
 
 def _decode_plain(
-    data: UInt8Array, pick: Pick, page: int | None, reader: TiffReader
+    data: UInt8Array,
+    read: plain_tiff.Read | None,
+    pick: Pick,
+    page: int | None,
+    reader: TiffReader,
 ) -> NDArray[Any] | None:
     """The image if the file is plain, None if the general reader must see to it."""
     pages = plain_tiff.parse(data, reader.tables)
@@ -142,7 +150,7 @@ def _decode_plain(
     if not believable(nbytes, len(data), pages.packed(chosen[0])):
         return None
     image = reader.empty((len(chosen), *shape), dtype)
-    return image if pages.decode(data, chosen, image) else None
+    return image if pages.decode(data, chosen, image, read) else None
 
 
 def _breaks_off(tif: Any) -> bool:

@@ -22,7 +22,9 @@ def bit_offsets(shapes: Int64Array, sets: int = 1) -> Int64Array:
     return offsets_of(-(-shapes[:, 1] * shapes[:, 2] // 8) * shapes[:, 0] * sets)
 
 
-def pack_bits(dense: Sequence[UInt8Array], shapes: Int64Array) -> tuple[UInt8Array, Int64Array]:
+def pack_bits(
+    dense: Sequence[UInt8Array], shapes: Int64Array, of_channel: Int64Array | None = None
+) -> tuple[UInt8Array, Int64Array]:
     """Pack the masks of all sets into bits.
 
     Parameters
@@ -31,17 +33,22 @@ def pack_bits(dense: Sequence[UInt8Array], shapes: Int64Array) -> tuple[UInt8Arr
         The masks of each set, 0 or 1, in the layout of a batch's pixels.
     shapes : ndarray of int64, shape (m, 3)
         (C, H, W) of each object's crop.
+    of_channel : ndarray of int64, shape (C,), optional
+        Which plane of ``dense`` is each channel's, where several have the same.
 
     Returns
     -------
     bits, offsets
         As in `MaskBatch`; bits beyond a plane's last pixel are 0.
     """
+    size = shapes[:, 1] * shapes[:, 2]
     offsets = bit_offsets(shapes, len(dense))
-    pixels = offsets_of(shapes.prod(axis=1))
+    if of_channel is None:
+        of_channel = np.arange(shapes[:, 0].max(initial=0))
+    pixels = offsets_of(size * (of_channel.max(initial=-1) + 1))
     bits = np.empty(offsets[-1], np.uint8)
     for mask_set, masks in enumerate(dense):
-        _pack(masks, pixels, shapes, mask_set, offsets, bits)
+        _pack(masks, pixels, shapes, of_channel, mask_set, offsets, bits)
     return bits, offsets
 
 
@@ -85,16 +92,20 @@ def _place(own, offsets, mask_set, sets, bits):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _pack(dense, pixels, shapes, mask_set, offsets, bits):
+def _pack(dense, pixels, shapes, of_channel, mask_set, offsets, bits):
     for i in range(len(shapes)):
         channels, h, w = shapes[i]
         size = h * w
         whole, row = size // 8, (size + 7) // 8
         for c in range(channels):
-            at = pixels[i] + c * size
+            at = pixels[i] + of_channel[c] * size
             source = dense[at : at + size]
             to = offsets[i] + (mask_set * channels + c) * row
             target = bits[to : to + row]
+            if c and of_channel[c] == of_channel[c - 1]:
+                for b in range(row):
+                    target[b] = bits[to - row + b]
+                continue
             # A loop of constant length: compilers work on many bytes at a time.
             for b in range(whole):
                 byte = np.uint8(0)

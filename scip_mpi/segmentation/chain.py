@@ -67,6 +67,10 @@ class Objects:
     label: Int64Array
     bbox: Int64Array
 
+    def take(self, rows: slice) -> Objects:
+        """Some of them."""
+        return Objects(self.image[rows], self.label[rows], self.bbox[rows])
+
 
 @dataclass(frozen=True)
 class FoundMasks:

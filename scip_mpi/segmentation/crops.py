@@ -8,8 +8,10 @@ from numba import njit
 from scip_mpi.batches import ImageBatch, Int64Array, UInt8Array, offsets_of
 
 
-def cut_crops(batch: ImageBatch, row: Int64Array, bbox: Int64Array) -> ImageBatch:
-    """Pixels of objects' bounding boxes, all channels.
+def cut_crops(
+    batch: ImageBatch, row: Int64Array, bbox: Int64Array, channels: Int64Array | None = None
+) -> ImageBatch:
+    """Pixels of objects' bounding boxes, of all channels or of some.
 
     Parameters
     ----------
@@ -19,31 +21,37 @@ def cut_crops(batch: ImageBatch, row: Int64Array, bbox: Int64Array) -> ImageBatc
         Which image of the batch each object is in.
     bbox : ndarray of int64, shape (m, 4)
         (min row, min column, max row, max column), ends exclusive, within the image.
+    channels : ndarray of int64, optional
+        All by default.
 
     Returns
     -------
     ImageBatch
         ``index`` counts the objects from 0.
     """
-    m = len(row)
-    shapes = np.empty((m, 3), np.int64)
-    shapes[:, 0] = batch.channels
-    shapes[:, 1] = bbox[:, 2] - bbox[:, 0]
-    shapes[:, 2] = bbox[:, 3] - bbox[:, 1]
+    if channels is None:
+        channels = np.arange(batch.channels)
+    shapes = crop_shapes(bbox, len(channels))
     offsets = offsets_of(shapes.prod(axis=1))
     pixels = np.empty(offsets[-1], batch.pixels.dtype)
-    _cut(batch.pixels, batch.offsets, batch.shapes, row, bbox, offsets, pixels)
-    return ImageBatch(pixels, offsets, shapes, np.arange(m, dtype=np.int64))
+    _cut(batch.pixels, batch.offsets, batch.shapes, channels, row, bbox, offsets, pixels)
+    return ImageBatch(pixels, offsets, shapes, np.arange(len(row), dtype=np.int64))
+
+
+def crop_shapes(bbox: Int64Array, channels: int) -> Int64Array:
+    """(C, H, W) of the crops to bounding boxes."""
+    size = bbox[:, 2:] - bbox[:, :2]
+    return np.insert(size, 0, channels, axis=1)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _cut(pixels, offsets, shapes, row, bbox, crop_offsets, out):
+def _cut(pixels, offsets, shapes, chosen, row, bbox, crop_offsets, out):
     for k in range(len(row)):
         i = row[k]
-        channels, h, w = shapes[i]
+        _, h, w = shapes[i]
         r0, c0, r1, c1 = bbox[k]
         at = crop_offsets[k]
-        for c in range(channels):
+        for c in chosen:
             plane = offsets[i] + c * h * w
             for y in range(r0, r1):
                 line = pixels[plane + y * w + c0 : plane + y * w + c1]
@@ -54,54 +62,39 @@ def _cut(pixels, offsets, shapes, row, bbox, crop_offsets, out):
 
 
 def cut_masks(
-    labels: ImageBatch,
-    of_channel: Int64Array,
-    row: Int64Array,
-    bbox: Int64Array,
-    number: Int64Array,
+    labels: ImageBatch, planes: Int64Array, row: Int64Array, bbox: Int64Array, number: Int64Array
 ) -> UInt8Array:
-    """Masks of objects in their crops: where each channel's labels are the object's.
+    """Masks of objects in their crops: where labels are the object's.
 
     Parameters
     ----------
     labels : ImageBatch
         Planes of labels of the fields.
-    of_channel : ndarray of int64, shape (C,)
-        Which of the planes holds each channel's labels.
+    planes : ndarray of int64, shape (P,)
+        Which of them.
     number : ndarray of int64, shape (m,)
         The objects' labels.
 
     Returns
     -------
     ndarray of uint8
-        In the layout of `cut_crops`.
+        In the layout of `cut_crops`, P planes for each object.
     """
     size = (bbox[:, 2] - bbox[:, 0]) * (bbox[:, 3] - bbox[:, 1])
-    out = np.empty(int(size.sum()) * len(of_channel), np.uint8)
-    first = np.array([np.flatnonzero(of_channel == k)[0] for k in of_channel], np.int64)
-    _cut_masks(
-        labels.pixels, labels.offsets, labels.shapes, of_channel, first, row, bbox, number, out
-    )
+    out = np.empty(int(size.sum()) * len(planes), np.uint8)
+    _cut_masks(labels.pixels, labels.offsets, labels.shapes, planes, row, bbox, number, out)
     return out
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _cut_masks(labels, offsets, shapes, of_channel, first, row, bbox, number, out):
+def _cut_masks(labels, offsets, shapes, planes, row, bbox, number, out):
     at = 0
     for k in range(len(row)):
         i = row[k]
         _, h, w = shapes[i]
         r0, c0, r1, c1 = bbox[k]
-        size = (r1 - r0) * (c1 - c0)
-        begin = at
-        for c in range(len(of_channel)):
-            if first[c] < c:
-                # Channels without labels of their own have the same mask.
-                same = begin + first[c] * size
-                out[at : at + size] = out[same : same + size]
-                at += size
-                continue
-            plane = offsets[i] + of_channel[c] * h * w
+        for p in planes:
+            plane = offsets[i] + p * h * w
             for y in range(r0, r1):
                 line = labels[plane + y * w + c0 : plane + y * w + c1]
                 _equal(line, number[k], out[at : at + line.size])

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from scip_mpi.batches import FloatArray, ImageBatch, Int64Array
+from scip_mpi.batches import FloatArray, ImageBatch, Int64Array, UInt8Array
 from scip_mpi.errors import UserError
 from scip_mpi.segmentation.cleaning import fill_holes
 from scip_mpi.segmentation.components import label_plane, run_scratch
@@ -136,9 +136,7 @@ def _field(
     threshold: str | float,
     expansion_factor: float,
 ) -> NDArray[np.int32]:
-    sigma = first_sigma(diameter, smoothing)
-    smooth = smooth_plane(plane, sigma) if sigma else plane.astype(np.float64)
-    mask = (smooth > _threshold(smooth, threshold)).view(np.uint8)
+    mask = _above(plane, first_sigma(diameter, smoothing), threshold)
     fill_holes(mask, *run_scratch(*mask.shape))
     if diameter is None:
         diameter = typical_diameter(_thickness(*label_plane(mask)))
@@ -147,6 +145,12 @@ def _field(
     found = seeds(depth, parts, seed_distance(diameter))
     _fill(found, parts, depth, count)
     return expanded(found, diameter, expansion_factor)
+
+
+def _above(plane: NDArray[Any], sigma: float, threshold: str | float) -> UInt8Array:
+    """1 where the smoothed plane is above the threshold, 0 elsewhere."""
+    smooth = smooth_plane(plane, sigma) if sigma else plane.astype(np.float64)
+    return (smooth > _threshold(smooth, threshold)).view(np.uint8)
 
 
 def _fill(

@@ -13,13 +13,24 @@ import tifffile
 
 from scip_mpi.loaders import plain_tiff, tiff_file
 from scip_mpi.loaders.gather import GrowingBatch
+from scip_mpi.loaders.large_tiff import LargeFile
 
 RNG = np.random.default_rng(5)
 
 
 def decoded(path: Path, chosen: list[int] | None = None) -> np.ndarray | None:
-    """The pages that the fast reader gives, shape (C, H, W)."""
-    data = np.fromfile(path, np.uint8)
+    """The pages that the fast reader gives, shape (C, H, W), of whole files and of large ones."""
+    image = pages_of(np.fromfile(path, np.uint8), chosen, None)
+    with path.open("rb") as file:
+        large = LargeFile(file.fileno(), path.stat().st_size)
+        other = pages_of(large.data, chosen, large.read)
+    assert (image is None) == (other is None)
+    if image is not None:
+        np.testing.assert_array_equal(image, other)
+    return image
+
+
+def pages_of(data: np.ndarray, chosen: list[int] | None, read) -> np.ndarray | None:
     pages = plain_tiff.parse(data)
     if pages is None:
         return None
@@ -27,7 +38,7 @@ def decoded(path: Path, chosen: list[int] | None = None) -> np.ndarray | None:
     if not pages.alike(chosen):
         return None
     out = np.empty((len(chosen), *pages.shape(chosen[0])), pages.dtype(chosen[0]))
-    return out if pages.decode(data, chosen, out) else None
+    return out if pages.decode(data, chosen, out, read) else None
 
 
 def expected(path: Path) -> list[np.ndarray]:
