@@ -23,11 +23,12 @@ from scip_mpi.holdings import Holdings, Survivors
 from scip_mpi.items import Bench, own_runs, unpack
 from scip_mpi.job import EndedEarly, Job, Outcome
 from scip_mpi.loaders.contract import References
+from scip_mpi.loaders.dispatch import Dispatch
 from scip_mpi.memory import MemoryAccount
 from scip_mpi.parallel.clerk import Clerk
 from scip_mpi.parallel.guard import GuardedThread
 from scip_mpi.parallel.link import Port
-from scip_mpi.parallel.manager import ChunkOffice, Manager, Office, RowOffice
+from scip_mpi.parallel.manager import ChunkOffice, Manager, Office, RowOffice, segmenters
 from scip_mpi.parallel.roles import Role
 from scip_mpi.parallel.workers import Desk, Measured, Run, first_pass, second_pass
 from scip_mpi.pipeline import Segmented, segment
@@ -72,7 +73,8 @@ def segment_and_measure(job: Job) -> Holdings:
 
     def office(progress: Callable[[int, int], None]) -> ChunkOffice:
         assert job.catalog is not None
-        return ChunkOffice(ledger, job.catalog.references, progress, job.world.size)
+        message = Dispatch(job.catalog).message
+        return ChunkOffice(ledger, message, progress, segmenters(plan.roles))
 
     with managing(job, desk, office, None, "segment", plan.images, "images"):
         reason = first_pass(desk, one, hold)

@@ -28,7 +28,7 @@ from scip_mpi.loaders import packed
 from scip_mpi.loaders.companions import attach
 from scip_mpi.loaders.contract import Catalog, ImageInfo
 from scip_mpi.loaders.plate import join_plate
-from scip_mpi.loaders.texts import PIECE, letters_and_ends
+from scip_mpi.loaders.texts import PIECE, joined
 from scip_mpi.measurements import (
     Measured,
     backgrounds,
@@ -336,7 +336,7 @@ def fingerprint(
     digest.update(json.dumps(head, sort_keys=True).encode())
     texts = [catalog.names, *(values for _, values in catalog.metadata.values())]
     for text in texts:
-        for part in letters_and_ends(text):
+        for part in joined(text):
             digest.update(part)
     arrays = [codes for codes, _ in catalog.metadata.values()] + list(catalog.numbers.values())
     arrays += [catalog.sources, catalog.named, catalog.within, catalog.sizes, catalog.mtimes]

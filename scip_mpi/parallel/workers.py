@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,22 +11,19 @@ import numpy as np
 
 from scip_mpi.batches import UInt8Array
 from scip_mpi.loaders.contract import References
+from scip_mpi.loaders.dispatch import received
 from scip_mpi.memory import MemoryAccount
 from scip_mpi.parallel.clerk import told
 from scip_mpi.parallel.link import Backoff, Link, Message, Tag, drain
-from scip_mpi.parallel.manager import featurizers, report
+from scip_mpi.parallel.manager import AHEAD, featurizers, report, spares
 from scip_mpi.parallel.roles import Role, Roles
 from scip_mpi.signals import StopFlag
 from scip_mpi.timers import Timers
 
-# Chunks, or runs of rows, asked for ahead, so that a rank never waits for its next one.
-AHEAD = 2
 # Runs of a chunk that are reported together, as long as there are more than these to do.
 TOGETHER = 8
 # Chunks that a featurizer takes from a segmenter before it has answered.
 CREDITS = 2
-# Where so many ranks do the same work, rank 0's part of it is not worth their waiting for rank 0.
-MANY = 256
 
 
 @dataclass
@@ -52,10 +48,6 @@ class Desk:
     def mine(self, role: Role) -> bool:
         """Whether this rank has a role."""
         return role in self.roles[self.rank]
-
-    def spared(self, role: Role) -> bool:
-        """Whether this is rank 0 and only hands out work, as there are many to do it."""
-        return self.rank == 0 and sum(role in held for held in self.roles) >= MANY
 
     def halt(self, reason: str) -> None:
         """Ask the manager to end the run early; once."""
@@ -122,12 +114,10 @@ def first_pass(
         Why the run ends early, if it does.
     """
     computes = desk.mine(Role.FEATURIZER)
-    segments = desk.mine(Role.SEGMENTER) and not desk.spared(Role.SEGMENTER)
     peers = [] if computes else featurizers(desk.roles)
     credits = deque(peer for _ in range(CREDITS) for peer in peers)
     outbox: deque[Measured] = deque()
     queue: deque[References] = deque()
-    asked, exhausted = 0, False
     backoff = Backoff()
 
     def tell(done: Measured) -> None:
@@ -135,11 +125,8 @@ def first_pass(
         desk.manager.send(0, Tag.MEASURED, body)
 
     def take(message: Message) -> None:
-        nonlocal asked, exhausted
         if message.tag is Tag.ASSIGN:
-            queue.append(pickle.loads(message.body))
-        elif message.tag is Tag.EXHAUSTED:
-            exhausted = True
+            queue.append(received(message.body))
         elif message.tag is Tag.CREDIT:
             credits.append(message.source)
         elif message.tag is Tag.MASKS:
@@ -158,18 +145,14 @@ def first_pass(
             body = outbox.popleft().body
             desk.peers.send(credits.popleft(), Tag.MASKS, body)
             desk.memory.release("outbox", body.nbytes)
-        if segments and not exhausted:
-            while asked < AHEAD:
-                asked += 1
-                desk.manager.send(0, Tag.ASK)
         # Without credits the featurizers are behind: do not pile up masks here.
         if queue and len(outbox) < CREDITS:
             busy = True
             done = segment(queue.popleft())
-            asked -= 1
             if computes:
                 tell(done)
             else:
+                desk.manager.send(0, Tag.ASK)
                 outbox.append(done)
                 desk.memory.hold("outbox", done.body.nbytes)
         if busy:
@@ -232,7 +215,7 @@ def second_pass(
     unreported: list[tuple[Run, int]] = []
     asked = 0
     # Alone there is nobody to ask.
-    exhausted = len(desk.roles) == 1 or desk.spared(Role.FEATURIZER)
+    exhausted = len(desk.roles) == 1 or (desk.rank == 0 and spares(desk.roles, Role.FEATURIZER))
     backoff = Backoff()
 
     def take(message: Message) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from scip_mpi.checkpoint.ledger import Ledger
-from scip_mpi.loaders.contract import References
 from scip_mpi.parallel.link import Message, Tag
-from scip_mpi.parallel.manager import ChunkOffice, RowOffice, report
+from scip_mpi.parallel.manager import ChunkOffice, RowOffice, report, segmenters
+from scip_mpi.parallel.roles import Sight, assign_roles
 
 # Rows of three chunks, which ranks 1, 2 and 1 hold: 14 rows on rank 1, 6 on rank 2.
 BOUNDS = [0, 10, 16, 20]
@@ -108,29 +108,62 @@ def test_no_rows_are_written_at_once(bounds: list[int]) -> None:
     assert counter.ask(2) == (2, Tag.EXHAUSTED, [])
 
 
+class ChunkCounter:
+    """The office of the first pass: what it sends, as (rank, first image)."""
+
+    def __init__(self, costs: list[float], segmenters: list[int]) -> None:
+        self.sent: list[tuple[int, int]] = []
+        ledger = Ledger(range(len(costs) + 1), costs)
+        self.office = ChunkOffice(ledger, lambda lo, hi: bytes([lo]), lambda *_: None, segmenters)
+
+    def _send(self, rank: int, tag: Tag, body: bytes) -> None:
+        assert tag is Tag.ASSIGN
+        self.sent.append((rank, body[0]))
+
+    def begin(self) -> list[tuple[int, int]]:
+        self.office.ask(self._send)
+        return self.sent
+
+    def tell(self, rank: int, tag: Tag, lo: int = 0) -> list[tuple[int, int]]:
+        before = len(self.sent)
+        self.office.answer(Message(rank, tag, report(lo, 1, 1, 0)), self._send)
+        return self.sent[before:]
+
+
+def test_every_rank_has_two_chunks_from_the_beginning_and_one_for_each_measured() -> None:
+    counter = ChunkCounter([1.0] * 6, [1, 2])
+    assert counter.begin() == [(1, 0), (2, 1), (1, 2), (2, 3)]
+    assert not counter.office.ask(counter._send)
+    assert counter.tell(2, Tag.MEASURED, 1) == [(2, 4)]
+    assert counter.tell(1, Tag.MEASURED, 0) == [(1, 5)]
+    assert [counter.tell(1, Tag.MEASURED, lo) for lo in (2, 5)] == [[], []]
+    assert not counter.office.done()
+    assert [counter.tell(2, Tag.MEASURED, lo) for lo in (3, 4)] == [[], []]
+    assert counter.office.done()
+
+
+def test_who_only_segments_asks_and_who_only_measures_gets_nothing() -> None:
+    counter = ChunkCounter([1.0] * 4, [1])
+    assert counter.begin() == [(1, 0), (1, 1)]
+    assert counter.tell(1, Tag.ASK) == [(1, 2)]
+    assert counter.tell(2, Tag.MEASURED, 0) == []
+    assert counter.tell(1, Tag.ASK) == [(1, 3)]
+    assert counter.tell(1, Tag.ASK) == []
+
+
 def test_a_rank_at_a_dear_chunk_gets_no_other_until_it_is_done() -> None:
-    bounds, costs = [0, 1, *range(2, 12)], [500.0] + [10.0] * 10
-    sent: list[tuple[int, Tag]] = []
+    counter = ChunkCounter([500.0] + [10.0] * 10, [1, 0])
+    # The dearest comes first; it is more than half of what is left.
+    assert counter.begin() == [(1, 0), (0, 1), (0, 2)]
+    assert [counter.tell(0, Tag.MEASURED, lo) for lo in (1, 2)] == [[(0, 3)], [(0, 4)]]
+    assert counter.tell(1, Tag.MEASURED, 0) == [(1, 5), (1, 6)]
+    assert counter.tell(1, Tag.MEASURED, 5) == [(1, 7)]
 
-    def references(lo: int, hi: int) -> References:
-        index = np.arange(lo, hi)
-        return References([("a",)] * (hi - lo), index, index, np.zeros(hi - lo, np.int32))
 
-    office = ChunkOffice(Ledger(bounds, costs), references, lambda *_: None, ranks=2)
-
-    def ask(rank: int) -> int:
-        before = len(sent)
-        message = Message(rank, Tag.ASK, np.empty(0, np.uint8))
-        office.answer(message, lambda to, tag, body=b"": sent.append((to, tag)))
-        return len(sent) - before
-
-    assert ask(1) == 1  # the dearest
-    assert ask(1) == 0
-    assert [ask(0) for _ in range(3)] == [1, 1, 1]
-    done = Message(1, Tag.MEASURED, report(0, 1, 1, 0))
-    office.answer(done, lambda to, tag, body=b"": sent.append((to, tag)))
-    assert sent[-1] == (1, Tag.ASSIGN)
-    # Who waits when nothing is left is told so.
-    assert [ask(0) for _ in range(6)] == [1] * 6
-    assert ask(0) == 1
-    assert sent[-1] == (0, Tag.EXHAUSTED)
+def test_among_many_ranks_rank_0_only_hands_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scip_mpi.parallel.manager.MANY", 3)
+    for size, ranks in ((2, [0, 1]), (3, [1, 2])):
+        roles, _ = assign_roles([Sight("n")] * size, 0)
+        assert segmenters(roles) == ranks
+    roles, _ = assign_roles([Sight("n")] * 5, 3)
+    assert segmenters(roles) == [1, 2]
