@@ -23,10 +23,11 @@ from bench.model.scenario import Scenario, read
 from scip_mpi.batches import UInt8Array
 from scip_mpi.checkpoint.ledger import Ledger
 from scip_mpi.loaders.contract import References
+from scip_mpi.loaders.dispatch import Dispatch
 from scip_mpi.memory import MemoryAccount
 from scip_mpi.parallel.guard import GuardedThread, abort_guard
 from scip_mpi.parallel.link import Port
-from scip_mpi.parallel.manager import ChunkOffice, Manager, Office, RowOffice
+from scip_mpi.parallel.manager import ChunkOffice, Manager, Office, RowOffice, segmenters
 from scip_mpi.parallel.roles import Sight, assign_roles
 from scip_mpi.parallel.workers import Desk, Measured, Run, Share, first_pass, second_pass
 from scip_mpi.parallel.world import World, enter
@@ -97,7 +98,7 @@ def sleep(world: World, scenario: Scenario) -> dict[str, Any]:
 
     def chunks() -> ChunkOffice:
         assert listed is not None
-        return ChunkOffice(ledger, listed.references, lambda *_: None)
+        return ChunkOffice(ledger, Dispatch(listed).message, lambda *_: None, segmenters(roles))
 
     own_desk = desk()
     first = managed(

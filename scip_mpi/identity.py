@@ -16,7 +16,7 @@ import scip_mpi
 from scip_mpi.batches import FloatArray, UInt8Array
 from scip_mpi.config import Config
 from scip_mpi.loaders.contract import Catalog
-from scip_mpi.loaders.texts import PIECE, letters_and_ends
+from scip_mpi.loaders.texts import PIECE, joined
 
 # Raised when a change of the program changes results: part of the fingerprint.
 RESULT_VERSION = 1
@@ -157,7 +157,7 @@ def _shown(value: Any, most: int = 200) -> str:
 
 def _texts(texts: Sequence[str]) -> str:
     digest = hashlib.sha256()
-    for part in letters_and_ends(texts):
+    for part in joined(texts):
         digest.update(part)
     return digest.hexdigest()[:SHORT]
 

@@ -24,12 +24,13 @@ from scip_mpi.holdings import Holdings, Survivors
 from scip_mpi.items import Bench, own_runs, unpack
 from scip_mpi.job import EndedEarly, Job
 from scip_mpi.loaders.contract import References
+from scip_mpi.loaders.dispatch import Dispatch
 from scip_mpi.memory import MemoryAccount
 from scip_mpi.objects import Found, Part
 from scip_mpi.parallel.clerk import Clerk
 from scip_mpi.parallel.guard import GuardedThread
 from scip_mpi.parallel.link import Port
-from scip_mpi.parallel.manager import ChunkOffice, Manager, Office, RowOffice
+from scip_mpi.parallel.manager import ChunkOffice, Manager, Office, RowOffice, segmenters
 from scip_mpi.parallel.roles import Role
 from scip_mpi.parallel.workers import Desk, Measured, Run, Share, first_pass, second_pass
 from scip_mpi.pipeline import Segmented
@@ -91,7 +92,8 @@ def segment_and_measure(job: Job) -> Holdings:
 
     def office(progress: Callable[[int, int], None]) -> ChunkOffice:
         assert job.catalog is not None
-        return ChunkOffice(ledger, job.catalog.references, progress, job.world.size)
+        message = Dispatch(job.catalog).message
+        return ChunkOffice(ledger, message, progress, segmenters(plan.roles))
 
     before = sum(ledger.entries[lo].hi - lo for lo in held_before)
     left = plan.images - before

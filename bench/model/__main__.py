@@ -44,6 +44,21 @@ def probed() -> tuple[Machine, list[dict[str, Any]]]:
     return from_probes({r["what"]: float(r["seconds"]) for r in rows}), rows
 
 
+def by_itself(settings: harness.Settings) -> tuple[Fixed, list[dict[str, Any]]]:
+    """What rank 0 does by itself for each image, by one process."""
+    folder = settings.work / "made_up"
+    folder.mkdir(exist_ok=True)
+    said = ranks_say(None, "bench.model.rank0", harness.config(settings, "li"), folder)
+    rows = list(csv.DictReader(io.StringIO(said)))
+    seconds = {r["what"]: float(r["seconds"]) for r in rows}
+    fixed = Fixed(
+        list_image=seconds["image listed"] + seconds["image planned"],
+        clerk_image=seconds["image entered"],
+        clerk_first=seconds["first block beyond"],
+    )
+    return fixed, rows
+
+
 def recorded(settings: harness.Settings, name: str, run: Path | None, images: int) -> Work:
     """What images and rows cost: by a run.json, or by a run of one rank now."""
     if run is not None:
@@ -65,10 +80,13 @@ name_option = click.option("--config", "name", default="li", show_default=True)
 @main.command()
 @harness.options
 def probe(settings: harness.Settings) -> None:
-    """Ping-pong and hand-out between two ranks."""
+    """Ping-pong and hand-out between two ranks, and what rank 0 does by itself."""
     machine, rows = probed()
+    fixed, more = by_itself(settings)
+    rows += more
     harness.print_table(rows)
     click.echo(machine)
+    click.echo(fixed)
     harness.write_csv(harness.results_path(settings, "model_probes"), rows)
 
 
@@ -135,7 +153,7 @@ def foresee(
     """What more ranks than there are here would reach."""
     machine, _ = probed()
     work = recorded(settings, name, run, 1000)
-    fixed = Fixed()
+    fixed, _ = by_itself(settings)
     if clerk is not None:
         fixed = replace(fixed, clerk_image=clerk)
     if listing is not None:

@@ -27,8 +27,8 @@ from scip_mpi.plan import SHARE
 PIXELS = 12 * 64 * 64
 
 
-def ranks_say(ranks: int, module: str, *arguments: str | Path) -> str:
-    """What ``mpiexec -n RANKS python -m MODULE ARGUMENTS`` prints.
+def ranks_say(ranks: int | None, module: str, *arguments: str | Path) -> str:
+    """What ``mpiexec -n RANKS python -m MODULE ARGUMENTS`` prints; without mpiexec for None.
 
     Raises
     ------

@@ -48,12 +48,12 @@ class Fixed:
     kernels: float = 0.3
     mpi: float = 0.3
     mpi_doubling: float = 0.1
-    list_image: float = 0.8e-6
+    list_image: float = 0.15e-6
     plan_chunk: float = 4e-6
     number_chunk: float = 5e-6
     number_own: float = 30e-6
     create: float = 0.03
-    clerk_image: float = 1.25e-6
+    clerk_image: float = 0.8e-6
     clerk_first: float = 0.04
     tell_image: float = 0.36e-6
     told_image: float = 350.0

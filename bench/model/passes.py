@@ -13,7 +13,8 @@ from bench.model.machine import Machine
 from bench.model.world import Played, World
 from scip_mpi.parallel import clerk
 from scip_mpi.parallel.link import Tag
-from scip_mpi.parallel.workers import AHEAD, MANY, TOGETHER
+from scip_mpi.parallel.manager import AHEAD, MANY
+from scip_mpi.parallel.workers import TOGETHER
 
 
 def spared(ranks: int) -> list[bool]:
@@ -28,7 +29,7 @@ def first_pass(
     images: Sequence[int],
     steals: bool = True,
 ) -> Played:
-    """Chunks are handed out, in order, to ranks as they ask.
+    """Chunks are handed out, in order: some to each rank at first, and one for each that is done.
 
     Parameters
     ----------
@@ -40,50 +41,46 @@ def first_pass(
     world, ranks = World(machine, begins, steals), len(begins)
     chunks, given, measured, over = len(costs), 0, 0, False
     holder = np.full(chunks, -1, np.int64)
-    asked, exhausted = [0] * ranks, spared(ranks)
+    # At first two chunks for each.
+    owed = deque(r for _ in range(AHEAD) for r in range(ranks) if not spared(ranks)[r])
     queues: list[deque[int]] = [deque() for _ in range(ranks)]
     working = [-1] * ranks
 
-    def serve(now: float, rank: int, tag: Tag, chunk: Any) -> float:
-        nonlocal given, measured
-        if tag is Tag.ASK:
-            if given == chunks:
-                now += machine.report
-                world.send(now, rank, Tag.EXHAUSTED)
-                return now
-            now += machine.assign + machine.assign_image * images[given]
-            holder[given] = rank
-            # A path of some 60 bytes, and 20 of numbers, for each image.
-            world.send(now, rank, Tag.ASSIGN, given, 80.0 * images[given])
-            given += 1
+    def assign(now: float, rank: int) -> float:
+        nonlocal given
+        if given == chunks:
             return now
+        now += machine.assign + machine.assign_image * images[given]
+        holder[given] = rank
+        # Where in its shard each image is, its group, and a path of some 60 bytes.
+        world.send(now, rank, Tag.ASSIGN, given, 12.0 * images[given] + 100)
+        given += 1
+        return now
+
+    def serve(now: float, rank: int, tag: Tag, chunk: Any) -> float:
+        nonlocal measured
         measured += 1
-        return now + machine.report
+        return assign(now + machine.report, rank)
 
     def pause(now: float) -> float:
         nonlocal over
-        if over or measured < chunks:
-            return now
-        over = True
-        return world.end(now)
+        while owed:
+            now = assign(now, owed.popleft())
+        if not over and measured == chunks:
+            over = True
+            now = world.end(now)
+        return now
 
     def look(now: float, rank: int, worked: bool) -> None:
         if worked:
             world.tell(now, rank, Tag.MEASURED, working[rank])
-            asked[rank] -= 1
         inbox = world.inbox[rank]
         while inbox:
             tag, what = inbox.popleft()
-            if tag is Tag.ASSIGN:
-                queues[rank].append(what)
-            elif tag is Tag.EXHAUSTED:
-                exhausted[rank] = True
-            else:
+            if tag is Tag.FINISH:
                 world.played.ends[rank] = now
                 return
-        while not exhausted[rank] and asked[rank] < AHEAD:
-            asked[rank] += 1
-            world.tell(now, rank, Tag.ASK)
+            queues[rank].append(what)
         if queues[rank]:
             working[rank] = queues[rank].popleft()
             world.work(now, rank, costs[working[rank]])

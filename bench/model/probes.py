@@ -18,13 +18,15 @@ import numpy as np
 from scip_mpi.batches import Int64Array, UInt8Array
 from scip_mpi.checkpoint.ledger import Ledger, State
 from scip_mpi.loaders.contract import Catalog
-from scip_mpi.loaders.texts import compact
+from scip_mpi.loaders.dispatch import Dispatch
 from scip_mpi.parallel.link import Link, Message, Port, Tag, drain
 from scip_mpi.parallel.manager import ChunkOffice, Manager, Office, RowOffice, report
 from scip_mpi.parallel.world import World, enter
 
 SIZES = (0, 64, 1 << 10, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 4 << 20)
 CHUNKS = 3000
+# Images of a shard.
+SHARD = 100_000
 RANKS = (2, 64, 1024, 4096)
 Row = tuple[str, float]
 
@@ -92,23 +94,22 @@ class Folded:
 
 
 def catalog(images: int) -> Catalog:
-    """A catalog of one file per image, with paths of the usual length."""
-    files = compact(
-        [f"/data/experiment_07/sample_{i % 40:02d}/cells/cell_{i:08d}.tiff" for i in range(images)]
-    )
-    none = np.zeros(images, np.int64)
+    """A catalog of shards, with paths of the usual length."""
+    files = [f"/data/experiment_07/packed/cells_{k:04d}.h5" for k in range(images // SHARD + 1)]
+    each, none = np.arange(images, dtype=np.int64), np.zeros(images, np.int64)
+    facts = np.zeros(len(files), np.int64)
     return Catalog(
         files=files,
-        sources=np.arange(images, dtype=np.int64)[:, None],
-        names=files,
-        named=np.arange(images, dtype=np.int64),
-        within=none,
-        unit=np.arange(images, dtype=np.int64),
+        sources=(each // SHARD)[:, None],
+        names=[],
+        named=each,
+        within=each % SHARD,
+        unit=each,
         group=none.astype(np.int32),
         groups=["a"],
         metadata={},
-        sizes=none + 100_000,
-        mtimes=none,
+        sizes=facts,
+        mtimes=facts,
     )
 
 
@@ -139,10 +140,8 @@ def clear(world: World) -> None:
 
 
 def take_chunks(world: World, images: int) -> None:
-    """A worker that asks for all chunks at once, then reports them: the manager never waits."""
+    """A worker that reports all chunks at once: the manager never waits."""
     manager, peers = world.link(Port.MANAGER), world.link(Port.WORKER)
-    for _ in range(CHUNKS):
-        manager.send(0, Tag.ASK)
     for k in range(CHUNKS):
         manager.send(0, Tag.MEASURED, report(k * images, images, images, 0))
     while wait_for(peers).tag is not Tag.FINISH:
@@ -161,7 +160,7 @@ def sending(world: World) -> Iterator[Row]:
 
 
 def hand_out_chunks(world: World) -> Iterator[Row]:
-    """Seconds of the manager per chunk (asked for, assigned, reported) by its images."""
+    """Seconds of the manager per chunk (reported, another assigned) by its images."""
     for images in (1, 16, 256):
         clear(world)
         if world.rank != 0:
@@ -169,7 +168,8 @@ def hand_out_chunks(world: World) -> Iterator[Row]:
             yield "", 0.0
             continue
         ledger = Ledger(range(0, CHUNKS * images + 1, images))
-        office = ChunkOffice(ledger, catalog(CHUNKS * images).references, lambda *_: None)
+        message = Dispatch(catalog(CHUNKS * images)).message
+        office = ChunkOffice(ledger, message, lambda *_: None, [1])
         yield f"chunk of {images} images", serve(world, office, 2) / CHUNKS
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from bench.model.machine import Machine, Waiting
 from scip_mpi.batches import FloatArray, Int64Array
 from scip_mpi.parallel.link import Backoff, Tag
+from scip_mpi.passes import SWITCHING
 
 # The manager's thread sleeps no longer than this (`scip_mpi.parallel.manager.Manager.run`).
 MANAGER_LONGEST = 2e-3
@@ -92,6 +93,7 @@ class World:
         self.idle_since: list[float | None] = [None] * ranks
         self.woken = [False] * ranks
         self.stolen = 0.0
+        self.entering, self.lost = False, 0.0
         self.played = Played(
             np.full(ranks, np.nan),
             np.array(self.begins, np.float64),
@@ -132,9 +134,14 @@ class World:
             self.at(self.waiting.until(since, now), Event.LOOKED, rank)
 
     def enter(self, now: float, cost: float) -> None:
-        """The clerk begins a block. It shares rank 0's core with rank 0's work, half and half."""
+        """The clerk begins a block. It shares rank 0's core with rank 0's work, half and half.
+
+        What the manager serves meanwhile is lost to it, and the manager must wait for it to let
+        Python go, if it had nothing to do before.
+        """
         working = self.idle_since[0] is None
         self.stolen += cost * self.steals
+        self.entering, self.lost = True, 0.0
         self.at(now + cost * (1 + (working and self.steals)), Event.ENTERED, 0)
 
     def play(
@@ -185,6 +192,7 @@ class World:
                         continue
                 played.manager += done - now
                 self.stolen += (done - now) * self.steals
+                self.lost += (done - now) * self.steals
                 self.at(done, Event.SERVED, 0)
             elif event is Event.REACHED:
                 if not np.isnan(played.ends[rank]):
@@ -192,6 +200,11 @@ class World:
                 self.inbox[rank].append(what)
                 self.wake(now, rank)
             elif event is Event.ENTERED:
+                if self.lost > 0:
+                    self.at(now + self.lost, Event.ENTERED, 0)
+                    self.lost = 0.0
+                    continue
+                self.entering = False
                 entered(now)
                 self._rouse(now)
             else:
@@ -205,7 +218,8 @@ class World:
         # The manager finds it when it next looks up.
         if not self.serving:
             self.serving = True
-            self.at(self.manager_waiting.until(self.free_since, now), Event.SERVED, 0)
+            found = self.manager_waiting.until(self.free_since, now)
+            self.at(found + SWITCHING * self.entering, Event.SERVED, 0)
 
     def end(self, now: float) -> float:
         """The manager says that the pass is over; returns when it has told all."""

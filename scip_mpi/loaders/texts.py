@@ -199,8 +199,8 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def letters_and_ends(texts: Sequence[str]) -> Iterator[bytes]:
-    """Bytes that tell these texts from any others: how many, then letters and where each ends."""
+def joined(texts: Sequence[str]) -> Iterator[bytes]:
+    """Bytes that tell these texts from others: how many, then all letters and where each ends."""
     held = Texts.of(texts)
     yield np.int64(len(held)).tobytes()
     for lo in range(0, len(held), PIECE):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -11,19 +10,16 @@ import numpy as np
 
 from scip_mpi.batches import Int64Array, UInt8Array
 from scip_mpi.checkpoint.ledger import Ledger, State
-from scip_mpi.loaders.contract import References
 from scip_mpi.parallel.clerk import Clerk
 from scip_mpi.parallel.link import Backoff, Link, Message, Tag, drain
 from scip_mpi.parallel.roles import Role, Roles
 
-Report = np.dtype(
-    [("lo", np.int64), ("start", np.int64), ("count", np.int64), ("rows", np.int64),
-     ("bad", np.int64)]
-)  # fmt: skip
-
-
 # How many times the mean cost of a chunk makes one that a rank gets by itself.
 UNUSUAL = 4
+# Chunks, or runs of rows, that a rank has ahead of it, so that it never waits for its next one.
+AHEAD = 2
+# Where so many ranks do the same work, rank 0's part of it is not worth their waiting for rank 0.
+MANY = 256
 
 
 def report(lo: int, count: int, rows: int, bad: int, start: int = -1) -> UInt8Array:
@@ -32,7 +28,7 @@ def report(lo: int, count: int, rows: int, bad: int, start: int = -1) -> UInt8Ar
     A chunk's first image, its images, objects and failed images; or a chunk's first row, and of the
     rows that were written the first one, in how many runs they were, and their number.
     """
-    return np.array([(lo, start, count, rows, bad)], Report).view(np.uint8)
+    return np.array([lo, start, count, rows, bad], np.int64).view(np.uint8)
 
 
 def offer(parts: int, rank: int = -1) -> UInt8Array:
@@ -114,74 +110,93 @@ class Manager:
 class ChunkOffice:
     """The first pass: chunks of images are handed out until all have been measured.
 
+    Each rank that segments has `AHEAD` chunks from the beginning, and gets another for each that it
+    has done: its report asks for it, or, where another rank measures, a message of its own.
+
     Parameters
     ----------
     ledger : Ledger
         Ranges of images; advanced by the workers' reports.
-    references : callable
-        ``references(lo, hi)``: the part of the catalog that travels with a chunk.
+    message : callable
+        ``message(lo, hi)``: the part of the catalog that travels with a chunk.
     progress : callable
         ``progress(images, failed)``, called with every report.
-    ranks : int
+    segmenters : sequence of int
         Ranks that share the work.
     """
 
     def __init__(
         self,
         ledger: Ledger,
-        references: Callable[[int, int], References],
+        message: Callable[[int, int], bytes],
         progress: Callable[[int, int], None],
-        ranks: int = 1,
+        segmenters: Sequence[int],
     ) -> None:
         self.ledger = ledger
-        self.references = references
+        self.message = message
         self.progress = progress
-        self.ranks = ranks
+        self.segmenters = frozenset(segmenters)
         # Some chunks may have been measured before this start.
         to_do = [lo for lo, e in ledger.entries.items() if e.state is State.TO_DO]
         self.left = sum(ledger.costs.get(lo, 0.0) for lo in to_do)
-        self.usual = self.left / max(len(ledger.costs), 1)
-        # Chunks that each rank is at, and how often it asked for more than it gets meanwhile.
-        self.under_way: dict[int, set[int]] = defaultdict(set)
-        self.waiting: Counter[int] = Counter()
+        self.dear = UNUSUAL * self.left / max(len(ledger.costs), 1)
+        # Rank and cost of each dear chunk that is under way, by its first image.
+        self.under_way: dict[int, tuple[int, float]] = {}
+        self.waiting = [rank for _ in range(AHEAD) for rank in segmenters]
+        # Chunks that each rank is at, and what it asked for beyond them when no chunk was left.
+        self.at: Counter[int] = Counter()
+        self.unmet: Counter[int] = Counter()
         # Ranks that have nothing to do, and how many parts of its chunk a rank has for them.
         self.free: list[int] = []
         self.offers: dict[int, int] = {}
 
     def answer(self, message: Message, send: Callable[..., None]) -> None:
-        """Assign the next chunk, or a part of one, or note that one was measured."""
+        """Assign the next chunk, or a part of one, and note that one was measured."""
         if message.tag is Tag.ASK:
             self._assign(message.source, send)
         elif message.tag is Tag.OFFER:
             self._hear_offer(message, send)
         else:
-            lo, _, images, _, bad = message.body.view(Report)[0].tolist()
-            rank = self.ledger.entries[lo].rank
-            if self.ledger.advance(lo, message.source, State.MEASURED):
-                self.progress(images, bad)
-            self.under_way[rank].discard(lo)
-            for _ in range(self.waiting.pop(rank, 0)):
-                self._assign(rank, send)
+            self._hear_measured(message, send)
+
+    def _hear_measured(self, message: Message, send: Callable[..., None]) -> None:
+        lo, _, images, _, bad = message.body.view(np.int64).tolist()
+        rank = self.ledger.entries[lo].rank
+        if self.ledger.advance(lo, message.source, State.MEASURED):
+            self.progress(images, bad)
+            self.at[rank] -= 1
+        self.under_way.pop(lo, None)
+        self.ask(send)
+        if message.source in self.segmenters:
+            self._assign(message.source, send)
+        if not self.at[rank]:
+            for _ in range(self.unmet.pop(rank, 0)):
+                self._assign_part(rank, send)
 
     def _assign(self, rank: int, send: Callable[..., None]) -> None:
-        entry = None if self._has_enough(rank) else self.ledger.take(rank)
+        if self._has_enough(rank):
+            self.waiting.append(rank)
+            return
+        entry = self.ledger.take(rank)
         if entry is not None:
-            self.under_way[rank].add(entry.lo)
-            self.left -= self.ledger.costs.get(entry.lo, 0.0)
-            part = self.references(entry.lo, entry.hi)
-            send(rank, Tag.ASSIGN, pickle.dumps(part, protocol=5))
-        elif self.under_way[rank]:
-            self.waiting[rank] += 1
+            cost = self.ledger.costs.get(entry.lo, 0.0)
+            if cost > self.dear:
+                self.under_way[entry.lo] = rank, cost
+            self.at[rank] += 1
+            self.left -= cost
+            send(rank, Tag.ASSIGN, self.message(entry.lo, entry.hi))
+        elif self.at[rank]:
+            self.unmet[rank] += 1
         else:
             self._assign_part(rank, send)
 
     def _has_enough(self, rank: int) -> bool:
-        """Whether a rank is at a chunk that alone is more than its share of all that is left.
+        """Whether a rank is at a dear chunk that is more than its share of all that is left.
 
         It would come last with another one.
         """
-        limit = max(self.left / self.ranks, UNUSUAL * self.usual)
-        return any(self.ledger.costs.get(lo, 0.0) > limit for lo in self.under_way[rank])
+        share = self.left / len(self.segmenters)
+        return any(busy == rank and cost > share for busy, cost in self.under_way.values())
 
     def _assign_part(self, rank: int, send: Callable[..., None]) -> None:
         """Have the rank that has most parts send one to a rank that is free; or let it wait."""
@@ -206,8 +221,11 @@ class ChunkOffice:
             self._assign_part(rank, send)
 
     def ask(self, send: Callable[..., None]) -> bool:
-        """Nothing: the workers ask."""
-        return False
+        """Assign chunks to those that wait for one, at first to all; whether any did."""
+        asking, self.waiting = self.waiting, []
+        for rank in asking:
+            self._assign(rank, send)
+        return len(asking) > len(self.waiting)
 
     def done(self) -> bool:
         """Whether every chunk was measured."""
@@ -256,7 +274,7 @@ class RowOffice:
             assert self.clerk is not None
             self.clerk.hear(message)
         elif message.tag is Tag.WRITTEN:
-            lo, start, runs, rows, bad = message.body.view(Report)[0].tolist()
+            lo, start, runs, rows, bad = message.body.view(np.int64).tolist()
             if self.ledger.advance_part(lo, start, rows, message.source, State.WRITTEN):
                 # Runs that were handed over were taken off when they were.
                 if message.source == self.ledger.entries[lo].rank:
@@ -288,3 +306,14 @@ class RowOffice:
 def featurizers(roles: Sequence[Roles]) -> list[int]:
     """Ranks that compute features."""
     return [rank for rank, held in enumerate(roles) if Role.FEATURIZER in held]
+
+
+def spares(roles: Sequence[Roles], role: Role) -> bool:
+    """Whether rank 0 only hands a role's work out, as there are many to do it."""
+    return sum(role in held for held in roles) >= MANY
+
+
+def segmenters(roles: Sequence[Roles]) -> list[int]:
+    """Ranks that chunks are handed out to."""
+    ranks = [rank for rank, held in enumerate(roles) if Role.SEGMENTER in held]
+    return [rank for rank in ranks if rank or not spares(roles, Role.SEGMENTER)]

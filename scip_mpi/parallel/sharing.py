@@ -85,12 +85,13 @@ class Sharing:
             self.found[k] = found
 
     def help(self) -> bool:
-        """Do one of the parts that were given to this rank; whether there was one."""
+        """Do a part that was given to this rank, and ask for another; whether there was one."""
         if not self.given:
             return False
         message = self.given.popleft()
         k, part = pickle.loads(message.body)
         self._send(message.source, Tag.FOUND, (k, self.measure(part)))
+        self.manager.send(0, Tag.ASK)
         return True
 
     def _give(self, message: Message) -> None:

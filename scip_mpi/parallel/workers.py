@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,25 +11,22 @@ import numpy as np
 
 from scip_mpi.batches import UInt8Array
 from scip_mpi.loaders.contract import References
+from scip_mpi.loaders.dispatch import received
 from scip_mpi.memory import MemoryAccount
 from scip_mpi.parallel.clerk import told
 from scip_mpi.parallel.link import Backoff, Link, Message, Tag, drain
-from scip_mpi.parallel.manager import featurizers, report
+from scip_mpi.parallel.manager import AHEAD, featurizers, report, spares
 from scip_mpi.parallel.roles import Role, Roles
 from scip_mpi.parallel.sharing import Sharing
 from scip_mpi.signals import StopFlag
 from scip_mpi.timers import Timers
 
-# Chunks, or runs of rows, asked for ahead, so that a rank never waits for its next one.
-AHEAD = 2
 # Runs of a chunk that are reported together, as long as there are more than these to do.
 TOGETHER = 8
 # Chunks that a featurizer takes from a segmenter before it has answered.
 CREDITS = 2
 # Share(n, part) -> what is found of parts 0 to n of a chunk, in order.
 Share = Callable[[int, Callable[[int], Any]], list[Any]]
-# Where so many ranks do the same work, rank 0's part of it is not worth their waiting for rank 0.
-MANY = 256
 
 
 @dataclass
@@ -57,10 +53,6 @@ class Desk:
     def mine(self, role: Role) -> bool:
         """Whether this rank has a role."""
         return role in self.roles[self.rank]
-
-    def spared(self, role: Role) -> bool:
-        """Whether this is rank 0 and only hands out work, as there are many to do it."""
-        return self.rank == 0 and sum(role in held for held in self.roles) >= MANY
 
     def halt(self, reason: str) -> None:
         """Ask the manager to end the run early; once."""
@@ -140,14 +132,11 @@ def first_pass(
         Why the run ends early, if it does.
     """
     computes = desk.mine(Role.FEATURIZER)
-    segments = desk.mine(Role.SEGMENTER) and not desk.spared(Role.SEGMENTER)
     peers = [] if computes else featurizers(desk.roles)
     credits = deque(peer for _ in range(CREDITS) for peer in peers)
     outbox: deque[Measured] = deque()
     queue: deque[References] = deque()
     sharing = Sharing(desk.manager, desk.peers, desk.timers, measure)
-    # Chunks that are asked for or here, and parts that are asked for.
-    asked = 0
     backoff = Backoff()
 
     def tell(done: Measured) -> None:
@@ -155,16 +144,14 @@ def first_pass(
         desk.manager.send(0, Tag.MEASURED, body)
 
     def take(message: Message) -> None:
-        nonlocal asked
         if message.tag is Tag.ASSIGN:
-            queue.append(pickle.loads(message.body))
+            queue.append(received(message.body))
         elif message.tag is Tag.CREDIT:
             credits.append(message.source)
         elif message.tag is Tag.MASKS:
             tell(hold(message.body))
             desk.peers.send(message.source, Tag.CREDIT)
         else:
-            asked -= message.tag is Tag.ITEM
             sharing.take(message)
 
     def listen() -> bool:
@@ -179,16 +166,12 @@ def first_pass(
         return sharing.share(count, part, listen)
 
     def step() -> bool:
-        nonlocal asked
         busy = listen()
         while outbox and credits:
             busy = True
             body = outbox.popleft().body
             desk.peers.send(credits.popleft(), Tag.MASKS, body)
             desk.memory.release("outbox", body.nbytes)
-        while segments and asked + len(sharing.given) < AHEAD:
-            asked += 1
-            desk.manager.send(0, Tag.ASK)
         # A part comes first, as another rank waits for it. Without credits the featurizers are
         # behind: do not pile up masks here.
         if sharing.help():
@@ -196,10 +179,10 @@ def first_pass(
         if queue and len(outbox) < CREDITS:
             busy = True
             done = segment(queue.popleft(), share)
-            asked -= 1
             if computes:
                 tell(done)
             else:
+                desk.manager.send(0, Tag.ASK)
                 outbox.append(done)
                 desk.memory.hold("outbox", done.body.nbytes)
         return busy
@@ -268,7 +251,7 @@ def second_pass(
     unreported: list[tuple[Run, int]] = []
     asked = 0
     # Alone there is nobody to ask.
-    exhausted = len(desk.roles) == 1 or desk.spared(Role.FEATURIZER)
+    exhausted = len(desk.roles) == 1 or (desk.rank == 0 and spares(desk.roles, Role.FEATURIZER))
     backoff = Backoff()
 
     def take(message: Message) -> None:

@@ -24,7 +24,7 @@ from scip_mpi.loaders.texts import (
     Texts,
     TextsBuilder,
     compact,
-    letters_and_ends,
+    joined,
     printable,
 )
 from scip_mpi.plan import chunk_bounds
@@ -51,8 +51,8 @@ def test_texts_are_a_list_of_strings(names, data):
 
 
 @given(st.lists(NAMES, max_size=5), st.lists(NAMES, max_size=5))
-def test_letters_and_ends_tell_texts_apart(one, other):
-    same = b"".join(letters_and_ends(one)) == b"".join(letters_and_ends(other))
+def test_joined_letters_tell_texts_apart(one, other):
+    same = b"".join(joined(one)) == b"".join(joined(other))
     assert same == (one == other)
 
 
@@ -132,7 +132,7 @@ def test_many_texts_in_parts():
     texts = compact(names)
     assert isinstance(texts, Texts)
     assert texts == names
-    assert b"".join(letters_and_ends(texts)) == b"".join(letters_and_ends(names))
+    assert b"".join(joined(texts)) == b"".join(joined(names))
     assert compact(names[:5]) == names[:5]
     assert isinstance(compact(names[:5]), list)
 

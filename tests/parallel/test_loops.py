@@ -11,9 +11,10 @@ import pytest
 
 from scip_mpi.batches import UInt8Array
 from scip_mpi.checkpoint.ledger import Ledger
-from scip_mpi.loaders.contract import References
+from scip_mpi.loaders.contract import Catalog, References
+from scip_mpi.loaders.dispatch import Dispatch
 from scip_mpi.memory import MemoryAccount
-from scip_mpi.parallel import workers
+from scip_mpi.parallel import manager as managers
 from scip_mpi.parallel.clerk import Clerk
 from scip_mpi.parallel.guard import GuardedThread
 from scip_mpi.parallel.inprocess import ThreadWorld, run_threads
@@ -30,11 +31,12 @@ BOUNDS = [0, 5, 6, 16, 30, 37]
 BLOCKS = 5
 
 
-def references(lo: int, hi: int) -> References:
-    index = np.arange(lo, hi, dtype=np.int64)
-    return References(
-        [(f"{i}.tiff",) for i in index], index * 0, index, np.zeros(hi - lo, np.int32)
-    )
+EACH = np.arange(IMAGES, dtype=np.int64)
+CATALOG = Catalog(
+    files=[f"{i}.tiff" for i in range(IMAGES)], sources=EACH[:, np.newaxis], names=[], named=EACH,
+    within=0 * EACH, unit=EACH, group=EACH.astype(np.int32), groups=[], metadata={}, sizes=EACH,
+    mtimes=EACH,
+)  # fmt: skip
 
 
 def job(
@@ -106,7 +108,9 @@ def job(
         return reason
 
     def chunks() -> ChunkOffice:
-        return ChunkOffice(measured, references, lambda *told: seen.append(told))
+        message = Dispatch(CATALOG).message
+        sharers = managers.segmenters(roles)
+        return ChunkOffice(measured, message, lambda *told: seen.append(told), sharers)
 
     def rows() -> RowOffice:
         # A row per image, so that rows are numbered as images are.
@@ -191,7 +195,7 @@ def test_rows_go_to_ranks_that_have_none_left(in_thread: bool) -> None:
 @pytest.mark.parametrize("in_thread", [True, False])
 @pytest.mark.parametrize("segmenters", [0, 3])
 def test_among_many_rank_0_only_hands_out_work(monkeypatch, segmenters, in_thread) -> None:
-    monkeypatch.setattr(workers, "MANY", 3)
+    monkeypatch.setattr(managers, "MANY", 3)
     results = run_threads(6, lambda world: job(world, segmenters, in_thread=in_thread))
     assert results[0]["segmented"] == []
     if not segmenters:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from scip_mpi.checkpoint.ledger import Ledger
-from scip_mpi.loaders.contract import References
 from scip_mpi.parallel.link import Message, Tag
-from scip_mpi.parallel.manager import ChunkOffice, RowOffice, offer, report
+from scip_mpi.parallel.manager import ChunkOffice, RowOffice, offer, report, segmenters
+from scip_mpi.parallel.roles import Sight, assign_roles
 
 # Rows of three chunks, which ranks 1, 2 and 1 hold: 14 rows on rank 1, 6 on rank 2.
 BOUNDS = [0, 10, 16, 20]
@@ -109,68 +109,108 @@ def test_no_rows_are_written_at_once(bounds: list[int]) -> None:
 
 
 class Chunks:
-    """The other side of a `ChunkOffice`: what it is told, and what it sends."""
+    """The other side of a `ChunkOffice`: what it is told, and what it sends.
 
-    def __init__(self, bounds: list[int], costs: list[float], ranks: int) -> None:
-        self.sent: list[tuple[int, Tag, list[int]]] = []
-        ledger = Ledger(bounds, costs)
-        self.office = ChunkOffice(ledger, self._references, lambda *_: None, ranks)
+    What is sent is known by the rank, and the first image of a chunk, or the rank that a part is
+    for.
+    """
 
-    @staticmethod
-    def _references(lo: int, hi: int) -> References:
-        index = np.arange(lo, hi)
-        return References([("a",)] * (hi - lo), index, index, np.zeros(hi - lo, np.int32))
+    def __init__(self, costs: list[float], segmenters: list[int]) -> None:
+        self.sent: list[tuple[int, Tag, int]] = []
+        ledger = Ledger(range(len(costs) + 1), costs)
+        self.office = ChunkOffice(ledger, lambda lo, hi: bytes([lo]), lambda *_: None, segmenters)
 
-    def _send(self, rank: int, tag: Tag, body: np.ndarray | bytes = b"") -> None:
-        told = [] if tag is Tag.ASSIGN else np.frombuffer(body, np.int64).tolist()
-        self.sent.append((rank, tag, told))
+    def _send(self, rank: int, tag: Tag, body: np.ndarray | bytes) -> None:
+        self.sent.append((rank, tag, int(np.frombuffer(body, np.uint8)[0])))
 
-    def tell(self, source: int, tag: Tag, body: np.ndarray | None = None) -> list[object]:
+    def begin(self) -> list[tuple[int, Tag, int]]:
+        self.office.ask(self._send)
+        return self.sent
+
+    def tell(
+        self, rank: int, tag: Tag, body: np.ndarray | None = None
+    ) -> list[tuple[int, Tag, int]]:
         """What is sent when a rank says this."""
         before = len(self.sent)
         body = np.empty(0, np.uint8) if body is None else body.view(np.uint8)
-        self.office.answer(Message(source, tag, body), self._send)
+        self.office.answer(Message(rank, tag, body), self._send)
         return self.sent[before:]
 
-    def ask(self, rank: int) -> list[object]:
-        return self.tell(rank, Tag.ASK)
-
-    def measured(self, rank: int, lo: int) -> list[object]:
+    def measured(self, rank: int, lo: int) -> list[tuple[int, Tag, int]]:
         return self.tell(rank, Tag.MEASURED, report(lo, 1, 1, 0))
 
 
+def chunks_of(*given: tuple[int, int]) -> list[tuple[int, Tag, int]]:
+    """What hands out chunks, as (rank, first image)."""
+    return [(rank, Tag.ASSIGN, lo) for rank, lo in given]
+
+
+def parts_of(*given: tuple[int, int]) -> list[tuple[int, Tag, int]]:
+    """What has parts handed over, as (rank that has them, rank that is free)."""
+    return [(rank, Tag.GIVE, free) for rank, free in given]
+
+
+def test_every_rank_has_two_chunks_from_the_beginning_and_one_for_each_measured() -> None:
+    chunks = Chunks([1.0] * 6, [1, 2])
+    assert chunks.begin() == chunks_of((1, 0), (2, 1), (1, 2), (2, 3))
+    assert not chunks.office.ask(chunks._send)
+    assert chunks.measured(2, 1) == chunks_of((2, 4))
+    assert chunks.measured(1, 0) == chunks_of((1, 5))
+    assert [chunks.measured(1, lo) for lo in (2, 5)] == [[], []]
+    assert not chunks.office.done()
+    assert [chunks.measured(2, lo) for lo in (3, 4)] == [[], []]
+    assert chunks.office.done()
+
+
+def test_who_only_segments_asks_and_who_only_measures_gets_nothing() -> None:
+    chunks = Chunks([1.0] * 4, [1])
+    assert chunks.begin() == chunks_of((1, 0), (1, 1))
+    assert chunks.tell(1, Tag.ASK) == chunks_of((1, 2))
+    assert chunks.measured(2, 0) == []
+    assert chunks.tell(1, Tag.ASK) == chunks_of((1, 3))
+    assert chunks.tell(1, Tag.ASK) == []
+
+
 def test_a_rank_at_a_dear_chunk_gets_no_other_until_it_is_done() -> None:
-    chunks = Chunks([0, 1, *range(2, 12)], [500.0] + [10.0] * 10, ranks=2)
-    assert chunks.ask(1) == [(1, Tag.ASSIGN, [])]  # the dearest
-    assert chunks.ask(1) == []
-    assert [chunks.ask(0) for _ in range(3)] == [[(0, Tag.ASSIGN, [])]] * 3
-    assert chunks.measured(1, 0) == [(1, Tag.ASSIGN, [])]
+    chunks = Chunks([500.0] + [10.0] * 10, [1, 0])
+    # The dearest comes first; it is more than half of what is left.
+    assert chunks.begin() == chunks_of((1, 0), (0, 1), (0, 2))
+    assert [chunks.measured(0, lo) for lo in (1, 2)] == [chunks_of((0, 3)), chunks_of((0, 4))]
+    assert chunks.measured(1, 0) == chunks_of((1, 5), (1, 6))
+    assert chunks.measured(1, 5) == chunks_of((1, 7))
 
 
 def test_parts_are_sent_for_when_no_chunk_is_left() -> None:
-    chunks = Chunks([0, 1, 2, 3], [1.0] * 3, ranks=4)
-    assert [len(chunks.ask(rank)) for rank in (1, 2, 3)] == [1, 1, 1]
-    assert chunks.ask(0) == chunks.ask(0) == []  # nothing there yet
-    assert chunks.ask(3) == []  # it is at a chunk still
-    assert chunks.tell(1, Tag.OFFER, offer(3)) == [(1, Tag.GIVE, [0]), (1, Tag.GIVE, [0])]
+    chunks = Chunks([1.0] * 3, [1, 2, 3, 0])
+    # Rank 0 has nothing from the beginning, and the others no second chunk.
+    assert chunks.begin() == chunks_of((1, 0), (2, 1), (3, 2))
+    assert chunks.tell(1, Tag.OFFER, offer(3)) == parts_of((1, 0), (1, 0))
     # Of two ranks that have some, the one that has more is asked.
     assert chunks.tell(2, Tag.OFFER, offer(2)) == []
-    assert chunks.ask(0) == [(2, Tag.GIVE, [0])]
-    # Who had asked while it was at a chunk gets a part when that is measured.
-    assert chunks.measured(3, 2) in ([(1, Tag.GIVE, [3])], [(2, Tag.GIVE, [3])])
+    assert chunks.tell(0, Tag.ASK) == parts_of((2, 0))
+    # Whose chunk is measured gets two parts.
+    assert chunks.measured(3, 2) == parts_of((1, 3), (2, 3))
 
 
 def test_when_a_rank_has_no_part_left_the_next_is_asked() -> None:
-    chunks = Chunks([0, 1, 2], [1.0] * 2, ranks=3)
-    assert [len(chunks.ask(rank)) for rank in (1, 2)] == [1, 1]
-    assert chunks.tell(1, Tag.OFFER, offer(9)) == []
-    assert chunks.ask(0) == [(1, Tag.GIVE, [0])]
+    chunks = Chunks([1.0] * 2, [1, 2, 0])
+    assert chunks.begin() == chunks_of((1, 0), (2, 1))
+    assert chunks.tell(1, Tag.OFFER, offer(9)) == parts_of((1, 0), (1, 0))
     assert chunks.tell(2, Tag.OFFER, offer(5)) == []
-    assert chunks.tell(1, Tag.OFFER, offer(0, rank=0)) == [(2, Tag.GIVE, [0])]
+    assert chunks.tell(1, Tag.OFFER, offer(0, rank=0)) == parts_of((2, 0))
     # Nobody has any: the rank waits for the next offer.
     assert chunks.tell(2, Tag.OFFER, offer(0, rank=0)) == []
-    assert chunks.tell(1, Tag.OFFER, offer(4)) == [(1, Tag.GIVE, [0])]
+    assert chunks.tell(1, Tag.OFFER, offer(4)) == parts_of((1, 0))
     chunks.measured(1, 0)
     assert not chunks.office.done()
     chunks.measured(2, 1)
     assert chunks.office.done()
+
+
+def test_among_many_ranks_rank_0_only_hands_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scip_mpi.parallel.manager.MANY", 3)
+    for size, ranks in ((2, [0, 1]), (3, [1, 2])):
+        roles, _ = assign_roles([Sight("n")] * size, 0)
+        assert segmenters(roles) == ranks
+    roles, _ = assign_roles([Sight("n")] * 5, 3)
+    assert segmenters(roles) == [1, 2]
