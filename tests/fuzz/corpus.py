@@ -215,18 +215,12 @@ def build_hdf5(shared: Path, folder: Path) -> None:
 
 
 def build_ragged(shared: Path, folder: Path) -> None:
-    """Pixels and shapes; as one dataset, and as an array for each image."""
+    """Pixels and shapes, plain and compressed."""
     images = [c[:, : 20 + k] for k, c in enumerate(cells(shared, 4))]
-    for k, name in enumerate(("flat.h5", "arrays.h5")):
-        with h5py.File(folder / name, "w") as file:
+    for k, how in enumerate(({}, {"compression": "gzip", "chunks": (1000,)})):
+        with h5py.File(folder / f"{k}.h5", "w") as file:
             file["shapes"] = [i.shape for i in images]
-            if k:
-                own = file.create_dataset("pixels", 4, h5py.vlen_dtype(np.uint16))
-                for i, image in enumerate(images):
-                    own[i] = image.ravel()
-            else:
-                flat = np.concatenate([i.ravel() for i in images])
-                file.create_dataset("pixels", data=flat, compression="gzip", chunks=(1000,))
+            file.create_dataset("pixels", data=np.concatenate([i.ravel() for i in images]), **how)
 
 
 def build_packed(shared: Path, folder: Path) -> None:
