@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scip_mpi.batches import ImageBatch
 from scip_mpi.errors import UserError
 from scip_mpi.loaders import ome_zarr_groups
+from scip_mpi.loaders.checksums import crc32c
 from scip_mpi.loaders.contract import Catalog, Failure, ImageInfo, References, Window
 from scip_mpi.loaders.gather import (
     ImageError,
@@ -28,16 +29,23 @@ from scip_mpi.loaders.gather import (
     refuse_beyond_memory,
 )
 from scip_mpi.loaders.listing import list_images, shown
-from scip_mpi.loaders.ome_zarr_groups import Image
+from scip_mpi.loaders.ome_zarr_groups import Image, Stack
 from scip_mpi.loaders.opening import LastOpened
 from scip_mpi.loaders.patterns import select
 from scip_mpi.loaders.series import Chosen, Place, Series, broken, catalog_of, checked
 from scip_mpi.loaders.texts import Texts
+from scip_mpi.loaders.zarr_array import numcodecs_module
+from scip_mpi.loaders.zarr_pixels import Reader
 
 RESERVED = {
     name: f"ome_zarr has a column {name} already"
     for name in ("t", "z", "pixel_size", "well", "field")
 } | {"channel": "each image of OME-Zarr holds all of its channels"}
+
+
+def warm_up() -> None:
+    """Have the kernel of checksums compiled, and cached, by a rank that others wait for."""
+    crc32c(np.zeros(1, np.uint8))
 
 
 def discover(
@@ -71,9 +79,9 @@ def discover(
     ------
     UserError
         Nothing was found, a path or what a group says of its images cannot be read, ids repeat, the
-        pattern is wrong, or zarr is not installed.
+        pattern is wrong, or numcodecs is not installed.
     """
-    zarr_module()
+    numcodecs_module()
     listing = list_images(paths, _is_image, "OME-Zarr groups")
     kept, columns, (group, groups), skipped = select(listing, regex, RESERVED)
     images: list[Image] = []
@@ -150,48 +158,44 @@ def read(
     Raises
     ------
     UserError
-        zarr is not installed.
+        numcodecs is not installed.
     """
-    zarr = zarr_module()
+    blosc = numcodecs_module().blosc
+    threads = blosc.use_threads
+    # One rank per core: blosc's own threads would be more than there are cores.
+    blosc.use_threads = False
 
     @contextmanager
-    def opened(path: str, level: str) -> Iterator[tuple[ome_zarr_groups.Stack, Any]]:
+    def opened(path: str, level: str) -> Iterator[tuple[Stack, Reader]]:
         stack = ome_zarr_groups.describe_image(path, int(level))
-        yield stack, zarr.open_array(stack.path, mode="r")
+        yield stack, Reader(stack.array)
 
-    # One rank per core: zarr's own threads would be more than there are cores.
-    with zarr.config.set({"threading.max_workers": 1}), LastOpened(opened) as last:
+    with LastOpened(opened) as last:
 
         def decode(sources: tuple[str, ...], index: int, pick: Pick) -> NDArray[Any]:
             place = Place.of(index, z, t)
-            stack, array = last(sources[0], str(place.part))
-            checked(place, stack.size("t"), stack.size("z"))
-            chosen = pick(stack.shape[0])
-            r0, c0, r1, c1 = checked_window(window, *stack.shape[1:])
-            refuse_beyond_memory(len(chosen) * (r1 - r0) * (c1 - c0) * stack.dtype.itemsize)
-            at = {"t": place.t, "z": place.z, "c": chosen, "y": slice(r0, r1), "x": slice(c0, c1)}
-            block = array.oindex[tuple(at[a] for a in stack.axes)]
-            order = [a for a in stack.axes if a in "cyx"]
-            if "c" not in order:
-                block, order = block[np.newaxis], ["c", *order]
-            return block.transpose([order.index(a) for a in "cyx"])
+            stack, reader = last(sources[0], str(place.part))
+            return _image(stack, reader, place, pick, window)
 
-        return gather(references, decode, channels, dtype, None, of)
+        try:
+            return gather(references, decode, channels, dtype, None, of)
+        finally:
+            blosc.use_threads = threads
 
 
-def zarr_module() -> Any:
-    """The package zarr, which only this format needs.
-
-    Raises
-    ------
-    UserError
-        It is not installed, or is of an old version.
-    """
-    try:
-        import zarr
-        from zarr import config  # noqa: F401 (which versions before 3 have not)
-    except ImportError:
-        raise UserError(
-            "load.format ome_zarr needs the package zarr, version 3: pip install scip_mpi[zarr]"
-        ) from None
-    return zarr
+def _image(
+    stack: Stack, reader: Reader, place: Place, pick: Pick, window: Window | None
+) -> NDArray[Any]:
+    """Chosen channels, and part, of an image, shape (C, H, W)."""
+    checked(place, stack.size("t"), stack.size("z"))
+    chosen = pick(stack.shape[0])
+    r0, c0, r1, c1 = checked_window(window, *stack.shape[1:])
+    refuse_beyond_memory(len(chosen) * (r1 - r0) * (c1 - c0) * stack.dtype.itemsize)
+    wanted: dict[str, Sequence[int]] = {
+        "t": range(place.t, place.t + 1), "z": range(place.z, place.z + 1), "c": chosen,
+        "y": range(r0, r1), "x": range(c0, c1),
+    }  # fmt: skip
+    block = reader.read([wanted[a] for a in stack.axes])
+    # Axes of one place each are last, then gone.
+    order = sorted(range(len(stack.axes)), key=lambda k: "cyxtz".index(stack.axes[k]))
+    return block.transpose(order).reshape(len(chosen), r1 - r0, c1 - c0)

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from scip_mpi.batches import Int64Array
+from scip_mpi.loaders import zarr_pixels
 from scip_mpi.loaders.gather import ImageError, pixel_type
 from scip_mpi.loaders.series import micrometres
 from scip_mpi.loaders.zarr_array import read_json
+from scip_mpi.loaders.zarr_pixels import Array
 
-V3, V2_GROUP, V2_ARRAY, V2_ATTRIBUTES = "zarr.json", ".zgroup", ".zarray", ".zattrs"
+V3, V2_GROUP, V2_ATTRIBUTES = "zarr.json", ".zgroup", ".zattrs"
 # Before version 0.3 of the format the axes are always these.
 EARLY_AXES = "tczyx"
-# A chunk is decompressed as a whole; a broken header may promise one of any size.
-LARGEST_CHUNK = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -38,28 +38,28 @@ class Stack:
 
     Attributes
     ----------
-    path : str
-        The array's folder.
+    array : Array
     axes : str
         One letter for each dimension: t, c, z, y, x.
-    sizes : sequence of int
-    dtype : dtype
     names : list of str
         Of the channels; empty if it is not said.
     pixel_size : float
         Micrometres; NaN if it is not said.
     """
 
-    path: str
+    array: Array
     axes: str
-    sizes: Sequence[int]
-    dtype: np.dtype[Any]
     names: list[str]
     pixel_size: float
 
     def size(self, axis: str) -> int:
         """Its size along an axis; 1 for one it has not."""
-        return self.sizes[self.axes.index(axis)] if axis in self.axes else 1
+        return self.array.shape[self.axes.index(axis)] if axis in self.axes else 1
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the pixels, in the machine's byte order."""
+        return pixel_type(self.array.dtype)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -146,14 +146,15 @@ def _described(path: str, level: int) -> Stack:
     if level >= len(levels):
         raise ImageError(f"has {len(levels)} levels, so none with index {level}")
     folder = os.path.join(path, str(levels[level]["path"]))
-    sizes, dtype = _array(folder)
+    array = zarr_pixels.open_array(folder)
+    sizes = array.shape
     given = scales.get("axes", list(EARLY_AXES[-len(sizes) :]))
     named = [a if isinstance(a, dict) else {"name": a} for a in given]
     axes = "".join(str(a["name"]) for a in named)
     if len(axes) != len(sizes) or not {"y", "x"} <= set(axes) <= set(EARLY_AXES):
         raise ImageError(f"has axes {axes} for {len(sizes)} dimensions; known are {EARLY_AXES}")
-    if len(set(axes)) < len(axes) or (sizes and min(sizes) < 1):
-        raise ImageError(f"has axes {axes} of sizes {tuple(sizes)}")
+    if len(set(axes)) < len(axes):
+        raise ImageError(f"has axes {axes}, of which some are the same")
     channels = attributes.get("omero", {}).get("channels", [])
     names = [str(c.get("label") or "") for c in channels]
     at = axes.index("x")
@@ -164,7 +165,7 @@ def _described(path: str, level: int) -> Stack:
     # A scale without a unit may be one of pixels.
     pixel_size = micrometres(size, unit) if unit else math.nan
     count = sizes[axes.index("c")] if "c" in axes else 1
-    return Stack(folder, axes, sizes, dtype, names if len(names) == count and all(names) else [],
+    return Stack(array, axes, names if len(names) == count and all(names) else [],
                  pixel_size)  # fmt: skip
 
 
@@ -174,29 +175,6 @@ def _scale(part: Mapping[str, Any], axis: int) -> float:
         if step.get("type") == "scale" and "scale" in step:
             return float(step["scale"][axis])
     return math.nan
-
-
-def _array(path: str) -> tuple[list[int], np.dtype[Any]]:
-    """Sizes and type of an array."""
-    if os.path.exists(os.path.join(path, V3)):
-        head = read_json(path, V3)
-        dtype, chunks = np.dtype(str(head["data_type"])), _chunk_v3(head)
-    else:
-        head = read_json(path, V2_ARRAY)
-        dtype, chunks = np.dtype(head["dtype"]), head["chunks"]
-    sizes = [int(n) for n in head["shape"]]
-    nbytes = math.prod(int(n) for n in chunks) * dtype.itemsize
-    if nbytes > LARGEST_CHUNK or min(chunks, default=1) < 1:
-        raise ImageError(f"has chunks of {tuple(chunks)}, which cannot be read at once")
-    return sizes, pixel_type(dtype)
-
-
-def _chunk_v3(head: Mapping[str, Any]) -> Sequence[int]:
-    """What is decompressed at once: a chunk, or one of the chunks in a shard."""
-    for codec in head["codecs"]:
-        if codec["name"] == "sharding_indexed":
-            return list(codec["configuration"]["chunk_shape"])
-    return list(head["chunk_grid"]["configuration"]["chunk_shape"])
 
 
 def _attributes(path: str) -> dict[str, Any]:

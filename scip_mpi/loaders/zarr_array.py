@@ -138,14 +138,21 @@ def read_chunk(array: ZarrArray, number: int) -> list[bytes | memoryview]:
     pixels = int(shapes.prod(axis=1).sum())
     expected = pixels * array.dtype.itemsize + 4 * (array.chunk + 1)
     try:
-        return split_items(_decompress(array.compressor, data, expected))[: len(shapes)]
+        return split_items(decompress(array.compressor, data, expected))[: len(shapes)]
     except Exception as error:  # codecs raise whatever they like
         raise ImageError(
             f"{where} is truncated or corrupt: {describe(error, array.path)}"
         ) from None
 
 
-def _decompress(compressor: dict[str, Any] | None, data: bytes, expected: int) -> memoryview:
+def decompress(compressor: dict[str, Any] | None, data: bytes, expected: int) -> memoryview:
+    """Bytes of a chunk, of which there may be as many as ``expected``.
+
+    Raises
+    ------
+    ImageError
+        Its header is broken. Codecs raise what they like beside.
+    """
     if compressor is None:
         return memoryview(data)
     if compressor["id"] == "blosc":
@@ -190,6 +197,6 @@ def numcodecs_module() -> Any:
         import numcodecs.blosc
     except ImportError:
         raise UserError(
-            "load.format zarr needs the package numcodecs: pip install scip_mpi[zarr]"
+            "zarr and OME-Zarr need the package numcodecs: pip install scip_mpi[zarr]"
         ) from None
     return numcodecs

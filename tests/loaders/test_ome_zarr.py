@@ -208,6 +208,30 @@ def test_damage_stays_with_its_image(tmp_path):
     (tmp_path / "c.zarr/.zattrs").write_text(json.dumps(attributes))
     batch, failures = everything(ome_zarr.discover([str(tmp_path)]))
     assert batch.index.tolist() == [3]
-    assert "a.zarr: cannot be decoded" in failures[0].error
+    assert "a.zarr: its chunk 1.0.0 is truncated or corrupt" in failures[0].error
     assert "which cannot be read at once" in failures[1].error
     assert "has axes angleyx" in failures[2].error
+
+
+def test_a_shard_with_a_wrong_checksum(tmp_path):
+    image = pixels(2, 20, 30)
+    write(create(tmp_path / "a.zarr", 3), [image], "cyx", chunks=(1, 10, 10), shards=(2, 20, 30))
+    path = tmp_path / "a.zarr/0/c/0/0/0"
+    data = bytearray(path.read_bytes())
+    data[-30] ^= 1
+    path.write_bytes(data)
+    _, failures = everything(ome_zarr.discover([str(tmp_path)]))
+    assert failures[0].error.endswith("a.zarr: its shard c/0/0/0: its checksum is wrong")
+
+
+def test_chunks_that_are_not_there_hold_the_fill_value(tmp_path):
+    image = np.zeros((1, 40, 40), np.uint16)
+    image[0, :10, :10] = 7
+    for version, more in ((2, {}), (3, {}), (3, {"shards": (1, 20, 20)})):
+        group = create(tmp_path / f"{version}{len(more)}.zarr", version)
+        write(group, [image], "cyx", chunks=(1, 10, 10), fill_value=0, **more)
+        np.testing.assert_array_equal(group["0"][...], image)
+    batch, failures = everything(ome_zarr.discover([str(tmp_path)]))
+    assert not failures
+    for i in range(3):
+        np.testing.assert_array_equal(batch.image(i), image)
