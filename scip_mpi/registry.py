@@ -30,6 +30,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "packed": "scip_mpi.loaders.packed",
         "hdf5": "scip_mpi.loaders.hdf5",
         "ome_tiff": "scip_mpi.loaders.ome_tiff",
+        "ome_zarr": "scip_mpi.loaders.ome_zarr",
     },
     "masks": {
         "li": "scip_mpi.segmentation.li:li",

@@ -46,8 +46,7 @@ def discover(
         Path, within each file, of the dataset with the pixels.
     shapes : str, optional
         For images of differing sizes: path of a dataset with the (C, H, W) of each, shape (n, 3).
-        The pixels are then either one flat dataset, image after image, or n arrays of varying
-        length.
+        The pixels are then flat, image after image.
     axes : str
         Of a dataset without ``shapes``: N (images), C, Y and X in the order of its dimensions; N
         and C may be missing.

@@ -58,7 +58,6 @@ class Images:
         self.pixels = _dataset(file, address.images)
         self.axes = address.axes
         self.shapes: Int64Array | None = None
-        self.ragged = False
         self.dtype = self.pixels.dtype
         if address.shapes is None:
             if self.pixels.ndim != len(self.axes):
@@ -73,8 +72,6 @@ class Images:
             raise ImageError(f"its dataset {address.images} has chunks of {self.pixels.chunks}")
 
     def _read_shapes(self, shapes: Any, address: Address) -> None:
-        import h5py
-
         if shapes.ndim != 2 or shapes.shape[1] != 3 or shapes.dtype.kind not in "iu":
             raise ImageError(
                 f"its dataset {address.shapes} has shape {shapes.shape} and type {shapes.dtype}, "
@@ -82,15 +79,11 @@ class Images:
             )
         _refuse_unbelievable(shapes, shapes.size * shapes.dtype.itemsize)
         self.shapes = np.asarray(shapes[()], np.int64)
-        inner = h5py.check_vlen_dtype(self.pixels.dtype)
-        self.ragged = inner is not None
-        if inner is not None:
-            self.dtype = np.dtype(inner)
         n = len(self.shapes)
         if n and not 0 < self.shapes.min() <= self.shapes.max() < 1 << 20:
             raise ImageError(f"its dataset {address.shapes} has impossible shapes")
         self.offsets = offsets_of(self.shapes.prod(axis=1))
-        expected = n if self.ragged else int(self.offsets[-1])
+        expected = int(self.offsets[-1])
         if self.pixels.shape != (expected,):
             raise ImageError(
                 f"its dataset {address.images} has shape {self.pixels.shape}; the {n} shapes in "
@@ -134,7 +127,8 @@ class Images:
         refuse_beyond_memory(nbytes)
         _refuse_unbelievable(self.pixels, nbytes)
         if self.shapes is not None:
-            return self._flat(index, (c, h, w))[chosen, r0:r1, c0:c1]
+            lo, hi = self.offsets[index : index + 2].tolist()
+            return self.pixels[lo:hi].reshape(c, h, w)[chosen, r0:r1, c0:c1]
         if not chosen:
             raise ImageError("no channels were asked for")
         lo, hi = min(chosen), max(chosen) + 1
@@ -146,19 +140,9 @@ class Images:
         # Slices, as HDF5 is slow for lists of indices.
         return block.transpose([order.index(a) for a in "CYX"])[np.subtract(chosen, lo)]
 
-    def _flat(self, index: int, shape: tuple[int, int, int]) -> NDArray[Any]:
-        """An image of the kind that is stored flat."""
-        if self.ragged:
-            flat = self.pixels[index]
-        else:
-            flat = self.pixels[int(self.offsets[index]) : int(self.offsets[index + 1])]
-        if flat.shape != (int(np.prod(shape)),):
-            raise ImageError(f"image {index} has {flat.size} pixels, its shape is {shape}")
-        return flat.reshape(shape)
-
 
 def _dataset(file: Any, path: str) -> Any:
-    """A dataset that holds numbers in this very file, or arrays of them."""
+    """A dataset that holds numbers in this very file."""
     import h5py
 
     found = file.get(path) if path else None
@@ -167,6 +151,9 @@ def _dataset(file: Any, path: str) -> Any:
         file.visititems(lambda name, item: there.append(name) if hasattr(item, "shape") else None)
         listed = ", ".join(there[:8]) or "none"
         raise ImageError(f"has no dataset {path}; it has {listed}")
+    if h5py.check_vlen_dtype(found.dtype) is not None:
+        # In a damaged file HDF5 looks for such arrays without end.
+        raise ImageError(f"its dataset {path} has arrays of varying length: write them flat")
     if found.shape is None or found.external or found.is_virtual:
         raise ImageError(f"its dataset {path} holds no pixels of its own")
     return found

@@ -66,7 +66,7 @@ def describe_array(path: str) -> ZarrArray:
         raise ImageError("is a zarr version 3 store; this format reads SCIP's version 2 arrays")
     if os.path.exists(os.path.join(path, ".zgroup")):
         raise ImageError("is a zarr group (OME-Zarr perhaps); this format reads SCIP's arrays")
-    head = _json(path, ".zarray")
+    head = read_json(path, ".zarray")
     filters = head.get("filters") or []
     kinds = [f.get("id") for f in filters]
     if head.get("dtype") != "|O" or len(head.get("shape", ())) != 1 or kinds != ["vlen-array"]:
@@ -81,7 +81,7 @@ def describe_array(path: str) -> ZarrArray:
             f"has compressor {compressor.get('id')!r}; known are {', '.join(sorted(COMPRESSORS))}"
         )
     n = int(head["shape"][0])
-    attributes = _json(path, ".zattrs")
+    attributes = read_json(path, ".zattrs")
     try:
         dtype = np.dtype(filters[0]["dtype"])
         pixel_type(dtype)
@@ -99,7 +99,14 @@ def describe_array(path: str) -> ZarrArray:
     return ZarrArray(path, chunk, dtype, compressor, shapes, numbers)
 
 
-def _json(path: str, name: str) -> dict[str, Any]:
+def read_json(path: str, name: str) -> dict[str, Any]:
+    """One of the JSON files in a folder.
+
+    Raises
+    ------
+    ImageError
+        It cannot be read, or holds something else than a JSON object.
+    """
     try:
         with open(os.path.join(path, name), "rb") as stream:
             value = json.load(stream)
@@ -131,14 +138,21 @@ def read_chunk(array: ZarrArray, number: int) -> list[bytes | memoryview]:
     pixels = int(shapes.prod(axis=1).sum())
     expected = pixels * array.dtype.itemsize + 4 * (array.chunk + 1)
     try:
-        return split_items(_decompress(array.compressor, data, expected))[: len(shapes)]
+        return split_items(decompress(array.compressor, data, expected))[: len(shapes)]
     except Exception as error:  # codecs raise whatever they like
         raise ImageError(
             f"{where} is truncated or corrupt: {describe(error, array.path)}"
         ) from None
 
 
-def _decompress(compressor: dict[str, Any] | None, data: bytes, expected: int) -> memoryview:
+def decompress(compressor: dict[str, Any] | None, data: bytes, expected: int) -> memoryview:
+    """Bytes of a chunk, of which there may be as many as ``expected``.
+
+    Raises
+    ------
+    ImageError
+        Its header is broken. Codecs raise what they like beside.
+    """
     if compressor is None:
         return memoryview(data)
     if compressor["id"] == "blosc":
@@ -183,6 +197,6 @@ def numcodecs_module() -> Any:
         import numcodecs.blosc
     except ImportError:
         raise UserError(
-            "load.format zarr needs the package numcodecs: pip install scip_mpi[zarr]"
+            "zarr and OME-Zarr need the package numcodecs: pip install scip_mpi[zarr]"
         ) from None
     return numcodecs

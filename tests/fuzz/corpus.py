@@ -178,6 +178,33 @@ def build_ome_tiff(shared: Path, folder: Path) -> None:
         tif.write(a[:, ::2, ::2], subfiletype=1, **how)
 
 
+def build_ome_zarr(shared: Path, folder: Path) -> None:
+    """A plate of zarr version 2, and images of version 3: plain, compressed, in shards."""
+    import zarr
+    from numcodecs import Blosc
+    from zarr.codecs import BloscCodec, GzipCodec
+
+    a, b, c = cells(shared, 3)
+    axes = [{"name": n, "type": "channel" if n == "c" else "space"} for n in "cyx"]
+    scales = [{"axes": axes, "datasets": [{"path": "0"}], "version": "0.4"}]
+    plate = zarr.open_group(folder / "plate.zarr", mode="w", zarr_format=2)
+    plate.attrs["plate"] = {"wells": [{"path": "A/1"}, {"path": "B/2"}]}
+    for well, how in (("A/1", None), ("B/2", Blosc())):
+        group = plate.create_group(well)
+        group.attrs["well"] = {"images": [{"path": "0"}]}
+        image = group.create_group("0", attributes={"multiscales": scales})
+        made = image.create_array("0", shape=a.shape, chunks=(1, 32, 32), dtype=a.dtype,
+                                  compressors=how)  # fmt: skip
+        made[:] = a
+    ways = ({"compressors": None}, {"compressors": GzipCodec()}, {"compressors": BloscCodec()},
+            {"shards": (3, 40, 40)})  # fmt: skip
+    for k, how in enumerate(ways):
+        image = zarr.open_group(folder / f"{k}.zarr", mode="w", zarr_format=3)
+        image.attrs["ome"] = {"multiscales": scales, "version": "0.5"}
+        made = image.create_array("0", shape=b.shape, chunks=(1, 20, 20), dtype=b.dtype, **how)
+        made[:] = (b, c)[k % 2]
+
+
 def build_hdf5(shared: Path, folder: Path) -> None:
     """Datasets of another program: contiguous, in chunks, compressed, and one after the other."""
     images = np.stack(cells(shared, 4))
@@ -188,18 +215,12 @@ def build_hdf5(shared: Path, folder: Path) -> None:
 
 
 def build_ragged(shared: Path, folder: Path) -> None:
-    """Pixels and shapes; as one dataset, and as an array for each image."""
+    """Pixels and shapes, plain and compressed."""
     images = [c[:, : 20 + k] for k, c in enumerate(cells(shared, 4))]
-    for k, name in enumerate(("flat.h5", "arrays.h5")):
-        with h5py.File(folder / name, "w") as file:
+    for k, how in enumerate(({}, {"compression": "gzip", "chunks": (1000,)})):
+        with h5py.File(folder / f"{k}.h5", "w") as file:
             file["shapes"] = [i.shape for i in images]
-            if k:
-                own = file.create_dataset("pixels", 4, h5py.vlen_dtype(np.uint16))
-                for i, image in enumerate(images):
-                    own[i] = image.ravel()
-            else:
-                flat = np.concatenate([i.ravel() for i in images])
-                file.create_dataset("pixels", data=flat, compression="gzip", chunks=(1000,))
+            file.create_dataset("pixels", data=np.concatenate([i.ravel() for i in images]), **how)
 
 
 def build_packed(shared: Path, folder: Path) -> None:
@@ -294,6 +315,7 @@ TARGETS = {
     "table": Target(build_table, lambda f: read_all("table", f, "uint16")),
     "zarr": Target(build_zarr, lambda f: read_all("zarr", f, "float32")),
     "ome_tiff": Target(build_ome_tiff, lambda f: read_all("ome_tiff", f, "uint16", z="each")),
+    "ome_zarr": Target(build_ome_zarr, lambda f: read_all("ome_zarr", f, "uint16")),
     "hdf5": Target(build_hdf5, lambda f: read_all("hdf5", f, "uint16", images="a/images")),
     "hdf5_ragged": Target(
         build_ragged, lambda f: read_all("hdf5", f, "uint16", images="pixels", shapes="shapes")

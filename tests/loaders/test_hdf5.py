@@ -70,17 +70,10 @@ def test_axes_that_are_missing(tmp_path, axes, shape):
         np.testing.assert_array_equal(batch.image(i), image)
 
 
-@pytest.mark.parametrize("kind", ["flat", "arrays"])
-def test_pixels_and_shapes(tmp_path, kind):
+def test_pixels_and_shapes(tmp_path):
     images = [pictures(1, 2, 5 + k, 20 - k)[0] for k in range(6)]
-    path = write(tmp_path / "cells_B.h5", shapes=[i.shape for i in images])
-    with h5py.File(path, "a") as file:
-        if kind == "flat":
-            file["pixels"] = np.concatenate([i.ravel() for i in images])
-        else:
-            own = file.create_dataset("pixels", 6, h5py.vlen_dtype(np.uint16))
-            for k, image in enumerate(images):
-                own[k] = image.ravel()
+    flat = np.concatenate([i.ravel() for i in images])
+    path = write(tmp_path / "cells_B.h5", shapes=[i.shape for i in images], pixels=flat)
     catalog = hdf5.discover(
         [path], images="pixels", shapes="shapes", regex=r"_(?P<group>[A-Z])\.h5$"
     )
@@ -139,5 +132,9 @@ def test_what_the_user_must_mend(tmp_path):
     refused("holds no images", images="x")
     write(tmp_path / "a.h5", x=images.astype(complex))
     refused("complex128, which cannot be measured", images="x")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("x", 6, h5py.vlen_dtype(np.uint16))
+        file["s"] = [(1, 1, 1)] * 6
+    refused("x has arrays of varying length: write them flat", images="x", shapes="s")
     (tmp_path / "a.h5").unlink()
     refused("holds no HDF5 files", images="x")
