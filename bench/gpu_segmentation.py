@@ -68,7 +68,7 @@ def compare(
     chosen = MaskSet(method, registry.find("masks", method), METHODS[method])
 
     def once() -> Made:
-        return device.make(chosen, method, batch, enabled)
+        return device.make(chosen, method, batch, enabled, None)
 
     made = once()
     seconds = [timed(once) for _ in range(repeats)]
@@ -81,14 +81,14 @@ def compare(
     allowed = enabled[: len(few)]
     packed_masks(chosen, few, allowed)
     began = time.process_time()
-    wanted, regions, boxes = packed_masks(chosen, few, allowed)
+    wanted = packed_masks(chosen, few, allowed)
     cpu = (time.process_time() - began) / len(few)
     whole = ~made.left[: len(few)].any(axis=1)
     packed = np.repeat(whole, np.diff(bit_offsets(few.shapes)))
     identical = (
-        (made.bits[: wanted.size] == wanted)[packed].all()
-        and (made.regions[: len(few)] == regions)[whole].all()
-        and (made.boxes[: len(few)] == boxes)[whole].all()
+        (made.bits[: wanted.bits.size] == wanted.bits)[packed].all()
+        and (made.regions[: len(few)] == wanted.regions)[whole].all()
+        and (made.boxes[: len(few)] == wanted.boxes)[whole].all()
     )
     moved = batch.pixels.nbytes + made.bits.nbytes
     best = min(seconds)

@@ -29,7 +29,7 @@ from scip_mpi.features.family import Family
 from scip_mpi.loaders.contract import Failure, References
 from scip_mpi.measure import Statistic
 from scip_mpi.segmentation import background
-from scip_mpi.segmentation.chain import MaskSet, PreFilter, find_masks, whole_images
+from scip_mpi.segmentation.chain import FoundMasks, MaskSet, PreFilter, find_masks, whole_images
 from scip_mpi.segmentation.combine import combined_masks
 from scip_mpi.segmentation.crops import cut_crops
 from scip_mpi.segmentation.fields import FieldPlan, Fields, parent_planes, segment_fields
@@ -167,31 +167,42 @@ def segment(stages: Stages, references: References, timers: Timers) -> tuple[Seg
         fields = None
         if stages.fields is not None:
             fields = segment_fields(batch, stages.fields, companions, stages.xp)
-        masks, crops, own = _masks(stages, batch, fields, companions)
+        masks, crops, found = _masks(stages, batch, fields, companions)
     if fields is not None and stages.export is not None:
         with timers.stage("export"):
             stages.export(references, fields)
     with timers.stage("measure"):
         lo, hi = int(references.index[0]), int(references.index[-1]) + 1
-        found = np.full(hi - lo, -1, np.int64)
-        found[batch.index - lo] = 0
-        np.add.at(found, masks.image - lo, 1)
-        first = combined_masks(own(0), masks.shapes, stages.combined)
-        foreground = own(0) if fields is None else (fields.labels.pixels > 0).view(np.uint8)
+        objects = np.full(hi - lo, -1, np.int64)
+        objects[batch.index - lo] = 0
+        np.add.at(objects, masks.image - lo, 1)
+        first = combined_masks(found.own(0), masks.shapes, stages.combined)
         masks = replace(
             masks,
-            background=backgrounds(stages, batch, masks, own, fields),
-            statistics=statistics_of(stages, stages.statistics, raw, crops, masks, own, fields),
+            background=backgrounds(stages, batch, masks, found.own, fields),
+            statistics=statistics_of(
+                stages,
+                stages.statistics,
+                raw,
+                crops,
+                masks,
+                found.own,
+                fields,
+                known_tables(found, stages.statistics),
+            ),
         )
         centroid = measure.centroids(crops, first, masks.bbox)
-        per_image = _image_summary(stages, batch, raw, foreground, lo, hi)
+        per_image = {
+            name: placed(values, batch.index - lo, hi - lo)
+            for name, values in _image_summary(stages, batch, raw, found, fields).items()
+        }
     files = [file for own in references.alone().sources for file in own]
     record = Segmented(
         span=np.array([lo, hi], np.int64),
         sources=np.frombuffer("\0".join(files).encode("utf-8", "surrogateescape"), np.uint8),
         within=references.within,
         group=references.group,
-        found=found,
+        found=objects,
         **per_image,
         centroid=centroid,
         failures=np.frombuffer(json.dumps([asdict(f) for f in failures]).encode(), np.uint8),
@@ -205,8 +216,8 @@ def _masks(
     batch: ImageBatch,
     fields: Fields | None,
     companions: Mapping[str, ImageBatch],
-) -> tuple[MaskBatch, ImageBatch, Callable[[int], UInt8Array]]:
-    """The masks of all objects, their crops, corrected, and what gives a set's, not packed."""
+) -> tuple[MaskBatch, ImageBatch, FoundMasks]:
+    """The masks of all objects, their crops, corrected, and what is known of the masks."""
     if fields is None:
         objects, crops, sets = whole_images(batch), batch, stages.sets
     else:
@@ -217,7 +228,7 @@ def _masks(
         given = MaskSet("", lambda *_: fields.masks, {}, border=False)
         sets = stages.sets or [given]
     found = find_masks(crops, sets, stages.prefilters, stages.main_channel, stages.xp, companions)
-    return found.packed(objects), crops, found.own
+    return found.packed(objects), crops, found
 
 
 def backgrounds(
@@ -268,10 +279,12 @@ def statistics_of(
     masks: MaskBatch,
     own: Callable[[int], UInt8Array],
     fields: Fields | None = None,
+    known: Mapping[tuple[int, int], FloatArray] | None = None,
 ) -> FloatArray:
     """Statistics of every object, shape (m, K); NaN where the mask set dropped the object.
 
-    ``own`` gives the masks of a set, in the layout of the crops.
+    ``own`` gives the masks of a set, in the layout of the crops; ``known`` is what was measured
+    already, as of `known_tables`.
     """
     if not statistics:
         return np.empty((len(masks), 0))
@@ -281,21 +294,41 @@ def statistics_of(
         before = crops
     else:
         before = cut_crops(raw, fields.row, masks.bbox)
-    used = sorted({s.mask_set for s in statistics if s.mask_set >= 0})
-    looked_at = {s: own(s) for s in used}
-    values = measure.measure_each(statistics, crops, before, looked_at, stages.saturation)
+    missing = {s.mask_set for s in statistics if (s.mask_set, s.channel) not in (known or {})}
+    looked_at = {s: own(s) for s in sorted(missing) if s >= 0}
+    values = measure.measure_each(statistics, crops, before, looked_at, stages.saturation, known)
     for k, chosen in enumerate(statistics):
         if chosen.mask_set >= 0:
             values[~masks.kept[:, chosen.mask_set], k] = np.nan
     return values
 
 
+def known_tables(
+    found: FoundMasks, statistics: Sequence[Statistic]
+) -> dict[tuple[int, int], FloatArray]:
+    """What was measured of the channels that statistics look at where the masks were made."""
+    return {
+        (s.mask_set, s.channel): found.measured[s.mask_set][:, s.channel, len(measure.SUMMARY) :]
+        for s in statistics
+        if s.mask_set in found.measured
+    }
+
+
 def _image_summary(
-    stages: Stages, batch: ImageBatch, raw: ImageBatch, foreground: UInt8Array, lo: int, hi: int
+    stages: Stages,
+    batch: ImageBatch,
+    raw: ImageBatch,
+    found: FoundMasks,
+    fields: Fields | None,
 ) -> dict[str, FloatArray]:
-    rows = measure.image_summary(batch, raw, foreground, stages.saturation)
-    placed = {}
-    for name, values in rows.items():
-        placed[name] = np.full((hi - lo, len(stages.saturation)), np.nan)
-        placed[name][batch.index - lo] = values
-    return placed
+    if 0 in found.measured:
+        return measure.named_summary(found.measured[0])
+    foreground = found.own(0) if fields is None else (fields.labels.pixels > 0).view(np.uint8)
+    return measure.image_summary(batch, raw, foreground, stages.saturation)
+
+
+def placed(values: FloatArray, rows: Int64Array, count: int) -> FloatArray:
+    """Values in their rows of so many; NaN in the others."""
+    out = np.full((count, *values.shape[1:]), np.nan)
+    out[rows] = values
+    return out
