@@ -73,10 +73,10 @@ def recommend(plan: Plan, catalog: Catalog, device: str) -> str:
     chosen = best(found)
     count = f"{chosen.features} or more" if chosen is found[-1] else f"about {chosen.features}"
     where = f"on the CPU ({trial.lost})" if trial.lost else f"on {device}"
+    read, segment, row = (f"{1e3 * s:.2f} ms" for s in (trial.read, trial.segment, trial.row))
     return (
-        f"{count} feature ranks beside each rank that segments on one: of {trial.images} images, "
-        f"one takes {1e3 * trial.read:.2f} ms to read, {1e3 * trial.segment:.2f} ms to segment "
-        f"{where} and {1e3 * trial.row:.2f} ms of features"
+        f"feature ranks beside each that segments: {count} (by {trial.images} images: {read} to "
+        f"read one, {segment} to segment it {where}, {row} for its features)"
     )
 
 

@@ -145,9 +145,7 @@ def test_check_recommends_feature_ranks_per_gpu(
     assert said() == []
     monkeypatch.setenv(FAKE, "1")
     (text,) = said()
-    assert re.search(
-        r"(about|\d or more).* feature ranks beside .* of 24 images, .* on fake-0", text
-    )
+    assert re.search(r"segments: (about \d|\d+ or more).* \(by 24 images: .* on fake-0", text)
 
     def broken(name: str, number: int, dtype: np.dtype[Any]) -> CudaDevice:
         raise DeviceLost("it is on fire")

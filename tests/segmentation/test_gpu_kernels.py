@@ -253,7 +253,7 @@ def test_odd_shapes_of_few_levels(
 def test_values_that_are_not_finite_or_overflow(
     name: str, dtype: str, emulated: EmulatedCupy
 ) -> None:
-    images = [a.astype(dtype) for a in speckled([(30, 30)] * 7, 1)]
+    images = [a.astype(dtype) for a in speckled([(30, 30)] * 8, 1)]
     images[0][:] = np.nan
     images[1][0, 3, 4] = np.nan
     images[2][0, 3, 4] = np.inf
@@ -261,6 +261,8 @@ def test_values_that_are_not_finite_or_overflow(
     images[4][0, 9, 9] = np.finfo(dtype).max
     images[5][0, 9, 9], images[5][0, 20, 20] = np.finfo(dtype).max, np.finfo(dtype).min
     images[6][:] = -0.0
+    # Below the least normal number of single precision.
+    images[7] *= np.dtype(dtype).type(1e-41)
     with np.errstate(over="ignore", invalid="ignore"):
         same(name, ImageBatch.from_images(images), emulated)
 

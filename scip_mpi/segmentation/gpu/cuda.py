@@ -18,7 +18,7 @@ from scip_mpi.segmentation.bits import bit_offsets
 from scip_mpi.segmentation.chain import MaskSet
 from scip_mpi.segmentation.gpu import METHODS
 from scip_mpi.segmentation.gpu.fields import STEPS, label_fields, unlabelled
-from scip_mpi.segmentation.gpu.lane import Lane, Piece, Task
+from scip_mpi.segmentation.gpu.lane import LARGE, Lane, Piece, Task
 from scip_mpi.segmentation.gpu.recipes import (
     C_TYPES,
     OPTIONS,
@@ -31,8 +31,9 @@ from scip_mpi.segmentation.gpu.recipes import (
 )
 from scip_mpi.segmentation.gpu.use import Labelled, Made, nothing, part, pieces
 
-# Pixels on their way at once, in bytes: large enough to fill a device, small enough to overlap.
-PIECE = 16 << 20
+# Pixels on their way at once, in bytes: large enough to fill a device, small enough to overlap. Of
+# images with large planes, each of which is one block's, more are needed to fill it.
+PIECE, LARGE_PIECE = 16 << 20, 256 << 20
 # Blocks of threads for each multiprocessor.
 BLOCKS = 8
 # cudaErrorMemoryAllocation and CUDA_ERROR_OUT_OF_MEMORY.
@@ -105,8 +106,8 @@ class CudaDevice:
             made.left[:] = enabled
             return made
         recipe = RECIPES[method](batch, **mask_set.kwargs)
-        large = batch.shapes[:, 1] * batch.shapes[:, 2] > recipe.most_pixels
-        made.left[large] = enabled[large]
+        sizes = batch.shapes[:, 1] * batch.shapes[:, 2]
+        made.left[:] = enabled & (sizes > recipe.most_pixels)[:, np.newaxis]
         with self.plain_errors():
             kernels = self.compiled(batch.pixels.dtype)
             task = Task(
@@ -117,7 +118,8 @@ class CudaDevice:
                 kernels["measure"],
                 None if wanted is None else measure(wanted),
             )
-            for k, (lo, hi) in enumerate(pieces(batch, PIECE)):
+            most = LARGE_PIECE if sizes.max() > LARGE else PIECE
+            for k, (lo, hi) in enumerate(pieces(batch, most)):
                 lane = self.lanes[k % len(self.lanes)]
                 # Its last piece has come down, or does now.
                 lane.finish()
@@ -142,6 +144,8 @@ class CudaDevice:
         self.kernels.clear()
         with suppress(self.cupy.cuda.runtime.CUDARuntimeError):
             self.cupy.get_default_memory_pool().free_all_blocks()
+            # Of the host's memory, which the second pass counts on.
+            self.cupy.get_default_pinned_memory_pool().free_all_blocks()
 
     @contextmanager
     def plain_errors(self) -> Iterator[None]:
