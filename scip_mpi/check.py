@@ -68,7 +68,10 @@ def check(config_path: Path, paths: list[str], ranks: int) -> Iterator[str]:
 
 def recommend(plan: Plan, catalog: Catalog, device: str) -> str:
     """How many ranks should compute features beside one that segments on a GPU, and why."""
-    trial = try_out(plan, catalog, device)
+    try:
+        trial = try_out(plan, catalog, device)
+    except UserError as error:
+        return f"nothing can be recommended: {error}"
     found = shares(trial.segment, trial.hold, trial.read, trial.row)
     chosen = best(found)
     count = f"{chosen.features} or more" if chosen is found[-1] else f"about {chosen.features}"

@@ -152,3 +152,9 @@ def test_check_recommends_feature_ranks_per_gpu(
 
     monkeypatch.setattr("scip_mpi.trial.open_device", broken)
     assert "on the CPU (it is on fire)" in said()[0]
+    monkeypatch.setattr("scip_mpi.trial.MOST", 1)
+    first = min((cells / "Anaphase").iterdir())
+    text = first.read_bytes()
+    first.write_bytes(b"no image")
+    assert "nothing can be recommended: none of the first 1 images" in said()[0]
+    first.write_bytes(text)

@@ -211,7 +211,7 @@ def find_masks(
         else:
             found = mask_set.device(crops, enabled)
             bits[s], regions[:, s], boxes[:, s] = found.bits, found.regions, found.boxes
-            if found.measured is not None:
+            if found.measured is not None and m:
                 measured[s] = found.measured
         if m:
             kept[:, s] = enabled[:, main_channel] & (regions[:, s, main_channel] > 0)
