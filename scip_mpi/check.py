@@ -68,15 +68,18 @@ def check(config_path: Path, paths: list[str], ranks: int) -> Iterator[str]:
 
 def recommend(plan: Plan, catalog: Catalog, device: str) -> str:
     """How many ranks should compute features beside one that segments on a GPU, and why."""
-    trial = try_out(plan, catalog, device)
+    try:
+        trial = try_out(plan, catalog, device)
+    except UserError as error:
+        return f"nothing can be recommended: {error}"
     found = shares(trial.segment, trial.hold, trial.read, trial.row)
     chosen = best(found)
     count = f"{chosen.features} or more" if chosen is found[-1] else f"about {chosen.features}"
     where = f"on the CPU ({trial.lost})" if trial.lost else f"on {device}"
+    read, segment, row = (f"{1e3 * s:.2f} ms" for s in (trial.read, trial.segment, trial.row))
     return (
-        f"{count} feature ranks beside each rank that segments on one: of {trial.images} images, "
-        f"one takes {1e3 * trial.read:.2f} ms to read, {1e3 * trial.segment:.2f} ms to segment "
-        f"{where} and {1e3 * trial.row:.2f} ms of features"
+        f"feature ranks beside each that segments: {count} (by {trial.images} images: {read} to "
+        f"read one, {segment} to segment it {where}, {row} for its features)"
     )
 
 

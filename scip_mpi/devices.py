@@ -22,7 +22,7 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 FAKE_PREFIX = "fake-"
 # What the NVIDIA driver, or its counterpart in the Windows Subsystem for Linux, puts there.
 DEVICE_FILES = ("/dev/nvidiactl", "/dev/dxg")
-ADVICE = "pip install 'scip_mpi[gpu]' for CUDA 13, or cupy-cuda12x for CUDA 12"
+ADVICE = "pip install 'scip_mpi[gpu]' for CUDA 13; the README says what for CUDA 12"
 
 
 class OutOfMemory(Exception):
@@ -57,6 +57,8 @@ def visible_devices(environ: Mapping[str, str] = os.environ) -> tuple[tuple[str,
         names = ask_driver(ctypes.CDLL("libcuda.so.1"))
     except OSError as error:
         return (), f"the CUDA driver cannot be loaded ({error})"
+    except AttributeError as error:
+        return (), f"the CUDA driver is older than CUDA 12 ({error})"
     except DeviceLost as error:
         return (), str(error)
     if names and importlib.util.find_spec("cupy") is None:

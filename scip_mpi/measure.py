@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
@@ -16,6 +16,8 @@ from scip_mpi.segmentation.planes import largest
 STATISTICS = (
     "sum", "mean", "std", "max", "min", "area", "aspect_ratio", "components", "focus", "saturated",
 )  # fmt: skip
+# Of an image's channel.
+SUMMARY = ("saturated", "background", "focus")
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def measure_each(
     raw: ImageBatch,
     own: Mapping[int, UInt8Array],
     saturation: FloatArray,
+    known: Mapping[tuple[int, int], FloatArray] | None = None,
 ) -> FloatArray:
     """Several statistics of every object, each mask and channel gone through once.
 
@@ -101,13 +104,15 @@ def measure_each(
     own : dict of int to ndarray of uint8
         Masks of the sets that are named, in the batch's layout.
     saturation : ndarray of float64, shape (C,)
+    known : dict of (int, int) to ndarray of float64, optional
+        Tables as of `measure_all` that are there already, by mask set and channel.
 
     Returns
     -------
     ndarray of float64, shape (m, len(statistics))
     """
     out = np.empty((len(batch), len(statistics)))
-    tables: dict[tuple[int, int], FloatArray] = {}
+    tables = dict(known or {})
     for k, chosen in enumerate(statistics):
         key = (chosen.mask_set, chosen.channel)
         if key not in tables:
@@ -221,15 +226,64 @@ def image_summary(
         outside; ``focus``, the root mean square of the differences of neighbouring pixels, which
         blur lowers.
     """
-    out = np.empty((len(batch), len(saturation), 3))
+    return named_summary(summary_table(batch, raw, foreground, of_channel, saturation))
+
+
+def named_summary(table: FloatArray) -> dict[str, FloatArray]:
+    """The table of `summary_table` by names."""
+    return {name: table[:, :, k].copy() for k, name in enumerate(SUMMARY)}
+
+
+def summary_table(
+    batch: ImageBatch,
+    raw: ImageBatch,
+    foreground: ImageBatch,
+    of_channel: Int64Array,
+    saturation: FloatArray,
+) -> FloatArray:
+    """What `image_summary` gives, in one array of shape (n, C, len(SUMMARY))."""
+    out = np.empty((len(batch), len(saturation), len(SUMMARY)))
     if len(batch):
         _summarise(
             batch.pixels, raw.pixels, batch.offsets, batch.shapes, foreground.pixels,
             foreground.offsets, of_channel, saturation, out,
         )  # fmt: skip
-    return {
-        name: out[:, :, k].copy() for k, name in enumerate(("saturated", "background", "focus"))
-    }
+    return out
+
+
+def whole_table(
+    batch: ImageBatch,
+    masks: UInt8Array,
+    saturation: FloatArray,
+    summary: bool,
+    channels: Sequence[int],
+) -> FloatArray:
+    """What a device measures of images as they were read and of the masks of a set.
+
+    Parameters
+    ----------
+    batch : ImageBatch
+    masks : ndarray of uint8
+    saturation : ndarray of float64, shape (C,)
+    summary : bool
+        Whether the images are summed up.
+    channels : sequence of int
+        Channels whose statistics are wanted.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, C, len(SUMMARY) + len(STATISTICS))
+        `SUMMARY`, then `STATISTICS`; NaN where nothing was asked for.
+    """
+    first = len(SUMMARY)
+    out = np.full((len(batch), len(saturation), first + len(STATISTICS)), np.nan)
+    if summary:
+        out[:, :, :first] = summary_table(
+            batch, batch, replace(batch, pixels=masks), np.arange(batch.channels), saturation
+        )
+    for c in channels:
+        out[:, c, first:] = measure_all(batch, batch, masks, c, float(saturation[c]))
+    return out
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -24,7 +24,7 @@ from scip_mpi.measure import Statistic
 from scip_mpi.pipeline import Stages
 from scip_mpi.segmentation.bits import pack_bits
 from scip_mpi.segmentation.border import bounding_boxes, count_regions
-from scip_mpi.segmentation.chain import Objects, find_masks
+from scip_mpi.segmentation.chain import FoundMasks, Objects, find_masks
 from scip_mpi.segmentation.combine import combined_masks
 from scip_mpi.segmentation.crops import crop_shapes, cut_crops, cut_masks
 from scip_mpi.segmentation.fields import Fields
@@ -69,17 +69,8 @@ class Found:
     centroid: FloatArray
 
 
-def measure_objects(
-    stages: Stages, part: Part, timers: Timers
-) -> tuple[Found, Callable[[int], UInt8Array]]:
-    """Mask and measure objects; what is found of each does not hang on the others.
-
-    Returns
-    -------
-    Found
-    callable
-        ``own(s)``: the masks of a set, not packed, in the layout of the crops.
-    """
+def measure_objects(stages: Stages, part: Part, timers: Timers) -> tuple[Found, FoundMasks]:
+    """Mask and measure objects; what is found of each does not hang on the others."""
     with timers.stage("segment"):
         found = find_masks(
             part.crops, stages.sets, stages.prefilters, stages.main_channel, stages.xp,
@@ -87,12 +78,13 @@ def measure_objects(
         )  # fmt: skip
         masks = found.packed(part.objects)
     with timers.stage("measure"):
+        known = known_tables(found, stages.statistics)
         statistics = statistics_of(
-            stages, stages.statistics, part.raw, part.crops, masks, found.own
+            stages, stages.statistics, part.raw, part.crops, masks, found.own, known
         )
         combined = combined_masks(found.own(0), masks.shapes, stages.combined)
         centroid = measure.centroids(part.crops, combined, masks.bbox)
-    return Found(replace(masks, statistics=statistics), centroid), found.own
+    return Found(replace(masks, statistics=statistics), centroid), found
 
 
 def part_bounds(fields: Fields, channels: int) -> Int64Array:
@@ -180,17 +172,30 @@ def statistics_of(
     crops: ImageBatch,
     masks: MaskBatch,
     own: Callable[[int], UInt8Array],
+    known: Mapping[tuple[int, int], FloatArray] | None = None,
 ) -> FloatArray:
     """Statistics of every object, shape (m, K); NaN where the mask set dropped the object.
 
-    ``own`` gives the masks of a set, in the layout of the crops.
+    ``own`` gives the masks of a set, in the layout of the crops; ``known`` is what was measured
+    already, as of `known_tables`.
     """
     if not statistics:
         return np.empty((len(masks), 0))
-    used = sorted({s.mask_set for s in statistics if s.mask_set >= 0})
-    looked_at = {s: own(s) for s in used}
-    values = measure.measure_each(statistics, crops, raw, looked_at, stages.saturation)
+    missing = {s.mask_set for s in statistics if (s.mask_set, s.channel) not in (known or {})}
+    looked_at = {s: own(s) for s in sorted(missing) if s >= 0}
+    values = measure.measure_each(statistics, crops, raw, looked_at, stages.saturation, known)
     for k, chosen in enumerate(statistics):
         if chosen.mask_set >= 0:
             values[~masks.kept[:, chosen.mask_set], k] = np.nan
     return values
+
+
+def known_tables(
+    found: FoundMasks, statistics: Sequence[Statistic]
+) -> dict[tuple[int, int], FloatArray]:
+    """What was measured of the channels that statistics look at where the masks were made."""
+    return {
+        (s.mask_set, s.channel): found.measured[s.mask_set][:, s.channel, len(measure.SUMMARY) :]
+        for s in statistics
+        if s.mask_set in found.measured
+    }

@@ -17,7 +17,7 @@ from scip_mpi.loaders.contract import References
 from scip_mpi.objects import Found, Part, cut_part, measure_labelled, measure_objects, part_bounds
 from scip_mpi.pipeline import Segmented, Stages
 from scip_mpi.segmentation import background
-from scip_mpi.segmentation.chain import whole_images
+from scip_mpi.segmentation.chain import FoundMasks, whole_images
 from scip_mpi.segmentation.combine import combined_masks
 from scip_mpi.segmentation.fields import Fields, parent_planes, segment_fields
 from scip_mpi.timers import Timers
@@ -53,7 +53,7 @@ def segment(
             fields = segment_fields(batch, stages.fields, companions, stages.xp)
     if fields is None:
         part = Part(whole_images(batch), batch, raw, companions)
-        found, own = measure_objects(stages, part, timers)
+        found, made = measure_objects(stages, part, timers)
     else:
         if stages.export is not None:
             with timers.stage("export"):
@@ -66,12 +66,13 @@ def segment(
         objects[batch.index - lo] = 0
         np.add.at(objects, masks.image - lo, 1)
         if fields is None:
-            level = _of_images(stages, batch, masks, own)
-            covered, of_channel = replace(batch, pixels=own(0)), np.arange(batch.channels)
+            level = _of_images(stages, batch, masks, made.own)
+            rows = _summary(stages, batch, raw, made)
         else:
             level = _of_fields(stages, batch, masks, fields)
-            covered, of_channel = fields.labels, fields.of_channel
-        rows = measure.image_summary(batch, raw, covered, of_channel, stages.saturation)
+            rows = measure.image_summary(
+                batch, raw, fields.labels, fields.of_channel, stages.saturation
+            )
         per_image = {
             name: _placed(values, batch.index - lo, hi - lo) for name, values in rows.items()
         }
@@ -137,6 +138,16 @@ def _of_fields(stages: Stages, batch: ImageBatch, masks: MaskBatch, fields: Fiel
     planes = parent_planes(fields, stages.fields.parent)
     levels = _levels(stages, batch, planes, fields.row, masks.bbox, fields.number)
     return np.repeat(levels[:, np.newaxis], masks.sets, axis=1)
+
+
+def _summary(
+    stages: Stages, batch: ImageBatch, raw: ImageBatch, made: FoundMasks
+) -> dict[str, FloatArray]:
+    """Summary of images that are one object each, perhaps from where their masks were made."""
+    if 0 in made.measured:
+        return measure.named_summary(made.measured[0])
+    covered, of_channel = replace(batch, pixels=made.own(0)), np.arange(batch.channels)
+    return measure.image_summary(batch, raw, covered, of_channel, stages.saturation)
 
 
 def _of_images(

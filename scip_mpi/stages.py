@@ -18,6 +18,7 @@ from scip_mpi.config.values import places
 from scip_mpi.correction import Correction
 from scip_mpi.loaders.companions import read_companions
 from scip_mpi.loaders.contract import Failure, References
+from scip_mpi.measure import whole_table
 from scip_mpi.measurements import filter_measurements
 from scip_mpi.normalization import pixel_quantiles
 from scip_mpi.pipeline import Stages
@@ -27,6 +28,7 @@ from scip_mpi.rows import compute, cut_out, masked_pixels
 from scip_mpi.segmentation.chain import MaskSet, PreFilter
 from scip_mpi.segmentation.cleaning import Cleaning
 from scip_mpi.segmentation.fields import FieldPlan, Fields, Segmenter
+from scip_mpi.segmentation.gpu.recipes import Wanted
 from scip_mpi.segmentation.gpu.use import DeviceUse
 from scip_mpi.segmentation.whole import whole
 from scip_mpi.segmenting import segment
@@ -123,10 +125,20 @@ def on_device(stages: Stages, plan: Plan, use: DeviceUse) -> Stages:
         )
     if config.mask is not None:
         sets = [
-            use.on(own, chosen.method)
-            for own, chosen in zip(sets, config.mask.methods, strict=True)
+            use.on(own, chosen.method, measured_there(stages, s))
+            for s, (own, chosen) in enumerate(zip(sets, config.mask.methods, strict=True))
         ]
     return replace(stages, fields=fields, sets=sets)
+
+
+def measured_there(stages: Stages, mask_set: int) -> Wanted | None:
+    """What a device measures of a mask set: only where it has the images as they were read."""
+    channels = sorted({s.channel for s in stages.statistics if s.mask_set == mask_set})
+    summary = mask_set == 0
+    if stages.fields is not None or stages.correction is not None or not (channels or summary):
+        return None
+    on_cpu = partial(whole_table, saturation=stages.saturation, summary=summary, channels=channels)
+    return Wanted(stages.saturation, summary, channels, on_cpu)
 
 
 def label_export(plan: Plan, out: Path | None) -> Callable[[References, Fields], None] | None:

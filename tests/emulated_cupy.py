@@ -85,6 +85,9 @@ class EmulatedCupy:
     def get_default_memory_pool(self) -> SimpleNamespace:
         return SimpleNamespace(free_all_blocks=lambda: None)
 
+    def get_default_pinned_memory_pool(self) -> SimpleNamespace:
+        return SimpleNamespace(free_all_blocks=lambda: None)
+
     def RawModule(self, code: str, options: tuple[str, ...]) -> SimpleNamespace:  # noqa: N802
         assert "-fmad=false" in options
         text = SHIM.read_text() + code

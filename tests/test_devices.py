@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -40,10 +41,10 @@ class Driver:
 def with_driver(monkeypatch: pytest.MonkeyPatch, tmp_path):
     """A machine that has the driver's files, the driver given, and CuPy or not."""
 
-    def install(driver: Driver | None, cupy: bool = True) -> None:
+    def install(driver: Driver | SimpleNamespace | None, cupy: bool = True) -> None:
         (tmp_path / "nvidiactl").touch()
 
-        def load(name: str) -> Driver:
+        def load(name: str) -> Driver | SimpleNamespace:
             if driver is None:
                 raise OSError("no such file")
             return driver
@@ -83,6 +84,8 @@ def test_what_is_wrong_is_said(with_driver) -> None:
     assert "does not work (error 999)" in visible_devices({})[1]
     with_driver(Driver(TWO, naming=3))
     assert "cannot name device 0 (error 3)" in visible_devices({})[1]
+    with_driver(SimpleNamespace(cuInit=lambda flags: 0))
+    assert "older than CUDA 12" in visible_devices({})[1]
     with_driver(Driver(TWO), cupy=False)
     names, problem = visible_devices({})
     assert names == ()

@@ -145,12 +145,16 @@ def test_check_recommends_feature_ranks_per_gpu(
     assert said() == []
     monkeypatch.setenv(FAKE, "1")
     (text,) = said()
-    assert re.search(
-        r"(about|\d or more).* feature ranks beside .* of 24 images, .* on fake-0", text
-    )
+    assert re.search(r"segments: (about \d|\d+ or more).* \(by 24 images: .* on fake-0", text)
 
     def broken(name: str, number: int, dtype: np.dtype[Any]) -> CudaDevice:
         raise DeviceLost("it is on fire")
 
     monkeypatch.setattr("scip_mpi.trial.open_device", broken)
     assert "on the CPU (it is on fire)" in said()[0]
+    monkeypatch.setattr("scip_mpi.trial.MOST", 1)
+    first = min((cells / "Anaphase").iterdir())
+    text = first.read_bytes()
+    first.write_bytes(b"no image")
+    assert "nothing can be recommended: none of the first 1 images" in said()[0]
+    first.write_bytes(text)

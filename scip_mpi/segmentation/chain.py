@@ -9,10 +9,30 @@ from typing import Any
 
 import numpy as np
 
-from scip_mpi.batches import BoolArray, ImageBatch, Int64Array, MaskBatch, UInt8Array
+from scip_mpi.batches import BoolArray, FloatArray, ImageBatch, Int64Array, MaskBatch, UInt8Array
 from scip_mpi.segmentation.bits import interleave, pack_bits, unpack_set
 from scip_mpi.segmentation.border import bounding_boxes, count_regions, remove_border_regions
 from scip_mpi.segmentation.cleaning import Cleaning, clean, keep_largest
+
+
+@dataclass(frozen=True)
+class PackedMasks:
+    """What a device makes of a mask set and a batch of n images with C channels.
+
+    Attributes
+    ----------
+    bits : ndarray of uint8
+        The masks, packed: those of one set, as of `bits.pack_bits`.
+    regions, boxes : ndarrays of int64, shapes (n, C), (n, 4)
+        As `make_masks` has them.
+    measured : ndarray of float64, shape (n, C, k), optional
+        What was to be measured of every channel; numbers not asked for have no meaning.
+    """
+
+    bits: UInt8Array
+    regions: Int64Array
+    boxes: Int64Array
+    measured: FloatArray | None
 
 
 @dataclass(frozen=True)
@@ -30,8 +50,7 @@ class MaskSet:
     companions : bool
         Whether the method has a parameter of that name: the images beside the images.
     device : callable, optional
-        Does it all in place of the CPU: from the batch and the channels enabled to the masks, which
-        it packs, their regions (n, C) and boxes (n, 4), as `make_masks`.
+        Does it all in place of the CPU: from the batch and the channels enabled to `PackedMasks`.
     """
 
     name: str
@@ -40,7 +59,7 @@ class MaskSet:
     border: bool = True
     cleaning: Cleaning = field(default_factory=Cleaning)
     companions: bool = False
-    device: Callable[..., tuple[UInt8Array, Int64Array, Int64Array]] | None = None
+    device: Callable[[ImageBatch, BoolArray], PackedMasks] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +106,8 @@ class FoundMasks:
         Sets whose masks came packed.
     kept, regions, boxes : ndarrays of shapes (m, S), (m, S, C), (m, S, 4)
         ``kept``, ``regions`` and ``set_bbox`` of a `MaskBatch`.
+    measured : dict of int to ndarray of float64
+        What was measured of sets where their masks were made, as of `PackedMasks`.
     """
 
     shapes: Int64Array
@@ -95,6 +116,7 @@ class FoundMasks:
     kept: BoolArray
     regions: Int64Array
     boxes: Int64Array
+    measured: dict[int, FloatArray]
 
     def own(self, mask_set: int) -> UInt8Array:
         """Masks of one set, a byte per pixel."""
@@ -185,15 +207,19 @@ def find_masks(
     boxes = np.empty((m, len(sets), 4), np.int64)
     dense: dict[int, UInt8Array] = {}
     bits: dict[int, UInt8Array] = {}
+    measured: dict[int, FloatArray] = {}
     for s, mask_set in enumerate(sets):
         if mask_set.device is None:
             made = make_masks(mask_set, crops, enabled, xp, companions)
             dense[s], regions[:, s], boxes[:, s] = made
         else:
-            bits[s], regions[:, s], boxes[:, s] = mask_set.device(crops, enabled)
+            found = mask_set.device(crops, enabled)
+            bits[s], regions[:, s], boxes[:, s] = found.bits, found.regions, found.boxes
+            if found.measured is not None and m:
+                measured[s] = found.measured
         if m:
             kept[:, s] = enabled[:, main_channel] & (regions[:, s, main_channel] > 0)
-    return FoundMasks(crops.shapes, dense, bits, kept, regions, boxes)
+    return FoundMasks(crops.shapes, dense, bits, kept, regions, boxes, measured)
 
 
 def make_masks(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mask_twins import as_type, everything, speckled, twelve_channel_images
 
-from scip_mpi.batches import BoolArray, ImageBatch
+from scip_mpi.batches import BoolArray, FloatArray, ImageBatch
 from scip_mpi.devices import DeviceLost, OutOfMemory
+from scip_mpi.measure import whole_table
 from scip_mpi.segmentation.bits import unpack_set
 from scip_mpi.segmentation.chain import MaskSet, make_masks
 from scip_mpi.segmentation.cleaning import Cleaning
 from scip_mpi.segmentation.gpu import METHODS, cuda
 from scip_mpi.segmentation.gpu.cuda import CudaDevice
-from scip_mpi.segmentation.gpu.recipes import C_TYPES
+from scip_mpi.segmentation.gpu.recipes import C_TYPES, SUMMARY, Wanted
 from scip_mpi.segmentation.gpu.use import DeviceUse, packed_masks
 from scip_mpi.segmentation.li import li
 from scip_mpi.segmentation.otsu import otsu
@@ -92,6 +94,22 @@ def set_of(
     return method, MaskSet(method, CPU[method], own, border=border, cleaning=cleaning)
 
 
+def wanted_of(batch: ImageBatch) -> Wanted:
+    """The image's summary, and statistics of every second channel."""
+    saturation = np.full(batch.channels, float(np.median(batch.pixels)))
+    channels = range(0, batch.channels, 2)
+    on_cpu = partial(whole_table, saturation=saturation, summary=True, channels=channels)
+    return Wanted(saturation, True, channels, on_cpu)
+
+
+def same_numbers(ours: FloatArray, theirs: FloatArray, wanted: Wanted) -> bool:
+    """Whether all that was to be measured is the same."""
+    summaries, statistics = np.s_[:, :, :SUMMARY], np.s_[:, list(wanted.channels), SUMMARY:]
+    return np.array_equal(ours[summaries], theirs[summaries], equal_nan=True) and np.array_equal(
+        ours[statistics], theirs[statistics], equal_nan=True
+    )
+
+
 def same(
     name: str,
     batch: ImageBatch,
@@ -104,7 +122,8 @@ def same(
     method, chosen = set_of(name, border, cleaning)
     enabled = everything(batch) if enabled is None else enabled
     device = CudaDevice(0, batch.pixels.dtype, module)
-    made = device.make(chosen, method, batch, enabled)
+    wanted = wanted_of(batch)
+    made = device.make(chosen, method, batch, enabled, wanted)
     masks, regions, boxes = make_masks(chosen, batch, enabled, np)
     assert not made.left[~enabled].any()
     for i in range(len(batch)):
@@ -117,6 +136,8 @@ def same(
     assert np.array_equal(made.regions[~made.left], regions[~made.left])
     sound = ~made.left.any(axis=1)
     assert np.array_equal(made.boxes[sound], boxes[sound])
+    assert made.measured is not None
+    assert same_numbers(made.measured[sound], wanted.on_cpu(batch, masks)[sound], wanted)
     return int(masks.sum()), float(made.left[enabled].mean()) if enabled.any() else 0.0
 
 
@@ -232,7 +253,7 @@ def test_odd_shapes_of_few_levels(
 def test_values_that_are_not_finite_or_overflow(
     name: str, dtype: str, emulated: EmulatedCupy
 ) -> None:
-    images = [a.astype(dtype) for a in speckled([(30, 30)] * 7, 1)]
+    images = [a.astype(dtype) for a in speckled([(30, 30)] * 8, 1)]
     images[0][:] = np.nan
     images[1][0, 3, 4] = np.nan
     images[2][0, 3, 4] = np.inf
@@ -240,6 +261,8 @@ def test_values_that_are_not_finite_or_overflow(
     images[4][0, 9, 9] = np.finfo(dtype).max
     images[5][0, 9, 9], images[5][0, 20, 20] = np.finfo(dtype).max, np.finfo(dtype).min
     images[6][:] = -0.0
+    # Below the least normal number of single precision.
+    images[7] *= np.dtype(dtype).type(1e-41)
     with np.errstate(over="ignore", invalid="ignore"):
         same(name, ImageBatch.from_images(images), emulated)
 
@@ -270,11 +293,14 @@ def taken_over(module: EmulatedCupy, log: list[str]) -> Callable[[], DeviceUse]:
         use = DeviceUse(device, device.name, log.append)
         for name in ("li-0.5", "otsu", "spot-5"):
             method, chosen = set_of(name)
-            wanted = packed_masks(chosen, batch, everything(batch))
-            own = use.on(chosen, method)
+            asked = wanted_of(batch)
+            wanted = packed_masks(chosen, batch, everything(batch), asked)
+            own = use.on(chosen, method, asked)
             assert own.device is not None
-            for ours, theirs in zip(own.device(batch, everything(batch)), wanted, strict=True):
-                assert np.array_equal(ours, theirs)
+            made = own.device(batch, everything(batch))
+            for name in ("bits", "regions", "boxes"):
+                assert np.array_equal(getattr(made, name), getattr(wanted, name))
+            assert same_numbers(made.measured, wanted.measured, asked)
         return use
 
     return go
@@ -351,7 +377,7 @@ def test_types_without_kernels_are_left_to_the_cpu(emulated: EmulatedCupy) -> No
     device = CudaDevice(0, np.dtype("u2"), emulated)
     batch = ImageBatch.from_images([np.ones((2, 9, 9), np.float16)])
     enabled = np.array([[True, False]])
-    made = device.make(set_of("otsu")[1], "otsu", batch, enabled)
+    made = device.make(set_of("otsu")[1], "otsu", batch, enabled, None)
     assert not made.bits.any()
     assert np.array_equal(made.left, enabled)
 

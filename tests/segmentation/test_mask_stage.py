@@ -14,7 +14,7 @@ from mask_twins import planes_of, speckled, twelve_channel_images
 from scip_mpi.batches import ImageBatch, from_buffer, to_buffer
 from scip_mpi.batches import MaskBatch as MaskBatchType
 from scip_mpi.loaders import zarr
-from scip_mpi.segmentation.bits import pack_bits, unpack_bits
+from scip_mpi.segmentation.bits import interleave, pack_bits, unpack_bits, unpack_set
 from scip_mpi.segmentation.border import remove_border_regions
 from scip_mpi.segmentation.chain import MaskSet, Objects, PreFilter, mask_sets, whole_images
 from scip_mpi.segmentation.combine import set_masks
@@ -213,6 +213,11 @@ def test_bits_are_numpys_and_come_back(shapes, channels: int, sets: int, seed: i
     crops = ImageBatch.from_images([np.zeros((channels, *s), np.uint8) for s in shapes])
     dense = [(rng.random(crops.pixels.size) < 0.5).astype(np.uint8) for _ in range(sets)]
     bits, offsets = pack_bits(dense, crops.shapes)
+    # Sets that are packed already give the same.
+    alone = [pack_bits([own], crops.shapes)[0] for own in dense]
+    assert all(map(np.array_equal, interleave(alone, crops.shapes), (bits, offsets)))
+    for own, packed in zip(dense, alone, strict=True):
+        assert np.array_equal(unpack_set(packed, crops.shapes), own)
     expected = [
         np.packbits(planes_of(crops, d)[i].reshape(channels, -1), axis=1, bitorder="little")
         for i in range(len(crops))

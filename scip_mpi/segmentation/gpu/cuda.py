@@ -18,19 +18,22 @@ from scip_mpi.segmentation.bits import bit_offsets
 from scip_mpi.segmentation.chain import MaskSet
 from scip_mpi.segmentation.gpu import METHODS
 from scip_mpi.segmentation.gpu.fields import STEPS, label_fields, unlabelled
-from scip_mpi.segmentation.gpu.lane import Lane, Task
+from scip_mpi.segmentation.gpu.lane import LARGE, Lane, Piece, Task
 from scip_mpi.segmentation.gpu.recipes import (
     C_TYPES,
     OPTIONS,
     RECIPES,
+    Wanted,
     list_planes,
+    measure,
     settle,
     source,
 )
-from scip_mpi.segmentation.gpu.use import Labelled, Made, part, pieces
+from scip_mpi.segmentation.gpu.use import Labelled, Made, nothing, part, pieces
 
-# Pixels on their way at once, in bytes: large enough to fill a device, small enough to overlap.
-PIECE = 16 << 20
+# Pixels on their way at once, in bytes: large enough to fill a device, small enough to overlap. Of
+# images with large planes, each of which is one block's, more are needed to fill it.
+PIECE, LARGE_PIECE = 16 << 20, 256 << 20
 # Blocks of threads for each multiprocessor.
 BLOCKS = 8
 # cudaErrorMemoryAllocation and CUDA_ERROR_OUT_OF_MEMORY.
@@ -85,37 +88,44 @@ class CudaDevice:
         """The kernels for a type of pixels, by method."""
         if dtype.name not in self.kernels:
             module = self.cupy.RawModule(code=source(dtype), options=OPTIONS)
-            names = (*METHODS, "settle", *STEPS)
+            names = (*METHODS, "settle", "measure", *STEPS)
             self.kernels[dtype.name] = {name: module.get_function(name) for name in names}
         return self.kernels[dtype.name]
 
-    def make(self, mask_set: MaskSet, method: str, batch: ImageBatch, enabled: BoolArray) -> Made:
+    def make(
+        self,
+        mask_set: MaskSet,
+        method: str,
+        batch: ImageBatch,
+        enabled: BoolArray,
+        wanted: Wanted | None,
+    ) -> Made:
         """Masks of a batch, see `use.Device`."""
-        made = nothing(batch, enabled)
+        made = nothing(batch, wanted is not None)
         if batch.pixels.dtype.name not in C_TYPES:
             made.left[:] = enabled
             return made
         recipe = RECIPES[method](batch, **mask_set.kwargs)
-        large = batch.shapes[:, 1] * batch.shapes[:, 2] > recipe.most_pixels
-        made.left[large] = enabled[large]
+        sizes = batch.shapes[:, 1] * batch.shapes[:, 2]
+        made.left[:] = enabled & (sizes > recipe.most_pixels)[:, np.newaxis]
         with self.plain_errors():
             kernels = self.compiled(batch.pixels.dtype)
-            task = Task(kernels[method], recipe, kernels["settle"], settle(mask_set))
-            offsets = bit_offsets(batch.shapes)
-            for k, (lo, hi) in enumerate(pieces(batch, PIECE)):
-                planes, places = list_planes(part(batch, lo, hi), (enabled & ~made.left)[lo:hi])
+            task = Task(
+                kernels[method],
+                recipe,
+                kernels["settle"],
+                settle(mask_set),
+                kernels["measure"],
+                None if wanted is None else measure(wanted),
+            )
+            most = LARGE_PIECE if sizes.max() > LARGE else PIECE
+            for k, (lo, hi) in enumerate(pieces(batch, most)):
                 lane = self.lanes[k % len(self.lanes)]
                 # Its last piece has come down, or does now.
                 lane.finish()
-                if len(planes):
-                    ends = slice(batch.offsets[lo], batch.offsets[hi])
-                    home = Made(
-                        made.bits[offsets[lo] : offsets[hi]],
-                        made.left[lo:hi],
-                        made.regions[lo:hi],
-                        made.boxes[lo:hi],
-                    )
-                    lane.start(task, batch.pixels[ends], planes, places, self.most_blocks, home)
+                piece = piece_of(batch, lo, hi, enabled, made)
+                if len(piece.every):
+                    lane.start(task, piece, self.most_blocks)
             for lane in self.lanes:
                 lane.finish()
         return made
@@ -134,6 +144,8 @@ class CudaDevice:
         self.kernels.clear()
         with suppress(self.cupy.cuda.runtime.CUDARuntimeError):
             self.cupy.get_default_memory_pool().free_all_blocks()
+            # Of the host's memory, which the second pass counts on.
+            self.cupy.get_default_pinned_memory_pool().free_all_blocks()
 
     @contextmanager
     def plain_errors(self) -> Iterator[None]:
@@ -164,11 +176,20 @@ class CudaDevice:
         return OutOfMemory(str(error))
 
 
-def nothing(batch: ImageBatch, enabled: BoolArray) -> Made:
-    """Empty masks."""
-    return Made(
-        bits=np.zeros(bit_offsets(batch.shapes)[-1], np.uint8),
-        left=np.zeros(enabled.shape, bool),
-        regions=np.zeros(enabled.shape, np.int64),
-        boxes=np.full((len(batch), 4), -1, np.int64),
+def piece_of(batch: ImageBatch, lo: int, hi: int, enabled: BoolArray, made: Made) -> Piece:
+    """Images ``lo`` to ``hi``, and where in what is made of the batch they belong."""
+    own, offsets = part(batch, lo, hi), bit_offsets(batch.shapes)
+    there = enabled[lo:hi] & ~made.left[lo:hi]
+    sound = np.repeat(~made.left[lo:hi].any(axis=1, keepdims=True), batch.channels, axis=1)
+    return Piece(
+        own.pixels,
+        *list_planes(own, there),
+        *list_planes(own, sound),
+        Made(
+            made.bits[offsets[lo] : offsets[hi]],
+            made.regions[lo:hi],
+            made.boxes[lo:hi],
+            None if made.measured is None else made.measured[lo:hi],
+            left=made.left[lo:hi],
+        ),
     )

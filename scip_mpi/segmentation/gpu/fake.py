@@ -12,6 +12,7 @@ from scip_mpi.batches import BoolArray, ImageBatch
 from scip_mpi.devices import DeviceLost, OutOfMemory
 from scip_mpi.segmentation.chain import MaskSet
 from scip_mpi.segmentation.field_watershed import watershed
+from scip_mpi.segmentation.gpu.recipes import Wanted
 from scip_mpi.segmentation.gpu.use import Labelled, Made, packed_masks
 
 
@@ -32,11 +33,17 @@ class FakeDevice:
     capacity: int | None = None
     calls_left: int | None = None
 
-    def make(self, mask_set: MaskSet, method: str, batch: ImageBatch, enabled: BoolArray) -> Made:
+    def make(
+        self,
+        mask_set: MaskSet,
+        method: str,
+        batch: ImageBatch,
+        enabled: BoolArray,
+        wanted: Wanted | None,
+    ) -> Made:
         """Masks of a batch by the CPU's functions; no channel is left over."""
         self._work(batch)
-        bits, regions, boxes = packed_masks(mask_set, batch, enabled)
-        return Made(bits, np.zeros(enabled.shape, bool), regions, boxes)
+        return packed_masks(mask_set, batch, enabled, wanted)
 
     def label(self, batch: ImageBatch, settings: Mapping[str, Any]) -> Labelled:
         """Labels of a batch of fields by the CPU's functions; no field is left over."""

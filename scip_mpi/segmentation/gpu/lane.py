@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scip_mpi.batches import Int64Array, UInt8Array, offsets_of
-from scip_mpi.segmentation.gpu.recipes import FACTS, Recipe
+from scip_mpi.segmentation.gpu.recipes import FACTS, MEASURED, NO_NUMBERS, Recipe
 from scip_mpi.segmentation.gpu.use import Made
 
 # Most scratch of one launch, in bytes; with less, fewer blocks of threads run side by side.
@@ -30,12 +30,42 @@ class Task:
     settling : cupy.RawKernel
         Cleans them, counts regions and finds boxes.
     settle : Recipe
+    measuring : cupy.RawKernel
+        Measures them, if there is a recipe for it.
+    measure : Recipe, optional
     """
 
     kernel: Any
     recipe: Recipe
     settling: Any
     settle: Recipe
+    measuring: Any
+    measure: Recipe | None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some images of a batch.
+
+    Attributes
+    ----------
+    pixels : ndarray
+    planes : ndarray of int64, shape (p, 5)
+        Those that are enabled, as of `recipes.list_planes`, which has ``places`` too.
+    places : ndarray of int64, shape (p,)
+    every : ndarray of int64, shape (q, 5)
+        All planes, and ``everywhere`` their places.
+    everywhere : ndarray of int64, shape (q,)
+    home : Made
+        Views of what the piece is of the whole.
+    """
+
+    pixels: NDArray[Any]
+    planes: Int64Array
+    places: Int64Array
+    every: Int64Array
+    everywhere: Int64Array
+    home: Made
 
 
 class Lane:
@@ -46,72 +76,71 @@ class Lane:
         self.stream = cupy.cuda.Stream(non_blocking=True)
         self.on_device: dict[str, Any] = {}
         self.pinned: dict[str, UInt8Array] = {}
-        self.waiting: tuple[Made, Int64Array] | None = None
+        self.waiting: Piece | None = None
 
-    def start(
-        self,
-        task: Task,
-        pixels: NDArray[Any],
-        planes: Int64Array,
-        places: Int64Array,
-        most_blocks: int,
-        home: Made,
-    ) -> None:
+    def start(self, task: Task, piece: Piece, most_blocks: int) -> None:
         """Send a piece on its way; `finish` brings what was made home.
 
         Parameters
         ----------
         task : Task
-        pixels : ndarray
-            Of the piece.
-        planes : ndarray of int64, shape (p, 5)
-            As of `recipes.list_planes`, which has ``places`` too.
-        places : ndarray of int64, shape (p,)
+        piece : Piece
         most_blocks : int
             Of threads, side by side.
-        home : Made
-            Views of what the piece is of the whole.
         """
-        recipe, settle, count = task.recipe, task.settle, len(planes)
-        largest = int((planes[:, 1] * planes[:, 2]).max())
-        needed = max(recipe.scratch(largest), settle.scratch(largest))
-        scratch_bytes = -(-needed // 64) * 64
-        tables = [planes.reshape(-1), recipe.numbers, recipe.starts, recipe.weights]
-        tables += [settle.numbers, settle.starts]
-        size, packed = pixels.size, home.bits.size
+        recipe, settle, measure = task.recipe, task.settle, task.measure
+        planes, every = piece.planes, piece.every
+        largest = int((every[:, 1] * every[:, 2]).max())
+        recipes = [own for own in (recipe, settle, measure) if own is not None]
+        scratch_bytes = -(-max(own.scratch(largest) for own in recipes) // 64) * 64
+        size, packed = piece.pixels.size, piece.home.bits.size
         with self.stream:
-            given = self.upload("pixels", pixels)
-            table, numbers, starts, weights, limits, halves = self.upload_tables(*tables)
-            masks, left = self.room("masks", size), self.room("left", count)
-            bits = self.room("bits", packed)
-            facts = self.room("facts", 8 * FACTS * count)
+            given = self.upload("pixels", piece.pixels)
+            table, numbers, starts, weights, limits, halves, all_planes, asked = self.upload_tables(
+                planes.reshape(-1), recipe.numbers, recipe.starts, recipe.weights,
+                settle.numbers, settle.starts, every.reshape(-1),
+                NO_NUMBERS if measure is None else measure.numbers,
+            )  # fmt: skip
+            masks, bits = self.room("masks", size), self.room("bits", packed)
+            left = self.room("left", len(planes))
+            facts = self.room("facts", 8 * FACTS * len(planes))
+            measured = self.room("measured", 0 if measure is None else 8 * MEASURED * len(every))
             # Last, since it can do with less.
-            wanted = min(count, most_blocks, max(1, MOST_SCRATCH // scratch_bytes))
+            wanted = min(len(every), most_blocks, max(1, MOST_SCRATCH // scratch_bytes))
             scratch, blocks = self._scratch(wanted, scratch_bytes)
             shape = ((blocks,), (threads_for(largest),))
             sizes = (scratch, np.int64(scratch_bytes), np.int64(largest))
-            first = (given, table, np.int64(count))
+            first = (given, table, np.int64(len(planes)))
             masks.data.memset_async(0, size, self.stream)
             bits.data.memset_async(0, packed, self.stream)
-            task.kernel(*shape, (*first, numbers, starts, weights, masks, left, *sizes))
-            task.settling(*shape, (*first, limits, halves, bits, masks, facts, *sizes))
+            if len(planes):
+                task.kernel(*shape, (*first, numbers, starts, weights, masks, left, *sizes))
+                task.settling(*shape, (*first, limits, halves, bits, masks, facts, *sizes))
+                self.download("left", len(planes))
+                self.download("facts", 8 * FACTS * len(planes))
+            if measure is not None:
+                first = (given, all_planes, np.int64(len(every)))
+                task.measuring(*shape, (*first, asked, starts, weights, masks, measured, *sizes))
+                self.download("measured", 8 * MEASURED * len(every))
             self.download("bits", packed)
-            self.download("left", count)
-            self.download("facts", 8 * FACTS * count)
-        self.waiting = (home, places)
+        self.waiting = piece
 
     def finish(self) -> None:
         """Wait for the piece on its way, if there is one, and put its masks where they belong."""
         if self.waiting is None:
             return
-        home, places = self.waiting
-        self.waiting = None
+        piece, self.waiting = self.waiting, None
+        home, count = piece.home, len(piece.planes)
         self.stream.synchronize()
         home.bits[:] = self.home("bits", np.uint8, home.bits.size)
-        image, channel = np.divmod(places, home.left.shape[1])
-        home.left[image, channel] = self.home("left", np.uint8, len(places)) != 0
-        facts = self.home("facts", np.int64, FACTS * len(places))
-        put_facts(facts.reshape(-1, FACTS), image, channel, home)
+        if home.measured is not None:
+            table = self.home("measured", np.float64, MEASURED * len(piece.every))
+            home.measured.reshape(-1, MEASURED)[piece.everywhere] = table.reshape(-1, MEASURED)
+        if count:
+            image, channel = np.divmod(piece.places, home.left.shape[1])
+            home.left[image, channel] = self.home("left", np.uint8, count) != 0
+            facts = self.home("facts", np.int64, FACTS * count)
+            put_facts(facts.reshape(-1, FACTS), image, channel, home)
 
     def forget(self) -> None:
         """Drop all buffers, and the piece on its way."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from scip_mpi.batches import BoolArray, FloatArray, ImageBatch, Int64Array, offsets_of
+from scip_mpi.batches import BoolArray, FloatArray, ImageBatch, Int64Array, UInt8Array, offsets_of
 from scip_mpi.segmentation.bits import bit_offsets
 from scip_mpi.segmentation.chain import MaskSet
 from scip_mpi.segmentation.morphology import disc_half_widths
@@ -20,7 +20,7 @@ from scip_mpi.segmentation.thresholds import BINS, LEVELS
 
 SOURCES = (
     "blocks", "single", "components", "discs", "smoothing", "order", "planes", "flooding", "li",
-    "otsu", "spot", "thresholds", "threshold", "sobel", "watershed", "settle", "fields",
+    "otsu", "spot", "thresholds", "threshold", "sobel", "watershed", "settle", "measure", "fields",
 )  # fmt: skip
 # No multiplication may be fused with an addition: the CPU's kernels do not.
 OPTIONS = ("-fmad=false", "-std=c++17")
@@ -62,6 +62,28 @@ def source(dtype: np.dtype[Any]) -> str:
     parts = [f"#define {name} {text}\n" for name, text in defined.items()]
     parts += [(folder / f"{name}.cu").read_text(encoding="utf-8") for name in SOURCES]
     return "".join(parts)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be measured of the masks of one set where they are made.
+
+    Attributes
+    ----------
+    saturation : ndarray of float64, shape (C,)
+        Value from which a pixel is saturated.
+    summary : bool
+        Whether images are summed up, by these masks as their foreground.
+    channels : sequence of int
+        Channels whose statistics are asked for.
+    on_cpu : callable
+        Measures a batch and its masks: the table that a device makes, shape (n, C, MEASURED).
+    """
+
+    saturation: FloatArray
+    summary: bool
+    channels: Sequence[int]
+    on_cpu: Callable[[ImageBatch, UInt8Array], FloatArray]
 
 
 @dataclass(frozen=True)
@@ -177,6 +199,20 @@ def settle(mask_set: MaskSet) -> Recipe:
         ]),
         starts=disc_half_widths(own.opening),
     )  # fmt: skip
+
+
+# Numbers that the kernel `measure` gives of a plane: `measure.image_summary`, then `measure_all`.
+SUMMARY = 3
+MEASURED = SUMMARY + 10
+
+
+def measure(wanted: Wanted) -> Recipe:
+    """For each channel what counts as saturated, and what is asked for."""
+    asked = np.zeros((len(wanted.saturation), 3))
+    asked[:, 0] = wanted.saturation
+    asked[:, 1] = wanted.summary
+    asked[list(wanted.channels), 2] = 1
+    return Recipe(scratch=lambda pixels: 20 * pixels + 8 * 6, numbers=asked.reshape(-1))
 
 
 RECIPES: Mapping[str, Callable[..., Recipe]] = {

@@ -11,34 +11,33 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scip_mpi.batches import BoolArray, ImageBatch, Int64Array, UInt8Array
+from scip_mpi.batches import BoolArray, ImageBatch, Int64Array
 from scip_mpi.devices import DeviceLost, OutOfMemory
 from scip_mpi.segmentation.bits import bit_offsets, pack_bits
-from scip_mpi.segmentation.chain import MaskSet, make_masks
+from scip_mpi.segmentation.chain import MaskSet, PackedMasks, make_masks
 from scip_mpi.segmentation.fields import Segmenter
 from scip_mpi.segmentation.gpu import FIELD_METHODS, has_kernel
+from scip_mpi.segmentation.gpu.recipes import MEASURED, Wanted
 
 
 @dataclass(frozen=True)
-class Made:
-    """What a device made of a batch of n images with C channels.
+class Made(PackedMasks):
+    """What a device made of a batch.
 
     Attributes
     ----------
-    bits : ndarray of uint8
-        The masks, packed: those of one set, as of `bits.pack_bits`.
     left : ndarray of bool, shape (n, C)
         Channels that are left to the CPU: nothing here of their images has a meaning.
-    regions : ndarray of int64, shape (n, C)
-        Components of each mask.
-    boxes : ndarray of int64, shape (n, 4)
-        Bounding boxes of the masks of all channels, as of `border.bounding_boxes`.
     """
 
-    bits: UInt8Array
     left: BoolArray
-    regions: Int64Array
-    boxes: Int64Array
+
+    def put(self, lo: int, hi: int, offsets: Int64Array, part: Made) -> None:
+        """Take in what was made of images ``lo`` to ``hi``, whose bits start at ``offsets``."""
+        self.bits[offsets[lo] : offsets[hi]] = part.bits
+        self.regions[lo:hi], self.boxes[lo:hi] = part.regions, part.boxes
+        if self.measured is not None:
+            self.measured[lo:hi] = part.measured
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,14 @@ class Device(Protocol):
 
     name: str
 
-    def make(self, mask_set: MaskSet, method: str, batch: ImageBatch, enabled: BoolArray) -> Made:
+    def make(
+        self,
+        mask_set: MaskSet,
+        method: str,
+        batch: ImageBatch,
+        enabled: BoolArray,
+        wanted: Wanted | None,
+    ) -> Made:
         """Masks of a batch that is not empty, as `make_masks` has them on the CPU.
 
         Parameters
@@ -71,6 +77,8 @@ class Device(Protocol):
             The method's settings, and what is done to its masks.
         method : str
             One of `gpu.METHODS`.
+        wanted : Wanted, optional
+            What is to be measured.
 
         Raises
         ------
@@ -136,7 +144,7 @@ class DeviceUse:
     lost: str = ""
     told: set[str] = field(default_factory=set)
 
-    def on(self, mask_set: MaskSet, method: str) -> MaskSet:
+    def on(self, mask_set: MaskSet, method: str, wanted: Wanted | None = None) -> MaskSet:
         """The same mask set, made on the device if that has its method.
 
         Parameters
@@ -144,10 +152,12 @@ class DeviceUse:
         mask_set : MaskSet
         method : str
             Name of its method.
+        wanted : Wanted, optional
+            What is to be measured there too.
         """
         if not has_kernel(method, mask_set.kwargs):
             return mask_set
-        return replace(mask_set, device=partial(self._make, mask_set, method))
+        return replace(mask_set, device=partial(self._make, mask_set, method, wanted))
 
     def on_fields(self, segmenter: Segmenter, method: str) -> Segmenter:
         """The same segmenter of fields, on the device if that has its method."""
@@ -181,26 +191,26 @@ class DeviceUse:
         }
 
     def _make(
-        self, mask_set: MaskSet, method: str, batch: ImageBatch, enabled: BoolArray
-    ) -> tuple[UInt8Array, Int64Array, Int64Array]:
-        offsets = bit_offsets(batch.shapes)
-        bits = np.zeros(offsets[-1], np.uint8)
-        regions = np.zeros((len(batch), batch.channels), np.int64)
-        boxes = np.full((len(batch), 4), -1, np.int64)
-
-        def put(lo: int, hi: int, made: tuple[UInt8Array, Int64Array, Int64Array]) -> None:
-            bits[offsets[lo] : offsets[hi]], regions[lo:hi], boxes[lo:hi] = made
+        self,
+        mask_set: MaskSet,
+        method: str,
+        wanted: Wanted | None,
+        batch: ImageBatch,
+        enabled: BoolArray,
+    ) -> Made:
+        whole, offsets = nothing(batch, wanted is not None), bit_offsets(batch.shapes)
 
         def on_cpu(lo: int, hi: int) -> None:
-            put(lo, hi, packed_masks(mask_set, part(batch, lo, hi), enabled[lo:hi]))
+            made = packed_masks(mask_set, part(batch, lo, hi), enabled[lo:hi], wanted)
+            whole.put(lo, hi, offsets, made)
 
         def on_device(device: Device, lo: int, hi: int) -> BoolArray:
-            made = device.make(mask_set, method, part(batch, lo, hi), enabled[lo:hi])
-            put(lo, hi, (made.bits, made.regions, made.boxes))
+            made = device.make(mask_set, method, part(batch, lo, hi), enabled[lo:hi], wanted)
+            whole.put(lo, hi, offsets, made)
             return made.left
 
         self._go_through(batch, on_device, on_cpu)
-        return bits, regions, boxes
+        return whole
 
     def _label(
         self,
@@ -283,12 +293,26 @@ class DeviceUse:
             self.say(text)
 
 
+def nothing(batch: ImageBatch, measured: bool) -> Made:
+    """Empty masks of which nothing is known."""
+    n, channels = len(batch), batch.channels
+    return Made(
+        bits=np.zeros(bit_offsets(batch.shapes)[-1], np.uint8),
+        regions=np.zeros((n, channels), np.int64),
+        boxes=np.full((n, 4), -1, np.int64),
+        measured=np.full((n, channels, MEASURED), np.nan) if measured else None,
+        left=np.zeros((n, channels), bool),
+    )
+
+
 def packed_masks(
-    mask_set: MaskSet, batch: ImageBatch, enabled: BoolArray
-) -> tuple[UInt8Array, Int64Array, Int64Array]:
-    """What `make_masks` makes on the CPU, the masks packed."""
+    mask_set: MaskSet, batch: ImageBatch, enabled: BoolArray, wanted: Wanted | None = None
+) -> Made:
+    """What a device makes, made on the CPU."""
     masks, regions, boxes = make_masks(mask_set, batch, enabled, np)
-    return pack_bits([masks], batch.shapes)[0], regions, boxes
+    bits, _ = pack_bits([masks], batch.shapes)
+    measured = None if wanted is None else wanted.on_cpu(batch, masks)
+    return Made(bits, regions, boxes, measured, left=np.zeros(enabled.shape, bool))
 
 
 def part(batch: ImageBatch, lo: int, hi: int) -> ImageBatch:

@@ -96,4 +96,13 @@ struct Sum {
     __device__ V operator()(V a, V b) const { return a + b; }
 };
 
+__device__ inline double of_bits(u64 bits) {
+    union { u64 bits; double value; } both;
+    both.bits = bits;
+    return both.value;
+}
+
+#define INFINITE of_bits(0x7ff0000000000000)
+#define NO_NUMBER of_bits(0x7ff8000000000000)
+
 __device__ inline bool is_finite(double value) { return value - value == 0.0; }

@@ -13,9 +13,7 @@ __device__ inline u64 key_of(double value) {
 }
 
 __device__ inline double value_of(u64 key) {
-    union { double value; u64 bits; } both;
-    both.bits = key >> 63 ? key ^ (1ull << 63) : ~key;
-    return both.value;
+    return of_bits(key >> 63 ? key ^ (1ull << 63) : ~key);
 }
 
 // Key of the k-th smallest of `n` values, found byte by byte from the top.

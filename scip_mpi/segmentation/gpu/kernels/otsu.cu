@@ -84,7 +84,7 @@ __device__ int otsu_threshold(const u16* levels, i64 n) {
         part += (i64)counts[k] * k;
         if (k < low) continue;
         const double gap = (double)part / (double)count - (double)(total - part) / (double)(n - count);
-        const double sizes = (double)((float)count * (float)(n - count));
+        const double sizes = product_of_sizes(count, n - count);
         const double variance = sizes * (gap * gap);
         const Best here = {variance, k};
         best = Better()(best, here);

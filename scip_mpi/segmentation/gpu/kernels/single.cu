@@ -1,5 +1,5 @@
 // Single precision without the device's own: CuPy compiles with -ftz=true, which takes numbers below
-// 2^-126 for 0 wherever a float is read, compared or computed. Here such numbers are kept.
+// 2^-126 for 0 wherever a float is read, compared or computed. No kernel has a float therefore.
 
 // A pixel, read as it is. It turns into double precision, which loses nothing.
 struct SinglePixel {
@@ -49,3 +49,8 @@ struct Single {
     __device__ Single operator*(Single other) const { return Single(value * other.value); }
     __device__ Single operator/(Single other) const { return Single(value / other.value); }
 };
+
+// Product of two numbers of pixels as scikit-image's Otsu takes it, in single precision.
+__device__ inline double product_of_sizes(i64 one, i64 other) {
+    return Single((double)one) * Single((double)other);
+}

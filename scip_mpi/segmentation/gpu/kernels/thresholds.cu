@@ -105,7 +105,7 @@ __device__ double otsu_of_counts(const Histogram& h, i64 n) {
         const int below = h.below[k];
         const i64 above = n - below;
         const double gap = h.up[k] / below - h.down[k] / above;
-        const double sizes = (double)((float)below * (float)above);
+        const double sizes = product_of_sizes(below, above);
         const Peak here = {sizes * (gap * gap), k};
         best = Higher()(best, here);
     }
