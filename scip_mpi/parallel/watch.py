@@ -97,8 +97,8 @@ class Watch:
         return "" if record is None else self._place(self.worker, record.seen)
 
     def _place(self, thread: threading.Thread, seen: Whereabouts) -> str:
-        stage = self.timers.at or "between two stages"
-        parts = [f"in stage {stage}" if thread is self.worker else f"in the {thread.name}"]
+        stage = f"in stage {self.timers.at}" if self.timers.at else "between two stages"
+        parts = [stage if thread is self.worker else f"in the {thread.name}"]
         if seen.images:
             parts.append(f"at {seen.images}")
         return f"{', '.join(parts)} [{seen.line}]"
