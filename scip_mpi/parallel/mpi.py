@@ -25,7 +25,8 @@ from scip_mpi.batches import Int64Array, UInt8Array  # noqa: E402
 from scip_mpi.parallel import collectives  # noqa: E402
 from scip_mpi.parallel.link import Link, Message, Port, Tag  # noqa: E402
 
-DISK = {
+# What the operating system calls the errors of a disk.
+ERRNO = {
     MPI.ERR_NO_SPACE: errno.ENOSPC,
     MPI.ERR_QUOTA: errno.EDQUOT,
     MPI.ERR_READ_ONLY: errno.EROFS,
@@ -171,7 +172,7 @@ class MPISharedFile:
             with self.lock:
                 yield
         except MPI.Exception as error:
-            number = DISK.get(error.Get_error_class())
+            number = ERRNO.get(error.Get_error_class())
             if number is None:
                 raise
             raise OSError(number, os.strerror(number), self.path) from error
