@@ -13,6 +13,8 @@ import click
 
 import scip_mpi
 from scip_mpi.errors import FAILED, USAGE, UserError
+from scip_mpi.log import keep_going
+from scip_mpi.parallel.guard import disk_fault
 from scip_mpi.parallel.world import launched_rank, launched_size
 from scip_mpi.signals import hold_signals, linger
 
@@ -85,12 +87,19 @@ def run(
 @cli.command()
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("paths", nargs=-1, type=click.Path())
-@click.option("-n", "--ranks", default=1, show_default=True, help="Ranks to plan for.")
-def check(config: Path, paths: tuple[str, ...], ranks: int) -> None:
+@click.option(
+    "-n",
+    "--ranks",
+    type=click.IntRange(min=1),
+    help="Ranks to plan for.  [default: as many as were started]",
+)
+def check(config: Path, paths: tuple[str, ...], ranks: int | None) -> None:
     """Validate everything, read a few images, print what a run would do; touch nothing."""
+    if launched_rank(os.environ) > 0:
+        return
     from scip_mpi.check import check as examine
 
-    for line in examine(config, list(paths), ranks):
+    for line in examine(config, list(paths), ranks or launched_size(os.environ)):
         click.echo(line)
 
 
@@ -105,8 +114,7 @@ def merge(outs: tuple[Path, ...], out: Path, overwrite: bool, quiet: bool) -> No
     Rows stand in the order of the OUTs; obs_names get the number of their OUT in front, from 0, and
     a column `source` names it. What was filtered or normalized by the cells of each run stays so.
     """
-    if launched_size(os.environ) > 1:
-        raise UserError("merge works in one process: start it without srun or mpiexec")
+    refuse_several("merge")
     from scip_mpi.merge import merge as join
 
     sys.exit(join(outs, out, overwrite, quiet))
@@ -115,6 +123,8 @@ def merge(outs: tuple[Path, ...], out: Path, overwrite: bool, quiet: bool) -> No
 @cli.command()
 def schema() -> None:
     """Print the JSON Schema of the config."""
+    if launched_rank(os.environ) > 0:
+        return
     from scip_mpi.config import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2))
@@ -204,6 +214,7 @@ def simulate(
     distinct: int | None,
 ) -> None:
     """Make images of white blood cells with known truth, and a config that runs on them."""
+    refuse_several("simulate")
     from scip_mpi import simulation
 
     simulation.write(
@@ -238,8 +249,15 @@ def demo(out: Path, number: int, quiet: bool) -> None:
     sys.exit(start(out, number, quiet))
 
 
+def refuse_several(command: str) -> None:
+    """Refuse what several processes would all do in one place."""
+    if launched_size(os.environ) > 1:
+        raise UserError(f"{command} works in one process: start it without srun or mpiexec")
+
+
 def main() -> None:
     """Run the command line; every error that the user can mend is said in plain words."""
+    keep_going()
     code = 0
     try:
         cli(standalone_mode=False)
@@ -252,6 +270,11 @@ def main() -> None:
         code = USAGE
         message = f"scip_mpi: {error}"
         say_once(lambda: click.echo(message, err=True))
+    except OSError as error:
+        code, fault = FAILED, disk_fault(error)
+        if fault is None:
+            raise
+        click.echo(fault, err=True)
     except (click.Abort, KeyboardInterrupt):
         code = FAILED
     sys.exit(code)
@@ -260,9 +283,10 @@ def main() -> None:
 def say_once(say: Callable[[], None]) -> None:
     """Say what every rank found: rank 0 speaks, and the others let it come first.
 
-    A launcher may end the job, and drop what was said, with the first rank that fails.
+    A launcher may end the job, and drop what was said, with the first rank that fails; MPICH's
+    does neither.
     """
     if launched_rank(os.environ) == 0:
         say()
-    elif launched_size(os.environ) > 1:
+    elif launched_size(os.environ) > 1 and "HYDI_CONTROL_FD" not in os.environ:
         linger(SPEAKS_FIRST)

@@ -150,8 +150,9 @@ def clock(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def open_progress(quiet: bool, stream: TextIO = sys.stderr) -> Progress:
-    """The kind of progress that suits the stream."""
+def open_progress(quiet: bool, stream: TextIO | None = None) -> Progress:
+    """The kind of progress that suits the stream, which is stderr if none is given."""
     if quiet:
         return Silent()
+    stream = sys.stderr if stream is None else stream
     return Bar(stream) if stream.isatty() else Lines(stream)

@@ -38,6 +38,7 @@ from scip_mpi.segmentation.gpu.opening import open_device
 from scip_mpi.segmentation.gpu.use import DeviceUse
 from scip_mpi.signals import StopFlag, outlast_signals
 from scip_mpi.stages import build_stages, filter_tree, on_device, warm_up
+from scip_mpi.store import scratch_problem
 from scip_mpi.table import choose_writer, create_table
 from scip_mpi.timers import Timers
 
@@ -86,14 +87,19 @@ def prepare(world: World, request: Request, stop: StopFlag, pulse: Pulse) -> Job
     seen = visible_devices() if config.resources.device != "cpu" else ((), "")
     sight = Sight(world.node(), *seen)
     sights = world.gather(sight)
+    scratch = world.gather(scratch_problem(config.resources.scratch))
     catalog: Catalog | None = None
     claimed: Claim | None = None
     found: Found | None = None
 
     def decide_everything() -> tuple[Plan, int] | int:
         nonlocal catalog, claimed, found
-        catalog = find_images(config, request.paths)
+        assert scratch is not None
         assert sights is not None
+        for problem, seen_by in zip(scratch, sights, strict=True):
+            if problem:
+                raise UserError(f"resources.scratch: on {seen_by.node}, {problem}")
+        catalog = find_images(config, request.paths)
         plan = make_plan(config, catalog, sights)
         # What only the functions themselves can refuse is refused here, before OUT is touched.
         build_stages(plan)

@@ -36,6 +36,16 @@ class Saved:
     notes: Place
 
 
+def scratch_problem(scratch: Path | None) -> str:
+    """Why no spill file can be made in the folder that was given for it; "" if one can."""
+    try:
+        if scratch is not None:
+            tempfile.TemporaryFile(dir=scratch, prefix="scip_mpi-").close()
+    except OSError as error:
+        return f"{scratch} cannot be written: {error.strerror}"
+    return ""
+
+
 class MaskStore:
     """What is kept of each chunk: bit-packed masks and notes, and pixels as far as memory allows.
 

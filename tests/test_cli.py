@@ -42,6 +42,36 @@ def test_check_says_what_a_run_would_do_and_touches_nothing(cells: Path, tmp_pat
     assert contents(tmp_path) == before
 
 
+@pytest.mark.mpi
+@pytest.mark.ranks(2)
+def test_under_mpiexec_one_process_speaks_and_commands_for_one_are_refused(
+    cells: Path, tmp_path: Path
+) -> None:
+    config = write_config(tmp_path / "scip.yml")
+    done = scip("check", config, cells, ranks=2)
+    assert (done.returncode, done.stdout.count("12 in 12 files")) == (0, 1), done.stderr
+    assert "ranks       2: " in done.stdout
+    assert scip("schema", ranks=2).stdout.count('"$defs"') == 1
+    done = scip("simulate", tmp_path / "sim", "-n", "5", ranks=2)
+    assert done.returncode == 2
+    assert done.stderr.count("simulate works in one process") == 1
+    assert not (tmp_path / "sim").exists()
+    assert scip("check", config, cells, "-n", "0").returncode == 2
+
+
+@pytest.mark.parametrize("scratch", ["nowhere", "file"])
+def test_a_scratch_folder_that_is_none_is_refused_before_any_work(
+    scratch: str, cells: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    extra = f"resources: {{scratch: {tmp_path / scratch}}}\n"
+    done = scip("run", write_config(tmp_path / "scip.yml", extra), cells, "-o", tmp_path / "out")
+    assert done.returncode == 2
+    assert "resources.scratch: on " in done.stderr
+    assert f"{tmp_path / scratch} cannot be written" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_check_refuses_what_a_run_would_refuse(cells: Path, tmp_path: Path) -> None:
     config = write_config(tmp_path / "scip.yml")
     assert scip("check", config, tmp_path / "nowhere").returncode == 2

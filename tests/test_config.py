@@ -89,6 +89,7 @@ def test_everything_that_a_config_may_say() -> None:
     assert config.filter.settings() == {"lower": 0.05, "upper": 0.95}
     assert config.load.saturation_levels(3) == [4095, 4095, 1023]
     assert config.resources.memory == 2 * 2**30
+    assert config.resources.stall_timeout == 1800
     assert config.resources.scratch == Path("/tmp")
     assert config.sets() == ["li", "dots", "otsu"]
     assert config.words()["dots"] == ["shape"]
@@ -291,6 +292,7 @@ WRONG = [
     ("memory: 2 GiB", "memory: true", "resources.memory", 0, "expected a size"),
     ("device: cpu", "device: cqu", "resources.device", 0, "did you mean 'cpu'?"),
     ("chunk_size: 8", "chunk_size: 0", "resources.chunk_size", 0, "must be at least 1"),
+    ("chunk_size: 8", "stall_timeout: 0", "resources.stall_timeout", 0, "greater than 0"),
     ("on_error: abort", "on_error: stop", "on_error", 0, "expected 'skip' or 'abort'"),
     ("on_error: abort", "on_errors:", "on_errors", 0, "did you mean 'on_error'?"),
     ("on_error: abort", "on_error: abort\ntypes:", "types", 1, "unknown key; known here: load"),

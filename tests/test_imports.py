@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "scip_mpi"
 LAYERS = [
     {
         "errors",
+        "log",
         "batches",
         "chunks",
         "compilation",

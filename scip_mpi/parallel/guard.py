@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import time
 import traceback
@@ -9,24 +11,46 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
 
+import scip_mpi
 from scip_mpi.errors import FAILED
 from scip_mpi.parallel.world import World
 
+# What is wrong with a disk, and not with the program.
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+DISK_ADVICE = "mend that, and start the same command again"
 # Seconds between a traceback and the abort, for it to reach the user's screen.
 GRACE = 0.5
 
 
 @contextmanager
 def abort_guard(world: World) -> Iterator[None]:
-    """End all ranks promptly, this rank's traceback first, when something unforeseen is raised."""
+    """End all ranks promptly when something unforeseen is raised.
+
+    What is wrong is said first: a disk that is full in plain words, all else by the traceback.
+    """
     try:
         yield
-    except Exception:
-        report(world, traceback.format_exc())
+    except Exception as error:
+        report(world, disk_fault(error) or traceback.format_exc())
         # The launcher may drop what it has not forwarded when the abort reaches it.
         time.sleep(GRACE)
         world.abort(FAILED)
         raise
+
+
+def disk_fault(error: BaseException) -> str | None:
+    """What to say of an error that is the disk's; None for any other."""
+    if not isinstance(error, OSError) or error.errno not in DISK:
+        return None
+    ours = [f for f in traceback.extract_tb(error.__traceback__) if is_ours(f.filename)]
+    where = f" [{os.path.basename(ours[-1].filename)}, line {ours[-1].lineno}]" if ours else ""
+    file = f": {error.filename}" if error.filename else ""
+    return f"scip_mpi: {os.strerror(error.errno)}{file}{where}; {DISK_ADVICE}"
+
+
+def is_ours(filename: str) -> bool:
+    """Whether a file of source code is this program's."""
+    return filename.startswith(os.path.dirname(scip_mpi.__file__))
 
 
 def report(world: World, text: str) -> None:

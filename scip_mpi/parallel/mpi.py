@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections import deque
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from threading import RLock
 from typing import Any
@@ -23,6 +25,13 @@ from scip_mpi.batches import Int64Array, UInt8Array  # noqa: E402
 from scip_mpi.parallel import collectives  # noqa: E402
 from scip_mpi.parallel.link import Link, Message, Port, Tag  # noqa: E402
 
+# What the operating system calls the errors of a disk.
+ERRNO = {
+    MPI.ERR_NO_SPACE: errno.ENOSPC,
+    MPI.ERR_QUOTA: errno.EDQUOT,
+    MPI.ERR_READ_ONLY: errno.EROFS,
+    MPI.ERR_IO: errno.EIO,
+}
 # Seconds that MPI gets to end all ranks, before this one leaves without it.
 PATIENCE = 10.0
 
@@ -129,26 +138,44 @@ class MPISharedFile:
     """
 
     def __init__(self, comm: MPI.Intracomm, path: str, lock: AbstractContextManager[Any]) -> None:
+        self.path = path
         self.lock = lock
-        with lock:
+        with self._calling():
             self.file = MPI.File.Open(comm, path, MPI.MODE_WRONLY)
 
     def write_at(self, offset: int, buffer: UInt8Array) -> None:
         """Write the whole buffer, in pieces that any MPI can count."""
-        flat = np.frombuffer(buffer, np.uint8)
-        for lo in range(0, flat.size, collectives.LARGEST):
-            with self.lock:
-                self.file.Write_at(offset + lo, flat[lo : lo + collectives.LARGEST])
+        flat, status = np.frombuffer(buffer, np.uint8), MPI.Status()
+        while flat.size:
+            with self._calling():
+                self.file.Write_at(offset, flat[: collectives.LARGEST], status)
+            # Open MPI raises nothing where the disk is full.
+            written = status.Get_count(MPI.BYTE)
+            if written <= 0:
+                raise OSError(errno.EIO, os.strerror(errno.EIO), self.path)
+            offset, flat = offset + written, flat[written:]
 
     def sync(self) -> None:
         """Collective: every rank's writes are on the disk afterwards."""
-        with self.lock:
+        with self._calling():
             self.file.Sync()
 
     def close(self) -> None:
         """Close; collective."""
-        with self.lock:
+        with self._calling():
             self.file.Close()
+
+    @contextmanager
+    def _calling(self) -> Iterator[None]:
+        """One call; what the disk does not let through is an error of the operating system."""
+        try:
+            with self.lock:
+                yield
+        except MPI.Exception as error:
+            number = ERRNO.get(error.Get_error_class())
+            if number is None:
+                raise
+            raise OSError(number, os.strerror(number), self.path) from error
 
 
 def name_nodes(comm: MPI.Intracomm, lock: RLock) -> str:
@@ -235,6 +262,7 @@ class MPIWorld:
         leave.daemon = True
         leave.start()
         MPI.COMM_WORLD.Abort(code)
+        os._exit(code)
 
     def close(self) -> None:
         """Leave in order: what nobody waits for any more is received and dropped first."""

@@ -25,14 +25,16 @@ from scip_mpi.parallel.watch import COMPUTING, Watch
 from scip_mpi.parallel.world import World
 from scip_mpi.timers import Timers
 
-# Seconds without a sign of life after which a rank is lost.
-SILENCE = 300.0
+# Seconds without a sign of life after which a rank is lost: sorting the names of a hundred million
+# images may stop all its threads for minutes.
+SILENCE = 600.0
 # Least seconds between two pulses of a rank, and pulses a second that rank 0 takes of all ranks:
 # some 15 us each, with the answer.
 APART = 2.0
 A_SECOND = 50
-# Seconds between two looks.
+# Seconds between two looks, and the least where limits are short.
 TICK = 1.0
+SHORTEST = 0.05
 # Pulses that may be lost or late before a rank is.
 LATE = 5
 # Looks after which more time is no time in which this process ran.
@@ -127,8 +129,8 @@ class Pulse:
         self._judge(now)
 
     def _tell(self, to: int) -> None:
-        text = f"on {self.node}, {self.watch.place()}".encode()
-        self.link.send(to, Tag.PULSE, np.float64(self.watch.idle).tobytes() + text)
+        text = ", ".join(filter(None, (f"on {self.node}", self.watch.place())))
+        self.link.send(to, Tag.PULSE, np.float64(self.watch.idle).tobytes() + text.encode())
 
     def _judge(self, now: float) -> None:
         """End the job if somebody is lost, or everybody waits for everybody."""
@@ -164,7 +166,7 @@ class Pulse:
 
     def _tick(self) -> float:
         """Seconds to the next look: several within the shortest limit."""
-        return min(TICK, self.silence / 10, (self.watch.stall or TICK) / 10)
+        return max(min(TICK, self.silence / 10, (self.watch.stall or TICK) / 10), SHORTEST)
 
     def _end(self, what: str) -> None:
         """Say what is wrong and how to go on, and end all ranks."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ COMPUTING = 10
 # Of the time that passes, the part that a thread which computes is sure to get of a processor,
 # however many share it.
 SHARE = 0.01
-_TICKS = 100
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
@@ -82,14 +83,17 @@ class Watch:
         self.records = records
         waiting = all(record.seen.waiting for record in records.values())
         self.idle = self.idle + passed if waiting and not stepped else 0.0
-        for thread, record in records.items():
-            computes = cpu_seconds(thread.native_id or 0) - record.cpu > SHARE * record.still
-            if self.stall and record.still > self.stall * (COMPUTING if computes else 1):
-                what = "computed without getting on" if computes else "done nothing"
-                return (
-                    f"for {record.still:,.0f} s it has {what}, {self._place(thread, record.seen)}"
-                )
-        return None
+        said = (self._hangs(thread, record) for thread, record in records.items())
+        return next(filter(None, said), None)
+
+    def _hangs(self, thread: threading.Thread, record: Record) -> str | None:
+        if self.stall is None or record.still <= self.stall:
+            return None
+        computes = cpu_seconds(thread.native_id or 0) - record.cpu > SHARE * record.still
+        if computes and record.still <= COMPUTING * self.stall:
+            return None
+        what = "computed without getting on" if computes else "done nothing"
+        return f"for {record.still:,.0f} s it has {what}, {self._place(thread, record.seen)}"
 
     def place(self) -> str:
         """Where the rank's own thread is."""
@@ -97,8 +101,8 @@ class Watch:
         return "" if record is None else self._place(self.worker, record.seen)
 
     def _place(self, thread: threading.Thread, seen: Whereabouts) -> str:
-        stage = self.timers.at or "between two stages"
-        parts = [f"in stage {stage}" if thread is self.worker else f"in the {thread.name}"]
+        stage = f"in stage {self.timers.at}" if self.timers.at else "between two stages"
+        parts = [stage if thread is self.worker else f"in the {thread.name}"]
         if seen.images:
             parts.append(f"at {seen.images}")
         return f"{', '.join(parts)} [{seen.line}]"

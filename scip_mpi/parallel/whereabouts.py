@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-import scip_mpi
 from scip_mpi.loaders.contract import References
 from scip_mpi.loaders.gather import gather
 from scip_mpi.loaders.listing import shown
+from scip_mpi.parallel.guard import is_ours
 from scip_mpi.parallel.link import Backoff
 
-PACKAGE = str(Path(scip_mpi.__file__).parent)
 # Who is in one of these has nothing to do until another rank or thread has.
 WAITING = frozenset(
     f.__code__ for f in (Backoff.wait, threading.Thread.join, threading.Condition.wait)
@@ -50,7 +49,7 @@ def whereabouts(ident: int) -> Whereabouts | None:
     if innermost is None:
         return None
     stack = list(callers(innermost))
-    ours = next((f for f in stack if f.f_code.co_filename.startswith(PACKAGE)), innermost)
+    ours = next((f for f in stack if is_ours(f.f_code.co_filename)), innermost)
     code = ours.f_code
     return Whereabouts(
         position=tuple((id(frame.f_code), frame.f_lasti) for frame in stack),

@@ -111,7 +111,7 @@ def claim(out: Path, overwrite: bool, names: Names = FEATURES, resumes: bool = F
         are not ours, which ``overwrite`` does not remove either.
     """
     ours = [names.table, names.partial, names.fresh, names.parquet, labels.FOLDER, *BESIDE]
-    begun = (out / PRIVATE).is_dir()
+    begun = os.path.isdir(out / PRIVATE)
     lock, locked = _lock(out)
     try:
         # Only now: another run may have ended here while the lock was waited for.

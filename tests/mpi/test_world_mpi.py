@@ -50,6 +50,26 @@ def test_an_error_on_one_rank_ends_the_job_with_its_traceback(ranks: int) -> Non
     assert f"[rank 1 of {ranks}] ValueError: disk on fire" in done.stderr
 
 
+@pytest.mark.mpi
+@pytest.mark.ranks(2)
+def test_a_full_disk_under_the_table_is_noticed(tmp_path: Path) -> None:
+    # Open MPI's files say nothing of it but that fewer bytes were written.
+    program = (
+        "import numpy as np\n"
+        "from scip_mpi.parallel.world import enter\n"
+        "from scip_mpi.parallel.guard import abort_guard\n"
+        "world = enter()\n"
+        "with abort_guard(world):\n"
+        "    file = world.open_shared('/dev/full')\n"
+        "    if world.rank == 1: file.write_at(0, np.ones(100_000, np.uint8))\n"
+        "    world.barrier()\n"
+    )
+    done = launch(["-c", program], 2)
+    assert done.returncode == 1
+    assert "[rank 1 of 2] scip_mpi: Input/output error: /dev/full" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_four_processes_that_are_each_a_world_of_one_are_told_so(tmp_path: Path) -> None:
     def started(rank: int) -> subprocess.CompletedProcess[str]:
         environ = {
