@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import time
 import traceback
@@ -12,6 +13,9 @@ from threading import Thread
 from scip_mpi.errors import FAILED
 from scip_mpi.parallel.world import World
 
+# What is wrong with a disk, and not with the program.
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+DISK_ADVICE = "mend that, and start the same command again: it goes on from what is finished"
 # Seconds between a traceback and the abort, for it to reach the user's screen.
 GRACE = 0.5
 
@@ -21,8 +25,11 @@ def abort_guard(world: World) -> Iterator[None]:
     """End all ranks promptly, this rank's traceback first, when something unforeseen is raised."""
     try:
         yield
-    except Exception:
-        report(world, traceback.format_exc())
+    except Exception as error:
+        text = traceback.format_exc()
+        if isinstance(error, OSError) and error.errno in DISK:
+            text += f"\n{error.strerror}: {DISK_ADVICE}"
+        report(world, text)
         # The launcher may drop what it has not forwarded when the abort reaches it.
         time.sleep(GRACE)
         world.abort(FAILED)
