@@ -3,7 +3,7 @@
 It notes its process number and the stage it is in in FOLDER, and every image that it segments. HARM
 is ``none``, or what happens to one rank with the n-th of its events: ``kill:RANK:N`` ends it in the
 middle of whatever that is, ``ENOSPC:RANK:N`` and ``EIO:RANK:N`` let the n-th write to a disk fail
-half-way. Writes are short now and then in any case.
+half-way, ``stage:RANK:NAME`` ends it before a stage. Writes are short now and then in any case.
 """
 
 import errno
@@ -55,6 +55,8 @@ def staged(owner: Any, name: str, stage: str) -> None:
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         note(stage)
+        if MINE and (kind, number) == ("stage", stage):
+            die()
         try:
             return call(*args, **kwargs)
         finally:

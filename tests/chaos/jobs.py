@@ -21,7 +21,6 @@ from tables import digest, obs_names
 from scip_mpi.results.folder import PRIVATE
 
 PROGRAM = Path(__file__).with_name("disturbed.py")
-MPIEXEC = Path(sys.executable).with_name("mpiexec")
 FILTER = "filter: {name: mad, statistic: mean, channel: PI, n_mads: 2, by: group}\n"
 CELLS = 300
 CHUNK = 8
@@ -86,20 +85,24 @@ class Disturbed:
         self.starts = 0
         self.ranks = 0
 
-    def start(self, ranks: int, harm: str) -> subprocess.Popen[bytes]:
+    def start(
+        self, ranks: int, harm: str, writer: str = "auto", python: Path = Path(sys.executable)
+    ) -> subprocess.Popen[bytes]:
         """Start the command, the same each time."""
         self.starts += 1
         self.ranks = ranks
+        mpiexec = python.with_name("mpiexec")
         program = [PROGRAM, self.notes, self.starts, harm]
-        command = ["run", self.config, self.cells, "-o", self.out]
+        command = ["run", self.config, self.cells, "-o", self.out, "--writer", writer]
         with (self.folder / "said").open("ab") as said:
             said.write(f"--- start {self.starts}: {ranks} ranks, {harm}\n".encode())
             said.flush()
             return subprocess.Popen(
-                [str(a) for a in (MPIEXEC, "-n", ranks, sys.executable, *program, *command)],
+                [str(a) for a in (mpiexec, "-n", ranks, python, *program, *command)],
                 stdout=said,
                 stderr=said,
                 start_new_session=True,
+                env={**os.environ, "LD_LIBRARY_PATH": str(python.parents[1] / "shim")},
             )
 
     def said(self) -> str:

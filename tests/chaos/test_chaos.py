@@ -17,7 +17,7 @@ def ground(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Ground
 
 
 @pytest.mark.mpi
-@pytest.mark.ranks(2, 3)
+@pytest.mark.ranks(3)
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_kills_cost_nothing_but_time(seed: int, ground: Ground) -> None:
     tally = Tally()
