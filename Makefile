@@ -1,11 +1,12 @@
-# make demo | make test | make lint | make bench | make fuzz: each sets up what it needs in .venv, from nothing.
+# make demo | make test | make lint | make bench | make fuzz | make chaos: each sets up what it needs
+# in .venv, from nothing.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RANKS ?= 2
-N ?= 2000
+N ?= 1000
 
-.PHONY: demo test lint bench fuzz clean
+.PHONY: demo test lint bench fuzz chaos clean
 
 $(BIN)/.run: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -40,11 +41,16 @@ bench: $(BIN)/.bench
 	$(BIN)/python bench/throughput.py --config li --counts 500,3000
 	$(BIN)/python bench/strong_scaling.py --pairs --repeats 3
 	$(BIN)/python bench/memory.py --counts 1000,5000 --entries 1000000
+	$(BIN)/python bench/checkpoint.py -n 2000 --repeats 3
 	$(BIN)/python bench/timeline.py
 
 # Damaged files, N for each reader; adds to bench/results/fuzz.csv.
 fuzz: $(BIN)/.test
 	$(BIN)/python tests/fuzz/campaign.py --cases $(N)
+
+# Kills runs N times, and adds what became of them to bench/results/chaos.csv.
+chaos: $(BIN)/.test
+	$(BIN)/python tests/chaos -n $(N)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scip_mpi.batches import ImageBatch, MaskBatch, offsets_of
+from scip_mpi.batches import ImageBatch, MaskBatch, offsets_of, to_buffer
 from scip_mpi.memory import MemoryAccount
-from scip_mpi.store import MaskStore
+from scip_mpi.store import MaskStore, Place, Saved
 
 
 def some_masks(n: int, seed: int) -> MaskBatch:
@@ -39,7 +39,7 @@ def test_masks_come_back_from_memory_or_scratch_as_they_were(limit: int, tmp_pat
     store = MaskStore(account, tmp_path)
     masks = {lo: some_masks(3 + lo % 4, lo) for lo in (0, 7, 9, 30)}
     for lo, batch in masks.items():
-        store.put(lo, batch, notes_on(lo), None)
+        store.put(lo, to_buffer(batch), notes_on(lo), None)
     for lo, batch in masks.items():
         back = store.masks(lo)
         assert np.array_equal(back.bits, batch.bits)
@@ -60,8 +60,8 @@ def test_masks_come_back_from_memory_or_scratch_as_they_were(limit: int, tmp_pat
 def test_pixels_are_kept_only_if_they_fit() -> None:
     batch = ImageBatch.from_images([np.ones((2, 40, 40), np.uint16)])
     store = MaskStore(MemoryAccount(10_000))
-    store.put(0, some_masks(1, 0), notes_on(0), batch)
-    store.put(1, some_masks(1, 0), notes_on(1), batch)
+    store.put(0, to_buffer(some_masks(1, 0)), notes_on(0), batch)
+    store.put(1, to_buffer(some_masks(1, 0)), notes_on(1), batch)
     assert store.pixels(0) is batch
     assert store.pixels(1) is None
 
@@ -69,3 +69,21 @@ def test_pixels_are_kept_only_if_they_fit() -> None:
 def test_releasing_more_than_is_held_is_an_error() -> None:
     with pytest.raises(ValueError, match="masks: 5 bytes released, 0 held"):
         MemoryAccount(10).release("masks", 5)
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 20])
+def test_what_stands_in_a_journal_goes_to_no_scratch(limit: int, tmp_path: Path) -> None:
+    masks, notes = to_buffer(some_masks(4, 1)), notes_on(3)
+    journal = tmp_path / "journal"
+    journal.write_bytes(b"head" + masks.tobytes() + notes.tobytes())
+    saved = Saved(Place(journal, 4, masks.size), Place(journal, 4 + masks.size, notes.size))
+    store = MaskStore(MemoryAccount(limit))
+    store.put(0, masks, notes, None, saved)
+    store.adopt(1, saved)
+    assert store.spill is None
+    for lo in (0, 1):
+        assert np.array_equal(to_buffer(store.masks(lo)), masks)
+        assert np.array_equal(store.notes(lo), notes)
+        store.drop(lo)
+    # What was adopted takes no memory.
+    assert store.memory.total() == (notes.size if limit else 0)

@@ -17,7 +17,7 @@ from scip_mpi.parallel.world import World
 
 # What is wrong with a disk, and not with the program.
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
-DISK_ADVICE = "mend that, and start the same command again"
+DISK_ADVICE = "mend that, and start the same command again: it goes on from what is finished"
 # Seconds between a traceback and the abort, for it to reach the user's screen.
 GRACE = 0.5
 

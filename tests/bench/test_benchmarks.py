@@ -23,6 +23,7 @@ SCRIPTS = [
     ("memory", []),
     ("startup", ["--no-first"]),
     ("write", []),
+    ("checkpoint", []),
     ("timeline", []),
 ]
 

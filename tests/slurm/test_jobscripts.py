@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from pathlib import Path
@@ -181,6 +182,11 @@ def test_the_time_limit_stops_the_run_and_the_job_starts_again(
     assert told["JobState"] == "COMPLETED", output(tmp_path)
     assert told["Restarts"] == "1"
     assert len(pd.read_parquet(tmp_path / "table" / "images.parquet")) == 144
+    # What the first start had measured was not done again.
+    found = re.search(r"(\d+) of 144 images are measured, (\d+) to do", output(tmp_path))
+    assert found, output(tmp_path)
+    assert int(found[1]) > 0
+    assert not (tmp_path / "table" / ".scip_mpi").exists()
 
 
 def test_it_starts_again_so_often_and_no_more(
@@ -199,7 +205,7 @@ def test_it_starts_again_so_often_and_no_more(
     assert (told["JobState"], told["ExitCode"]) == ("FAILED", "75:0"), output(tmp_path)
     assert told["Restarts"] == "0"
     assert "ended early (signal SIGUSR1)" in output(tmp_path)
-    assert not list((tmp_path / "table").iterdir())
+    assert [path.name for path in (tmp_path / "table").iterdir()] == [".scip_mpi"]
 
 
 def test_pack(cluster: Cluster, cells: Path, serial: Path, tmp_path: Path) -> None:
