@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from scip_mpi.batches import UInt8Array
+from scip_mpi.batches import Int64Array, UInt8Array
 
 # Eight bytes at a time, as an unsigned integer.
 ONE = np.uint64(1)
@@ -14,13 +14,17 @@ EACH_BYTE = np.uint64(0x0101010101010101)
 LAST_BYTE = np.uint64(56)
 
 
-def label_plane(mask: UInt8Array, smallest: float = 0.0) -> tuple[NDArray[np.int32], int]:
+def label_plane(
+    mask: UInt8Array, scratch: tuple[Int64Array, ...], smallest: float = 0.0
+) -> tuple[NDArray[np.int32], int]:
     """Number the components (4-connected) of one plane in raster order of their first pixels.
 
     Parameters
     ----------
     mask : ndarray of uint8, shape (H, W)
         0 or 1.
+    scratch : tuple of ndarray
+        As of `run_scratch`.
     smallest : float
         Components of fewer pixels are left out.
 
@@ -31,7 +35,7 @@ def label_plane(mask: UInt8Array, smallest: float = 0.0) -> tuple[NDArray[np.int
     count : int
     """
     parts = np.zeros(mask.shape, np.int32)
-    return parts, _number(mask, smallest, parts, *run_scratch(*mask.shape))
+    return parts, _number(mask, smallest, parts, *scratch)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

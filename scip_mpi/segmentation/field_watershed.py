@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from scip_mpi.batches import FloatArray, ImageBatch, Int64Array, UInt8Array
+from scip_mpi.batches import FloatArray, ImageBatch, UInt8Array
 from scip_mpi.errors import UserError
 from scip_mpi.segmentation.cleaning import fill_holes
 from scip_mpi.segmentation.components import label_plane, run_scratch
@@ -38,7 +38,7 @@ def watershed(
     smoothing: float | None = None,
     threshold: Literal["li", "otsu", "triangle"] | float = "li",
     expansion_factor: float = 0.0,
-) -> Int64Array:
+) -> NDArray[np.int32]:
     """Label the objects of one channel: what SCIP's ``watershed_dapi`` was meant to do.
 
     Gaussian smoothing, a threshold, holes filled, objects smaller than a third of the diameter
@@ -65,7 +65,7 @@ def watershed(
 
     Returns
     -------
-    ndarray of int64, shape (batch.planes[-1],)
+    ndarray of int32, shape (batch.planes[-1],)
         Labels 1, 2, ... of each field in raster order of their seeds, 0 elsewhere.
 
     Raises
@@ -80,7 +80,7 @@ def watershed(
     """
     require_numpy(xp, "watershed")
     check_settings(cell_diameter, smoothing, expansion_factor)
-    labels = np.zeros(batch.planes[-1], np.int64)
+    labels = np.empty(batch.planes[-1], np.int32)
     for i, image in enumerate(batch):
         plane = labels[batch.planes[i] : batch.planes[i + 1]].reshape(image.shape[1:])
         plane[:] = _field(image[channel], cell_diameter, smoothing, threshold, expansion_factor)
@@ -137,10 +137,13 @@ def _field(
     expansion_factor: float,
 ) -> NDArray[np.int32]:
     mask = _above(plane, first_sigma(diameter, smoothing), threshold)
-    fill_holes(mask, *run_scratch(*mask.shape))
+    # Uncompiled: numpy asks for large pages for large arrays, numba does not.
+    scratch = run_scratch.py_func(*mask.shape)
+    fill_holes(mask, *scratch)
     if diameter is None:
-        diameter = typical_diameter(_thickness(*label_plane(mask)))
-    parts, count = label_plane(mask, least_size(diameter))
+        diameter = typical_diameter(_thickness(*label_plane(mask, scratch)))
+    parts, count = label_plane(mask, scratch, least_size(diameter))
+    del mask, scratch
     depth = smooth_plane(bounded_distance(parts > 0), SEED_SMOOTHING * diameter)
     found = seeds(depth, parts, seed_distance(diameter))
     _fill(found, parts, depth, count)

@@ -18,6 +18,7 @@ from scip_mpi.batches import ImageBatch, Int64Array
 from scip_mpi.segmentation.chain import Objects, Relabel, same_labels
 from scip_mpi.segmentation.crops import label_facts
 
+Labels = NDArray[np.int32] | NDArray[np.int64]
 # A child belongs to a parent of which it covers more than this part, as in SCIP.
 LEAST_OVERLAP = 0.1
 
@@ -26,13 +27,13 @@ LEAST_OVERLAP = 0.1
 class Segmenter:
     """A method that labels one channel of every field of a batch, and its settings."""
 
-    method: Callable[..., Int64Array]
+    method: Callable[..., Labels]
     kwargs: Mapping[str, Any]
     companions: bool = False
 
     def __call__(
         self, batch: ImageBatch, channel: int, companions: Mapping[str, ImageBatch], xp: ModuleType
-    ) -> Int64Array:
+    ) -> Labels:
         """Labels of the channel, a plane per field."""
         extra = {"companions": companions} if self.companions else {}
         return self.method(batch, xp, channel=channel, **extra, **self.kwargs)
@@ -153,8 +154,8 @@ def segment_fields(
 
 def _one_field(
     plan: FieldPlan,
-    parents: NDArray[np.int64],
-    children: Mapping[int, NDArray[np.int64]],
+    parents: Labels,
+    children: Mapping[int, Labels],
     of_channel: Sequence[int],
     out: NDArray[np.int32],
 ) -> tuple[Int64Array, Int64Array, Int64Array]:
@@ -196,7 +197,7 @@ def parent_planes(fields: Fields, parent: int) -> ImageBatch:
     return ImageBatch.from_images(planes, labels.index, np.int32)
 
 
-def numbered(labels: NDArray[np.int64]) -> tuple[Int64Array, NDArray[np.int32]]:
+def numbered(labels: Labels) -> tuple[Int64Array, NDArray[np.int32]]:
     """Labels in ascending order, and the plane with 1, 2, ... in their place."""
     top = int(labels.max(initial=0))
     if top < labels.size:
@@ -206,8 +207,8 @@ def numbered(labels: NDArray[np.int64]) -> tuple[Int64Array, NDArray[np.int32]]:
         there[0] = False
         number = np.where(there, np.cumsum(there, dtype=np.int32), 0).astype(np.int32)
         return np.flatnonzero(there), number[labels]
-    ids, places = np.unique(labels, return_inverse=True)
-    dense = places.reshape(labels.shape).astype(np.int32)
+    ids, places = np.unique(labels.astype(np.int64), return_inverse=True)
+    dense: NDArray[np.int32] = places.reshape(labels.shape).astype(np.int32)
     if ids[0] == 0:
         return ids[1:], dense
     return ids, dense + np.int32(1)

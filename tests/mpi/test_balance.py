@@ -11,6 +11,8 @@ import tifffile
 from launch import launch
 from tables import digest
 
+from scip_mpi.timers import WORK
+
 CONFIG = """\
 load: {format: multiframe_tiff}
 segment: {method: watershed, settings: {cell_diameter: 9, threshold: 50.0}}
@@ -18,8 +20,10 @@ background: ring
 filter: {name: quantile, statistic: sum, channel: 0, lower: 0.05}
 feature_extraction: [shape, intensity, texture]
 """
-# Stages of the second pass.
-SECOND = ("features", "write")
+# The busiest rank's time to the mean, and the runs of which one must keep to it: what else runs on
+# the machine takes time from some ranks by the clock, and gives others less to do by the CPU's
+# count; a program that does not balance is uneven by both, in every run.
+LIMIT, RUNS = 1.1, 3
 
 
 def field(rows: int, columns: int, seed: int) -> np.ndarray:
@@ -40,29 +44,59 @@ def fields(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def busiest(told: dict) -> float:
+    """Busiest to mean time of the ranks in all stages in which none waits for another."""
+    ratios = []
+    for clock in ("wall_s", "cpu_s"):
+        spent = [sum(r["stages"].get(s, {clock: 0})[clock] for s in WORK) for r in told["ranks"]]
+        ratios.append(max(spent) / np.mean(spent))
+    return float(min(ratios))
+
+
 @pytest.mark.mpi
 @pytest.mark.ranks(4)
 def test_a_huge_field_among_small_ones(fields: Path, tmp_path: Path) -> None:
     config = tmp_path / "scip.yml"
     config.write_text(CONFIG)
-    done = launch(["-m", "scip_mpi", "run", config, fields, "-o", tmp_path / "out"], 4)
-    assert done.returncode == 0, done.stderr
-    told = json.loads((tmp_path / "out" / "run.json").read_text())
-    # The lowest 5 % are gone, but those as bright as the last of them.
-    assert 38_000 <= told["rows"] < 38_100
-    # One rank segments the huge field, which nothing shares out; the rows of its cells are.
-    # Whatever else runs on the machine takes time from some ranks by the clock, and gives others
-    # less to do by the CPU's count: a pass that does not balance is uneven by both.
-    spent = {
-        clock: np.array([sum(r["stages"][s][clock] for s in SECOND) for r in told["ranks"]])
-        for clock in ("wall_s", "cpu_s")
-    }
-    assert min(s.max() / s.mean() for s in spent.values()) <= 1.25, spent
-    # In the first pass the other ranks segment all other fields meanwhile.
-    first = max(seconds for r in told["ranks"] for _, seconds in r["costs"]["chunks"])
-    others = [sum(s for _, s in r["costs"]["chunks"]) for r in told["ranks"]]
-    assert max(others) <= 1.25 * max(first, float(np.mean(others))), others
+    found = []
+    while min(found, default=np.inf) > LIMIT and len(found) < RUNS:
+        out = tmp_path / f"out{len(found)}"
+        done = launch(["-m", "scip_mpi", "run", config, fields, "-o", out], 4)
+        assert done.returncode == 0, done.stderr
+        told = json.loads((out / "run.json").read_text())
+        # The lowest 5 % are gone, but those as bright as the last of them.
+        assert 38_000 <= told["rows"] < 38_100
+        found.append(busiest(told))
+    assert min(found) <= LIMIT, found
     # Runs of rows that other ranks computed are the same rows.
     done = launch(["-m", "scip_mpi", "run", config, fields, "-o", tmp_path / "alone"], 1)
     assert done.returncode == 0, done.stderr
-    assert digest(tmp_path / "out") == digest(tmp_path / "alone")
+    assert digest(tmp_path / "out0") == digest(tmp_path / "alone")
+
+
+@pytest.mark.mpi
+@pytest.mark.ranks(4)
+@pytest.mark.parametrize("segmenters", [0, 2])
+def test_ranks_mask_objects_of_one_field_together(segmenters: int, tmp_path: Path) -> None:
+    folder = tmp_path / "fields"
+    folder.mkdir()
+    tifffile.imwrite(folder / "f.tif", field(50, 40, 3), photometric="minisblack")
+    text = CONFIG.replace("lower:", "mask: otsu, lower:").replace(
+        "feature_extraction: [shape, intensity, texture]",
+        "feature_extraction: {otsu: [shape, intensity]}\nmask: {methods: [{method: otsu}]}\n"
+        f"resources: {{segmenters: {segmenters}}}",
+    )
+    config = tmp_path / "scip.yml"
+    config.write_text(text)
+    digests = []
+    for ranks in (1, 4):
+        out = tmp_path / str(ranks)
+        done = launch(["-m", "scip_mpi", "run", config, folder, "-o", out], ranks)
+        assert done.returncode == 0, done.stderr
+        digests.append(digest(out))
+    assert digests[0] == digests[1]
+    told = json.loads((tmp_path / "4" / "run.json").read_text())
+    # One field is one chunk, which one rank reads; others measured some of its objects.
+    readers = [r for r in told["ranks"] if r["costs"].get("chunks")]
+    assert len(readers) == 1
+    assert sum(r["stages"].get("measure", {"cpu_s": 0})["cpu_s"] > 0 for r in told["ranks"]) > 1

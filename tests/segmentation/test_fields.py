@@ -184,7 +184,7 @@ def test_watershed_of_any_field(
         batch, np, channel=image.shape[0] - 1, cell_diameter=diameter, threshold=threshold,
         expansion_factor=expansion,
     )  # fmt: skip
-    assert found.dtype == np.int64
+    assert found.dtype == np.int32
     assert found.shape == (batch.planes[-1],)
     first = found[: batch.planes[1]]
     # Numbered without gaps.

@@ -15,7 +15,7 @@ from scip_mpi.batches import BoolArray, ImageBatch, Int64Array
 from scip_mpi.devices import DeviceLost, OutOfMemory
 from scip_mpi.segmentation.bits import bit_offsets, pack_bits
 from scip_mpi.segmentation.chain import MaskSet, PackedMasks, make_masks
-from scip_mpi.segmentation.fields import Segmenter
+from scip_mpi.segmentation.fields import Labels, Segmenter
 from scip_mpi.segmentation.gpu import FIELD_METHODS, has_kernel
 from scip_mpi.segmentation.gpu.recipes import MEASURED, Wanted
 
@@ -214,12 +214,12 @@ class DeviceUse:
 
     def _label(
         self,
-        method: Callable[..., Int64Array],
+        method: Callable[..., Labels],
         batch: ImageBatch,
         xp: ModuleType,
         **settings: Any,
-    ) -> Int64Array:
-        labels = np.zeros(batch.planes[-1], np.int64)
+    ) -> Labels:
+        labels = np.zeros(batch.planes[-1], np.int32)
 
         def on_cpu(lo: int, hi: int) -> None:
             own = slice(batch.planes[lo], batch.planes[hi])
