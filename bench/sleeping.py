@@ -3,7 +3,7 @@
 The program's own loops, manager and offices run both passes, with callables that sleep for as
 long as the work would take. Sleeping scales on 2 cores as work does on many, so this shows the
 scheduling alone. Prints a JSON object: seconds of each pass; how long each
-rank was to sleep and did; which chunks it held.
+rank was to sleep and did, and when it had done its last piece; which chunks it held.
 """
 
 from __future__ import annotations
@@ -68,12 +68,13 @@ def sleep(world: World, scenario: Scenario) -> dict[str, Any]:
     bounds = np.array([0, *accumulate(scenario.images)], np.int64)
     chunk_at = {int(lo): k for k, lo in enumerate(bounds[:-1])}
     roles, _ = assign_roles([Sight("here")] * world.size, 0)
-    slept, took = [0.0, 0.0], [0.0, 0.0]
+    slept, took, ended = [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]
 
     def nap(seconds: float, which: int) -> None:
         started = time.perf_counter()
         time.sleep(seconds)
         took[which] += time.perf_counter() - started
+        ended[which] = time.time()
         slept[which] += seconds
 
     def desk() -> Desk:
@@ -93,7 +94,7 @@ def sleep(world: World, scenario: Scenario) -> dict[str, Any]:
         held.append(chunk)
         return Measured(lo, len(references), len(references), 0, NOTHING)
 
-    ledger = Ledger(bounds)
+    ledger = Ledger(bounds, scenario.weights)
     listed = catalog(int(bounds[-1])) if world.rank == 0 else None
 
     def chunks() -> ChunkOffice:
@@ -140,17 +141,19 @@ def sleep(world: World, scenario: Scenario) -> dict[str, Any]:
         rows,
         lambda: second_pass(own_desk, own, write, pack, unpack, lambda _: b""),
     )
-    every = world.gather((slept, took, held))
+    every = world.gather((slept, took, ended, held))
     if every is None:
         return {}
     return {
         "first_s": first,
         "second_s": second,
-        "slept_first": [s[0] for s, _, _ in every],
-        "slept_second": [s[1] for s, _, _ in every],
-        "took_first": [t[0] for _, t, _ in every],
-        "took_second": [t[1] for _, t, _ in every],
-        "held": [h for _, _, h in every],
+        "slept_first": [s[0] for s, *_ in every],
+        "slept_second": [s[1] for s, *_ in every],
+        "took_first": [t[0] for _, t, *_ in every],
+        "took_second": [t[1] for _, t, *_ in every],
+        "ended_first": [e[0] for *_, e, _ in every],
+        "ended_second": [e[1] for *_, e, _ in every],
+        "held": [h for *_, h in every],
     }
 
 

@@ -41,11 +41,11 @@ OBS = ("image", "group", "object", "failed", "discarded")
 PROBES = 10_000
 # A chunk is what a rank reads at once: at most so many images and bytes of pixels, and at least so
 # many pixels, beside which the work that comes with each chunk is small. In between it is one in so
-# many of what is left for each rank.
+# many of what is left for each rank: no more than two, as each chunk is work for rank 0.
 CHUNK_IMAGES = 256
 CHUNK_BYTES = 8 << 20
 LEAST_PIXELS = 3 << 18
-SHARE = 4
+SHARE = 2
 
 
 @dataclass(frozen=True)

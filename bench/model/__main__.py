@@ -18,7 +18,15 @@ import click
 import numpy as np
 
 from bench import harness
-from bench.model.checks import PIXELS, asleep, check_program, check_sleeping, ranks_say
+from bench.model.checks import (
+    PIXELS,
+    asleep,
+    check_evenness,
+    check_program,
+    check_sleeping,
+    mixed,
+    ranks_say,
+)
 from bench.model.job import Fixed, chunk_sizes, predict
 from bench.model.machine import Machine, from_probes
 from bench.model.work import Work, from_run
@@ -129,6 +137,29 @@ def check(
         rows += found
     harness.print_table(rows)
     harness.write_csv(harness.results_path(settings, "model_check"), rows)
+
+
+@main.command("evenness")
+@name_option
+@run_option
+@click.option("--ranks", default="4,16", show_default=True, help="Of the sleeping runs.")
+@click.option("--images", default=20_000, show_default=True)
+@click.option("--repeats", default=3, show_default=True)
+@harness.options
+def evenness(
+    settings: harness.Settings, name: str, run: Path | None, ranks: str, images: int, repeats: int
+) -> None:
+    """Images of mixed sizes, their costs varying tenfold: how far apart the ranks finish."""
+    if settings.quick:
+        ranks, images, repeats = "3", 300, 1
+    work = recorded(settings, name, run, 500)
+    rows = []
+    for repeat in range(repeats):
+        for count in map(int, ranks.split(",")):
+            scenario = mixed(work, images, count, np.random.default_rng(repeat))
+            rows += check_evenness(scenario, count)
+    harness.print_table(rows)
+    harness.write_csv(harness.results_path(settings, "model_evenness"), rows)
 
 
 @main.command("predict")

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from bench import harness
-from bench.model.job import Fixed, chunk_sizes, predict
+from bench.model.job import Fixed, chunk_sizes, predict, rows_of_a_run
 from bench.model.machine import Machine
 from bench.model.passes import first_pass, second_pass
 from bench.model.scenario import Scenario
 from bench.model.work import Work, from_run
 from bench.sleeping import ROW_BYTES
 from scip_mpi.chunks import shrinking
-from scip_mpi.plan import SHARE
+from scip_mpi.plan import CHUNK_BYTES, LEAST_PIXELS, SHARE
 
 # Of a simulated image: 12 channels of 64 x 64.
 PIXELS = 12 * 64 * 64
@@ -48,6 +48,42 @@ def asleep(work: Work, ranks: int, each: int, rng: np.random.Generator) -> Scena
     rows = max(each // 64, 1)
     per_row = work.rows.draw(sizes, rng)
     return Scenario(sizes.tolist(), work.images.draw(sizes, rng).tolist(), per_row.tolist(), rows)
+
+
+def mixed(work: Work, images: int, ranks: int, rng: np.random.Generator) -> Scenario:
+    """A scenario of images of mixed sizes, whose costs vary tenfold, in chunks as the plan cuts."""
+    sizes = np.round(PIXELS * 10 ** rng.uniform(-0.5, 0.5, images)).astype(np.int64)
+    mean = int(sizes.mean())
+    least, most = LEAST_PIXELS // PIXELS * mean, CHUNK_BYTES // (2 * PIXELS) * mean
+    bounds = shrinking(sizes, SHARE * ranks, least, most)
+    weights = np.add.reduceat(sizes, bounds[:-1])
+    counts = np.diff(bounds)
+    # As dear as so many images of the usual size.
+    first, second = (p.draw(weights // mean + 1, rng) for p in (work.images, work.rows))
+    rows = rows_of_a_run(images / ranks, PIXELS)
+    return Scenario(counts.tolist(), first.tolist(), second.tolist(), rows, weights.tolist())
+
+
+def check_evenness(scenario: Scenario, ranks: int) -> list[dict[str, Any]]:
+    """How long before the last rank the first one had nothing left, in each pass of a sleeping run.
+
+    ``batch_s`` is the dearest piece of work: who finds another's last piece begun can but wait.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scenario.json"
+        scenario.write(path)
+        told = json.loads(ranks_say(ranks, "bench.sleeping", path))
+    runs = max(max(scenario.runs(k).costs) for k in range(len(scenario.images)))
+    rows = []
+    for which, batch in (("first", max(scenario.first)), ("second", runs)):
+        ended, taken = told[f"ended_{which}"], told[f"{which}_s"]
+        apart = max(ended) - min(ended)
+        rows.append({
+            "check": "evenness", "pass": which, "ranks": ranks, "images": sum(scenario.images),
+            "pass_s": taken, "apart_s": apart, "apart": apart / taken, "batch_s": batch,
+            "late": sum(told[f"took_{which}"]) / sum(told[f"slept_{which}"]),
+        })  # fmt: skip
+    return rows
 
 
 def check_sleeping(machine: Machine, scenario: Scenario, ranks: int) -> dict[str, Any]:

@@ -49,15 +49,15 @@ class Fixed:
     mpi: float = 0.3
     mpi_doubling: float = 0.1
     list_image: float = 0.15e-6
-    plan_chunk: float = 4e-6
-    number_chunk: float = 5e-6
+    plan_chunk: float = 1e-6
+    number_chunk: float = 1.5e-6
     number_own: float = 30e-6
-    create: float = 0.03
+    create: float = 0.04
     clerk_image: float = 0.8e-6
     clerk_first: float = 0.04
     tell_image: float = 0.36e-6
     told_image: float = 350.0
-    finish: float = 0.1
+    finish: float = 0.03
     finish_rank: float = 30e-6
     export_image: float = 0.0
 

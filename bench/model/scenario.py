@@ -22,12 +22,15 @@ class Scenario:
         Seconds of work of each chunk in the first and in the second pass.
     rows : int
         Rows of a run; the last run of a chunk may be shorter.
+    weights : list of float
+        What the program takes each chunk to cost, dearest first; none: chunks go out in order.
     """
 
     images: list[int]
     first: list[float]
     second: list[float]
     rows: int
+    weights: list[float] | None = None
 
     def runs(self, chunk: int) -> Runs:
         """The runs of rows that a chunk is cut into."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
+
+import numpy as np
 
 from scip_mpi.batches import Int64Array
 
@@ -20,7 +22,7 @@ class State(IntEnum):
     WRITTEN = 3
 
 
-@dataclass
+@dataclass(slots=True)
 class Entry:
     """Images (or rows) ``lo`` to ``hi``, their state, and the rank that has them.
 
@@ -33,7 +35,7 @@ class Entry:
     state: State = State.TO_DO
     rank: int = -1
     reported: int = 0
-    parts: set[int] = field(default_factory=set)
+    parts: set[int] | None = None
 
 
 class Ledger:
@@ -52,9 +54,9 @@ class Ledger:
     """
 
     def __init__(
-        self, bounds: Int64Array | Iterable[int], costs: Sequence[float] | Int64Array | None = None
+        self, bounds: Int64Array | Sequence[int], costs: Sequence[float] | Int64Array | None = None
     ) -> None:
-        edges = [int(b) for b in bounds]
+        edges = np.asarray(bounds, np.int64).tolist()
         self.entries = {lo: Entry(lo, hi) for lo, hi in pairwise(edges) if hi > lo}
         order = sorted(self.entries)
         self.costs: dict[int, float] = {}
@@ -94,12 +96,14 @@ class Ledger:
         The range is there when all its pieces are. Pieces do not overlap.
         """
         entry = self.entries[lo]
+        if entry.parts is None:
+            entry.parts = set()
         if entry.state >= state or start in entry.parts:
             return False
         entry.parts.add(start)
         entry.reported += size
         if entry.reported == entry.hi - entry.lo:
-            entry.parts.clear()
+            entry.parts = None
             self.advance(lo, entry.rank, state)
         return True
 
