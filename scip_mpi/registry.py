@@ -31,6 +31,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "hdf5": "scip_mpi.loaders.hdf5",
         "ome_tiff": "scip_mpi.loaders.ome_tiff",
         "ome_zarr": "scip_mpi.loaders.ome_zarr",
+        "cif": "scip_mpi.loaders.cif",
     },
     "masks": {
         "li": "scip_mpi.segmentation.li:li",

@@ -21,7 +21,7 @@ from scip_mpi.loaders.contract import Failure, References
 from scip_mpi.measure import whole_table
 from scip_mpi.measurements import filter_measurements
 from scip_mpi.normalization import pixel_quantiles
-from scip_mpi.pipeline import Stages
+from scip_mpi.pipeline import Beside, Stages
 from scip_mpi.plan import Plan
 from scip_mpi.results.labels import FOLDER, write_labels
 from scip_mpi.rows import compute, cut_out, masked_pixels
@@ -72,7 +72,7 @@ def build_stages(plan: Plan, out: Path | None = None, xp: Any = np) -> Stages:
         ]
     return Stages(
         read=read,
-        beside=partial(read_companions, names=plan.companions) if plan.companions else None,
+        beside=companions_reader(plan),
         correction=correction(plan),
         fields=field_plan(plan),
         sets=sets,
@@ -91,6 +91,13 @@ def build_stages(plan: Plan, out: Path | None = None, xp: Any = np) -> Stages:
         xp=xp,
         export=label_export(plan, out),
     )
+
+
+def companions_reader(plan: Plan) -> Beside | None:
+    """What reads the pictures that belong to each image, if there are some."""
+    if not plan.companions:
+        return None
+    return partial(read_companions, names=plan.companions, channels=plan.channels)
 
 
 def mask_set(chosen: MaskMethod) -> MaskSet:
@@ -222,13 +229,15 @@ def rule_label(chosen: Rule, plan: Plan) -> str:
 def saturation(plan: Plan) -> FloatArray:
     """The value from which a pixel counts as saturated, per channel; infinite if none is known.
 
-    Given by `load.saturation` or `load.bit_depth`; otherwise the largest value of an integer type.
+    Given by `load.saturation` or `load.bit_depth`; otherwise what the format says, or the largest
+    value of an integer type.
     """
     given = plan.config.load.saturation_levels(len(plan.channel_names))
     if given is not None:
         return np.asarray(given, np.float64)
     dtype = np.dtype(plan.dtype)
     top = float(np.iinfo(dtype).max) if dtype.kind in "iu" else np.inf
+    top = plan.sample.saturation or top
     return np.full(len(plan.channel_names), top)
 
 

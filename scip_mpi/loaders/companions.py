@@ -11,7 +11,7 @@ import numpy as np
 
 from scip_mpi.batches import ImageBatch
 from scip_mpi.errors import UserError
-from scip_mpi.loaders import packed, picture, tiff_file
+from scip_mpi.loaders import cif, packed, picture, tiff_file
 from scip_mpi.loaders.contract import Catalog, Failure, References
 from scip_mpi.loaders.gather import STAGE, ImageError, describe, located, pixel_type
 from scip_mpi.loaders.listing import shown
@@ -80,7 +80,10 @@ def attach(catalog: Catalog, rules: Mapping[str, tuple[str, str]]) -> Catalog:
 
 
 def read_companions(
-    references: References, batch: ImageBatch, names: Sequence[str]
+    references: References,
+    batch: ImageBatch,
+    names: Sequence[str],
+    channels: Sequence[int] | None = None,
 ) -> tuple[ImageBatch, dict[str, ImageBatch], list[Failure]]:
     """Read the companions of the images of a batch.
 
@@ -92,13 +95,15 @@ def read_companions(
         The images that could be read.
     names : sequence of str
         What the companions are called.
+    channels : sequence of int, optional
+        The batch's channels among all of its images; needed where companions have channels too.
 
     Returns
     -------
     ImageBatch
         The images that have all companions, of their own size.
     dict of str to ImageBatch
-        For each companion a plane of int64 per image.
+        For each companion a plane of int64 per image; of an instrument's masks, one per channel.
     list of Failure
         The others.
     """
@@ -110,10 +115,11 @@ def read_companions(
         for i, place in enumerate(batch.index.tolist()):
             sources = references.sources[place - first]
             try:
+                within = int(references.within[place - first])
                 own = [
-                    packed.companion(path, name, int(references.within[place - first]))
-                    if path == sources[0] and path.lower().endswith(packed.SUFFIX)
-                    else _plane(path, name, tuple(batch.shapes[i, 1:].tolist()))
+                    _companion(
+                        path, name, within, channels, sources[0], tuple(batch.shapes[i].tolist())
+                    )
                     for path, name in zip(sources[-len(names) :], names, strict=True)
                 ]
             except Exception as error:  # one image's fault must not end a run of millions
@@ -127,6 +133,26 @@ def read_companions(
                                        batch.pixels.dtype)  # fmt: skip
     named = {n: ImageBatch.from_images(p, batch.index, np.int64) for n, p in planes.items()}
     return batch, named, failures
+
+
+def _companion(
+    path: str,
+    name: str,
+    within: int,
+    channels: Sequence[int] | None,
+    image: str,
+    shape: tuple[int, int, int],
+) -> np.ndarray:
+    """One companion's planes: in the file of its image, or in one of its own."""
+    if path != image:
+        return _plane(path, name, shape[1:])
+    if path.lower().endswith(packed.SUFFIX):
+        return packed.companion(path, name, within)
+    if path.lower().endswith(cif.SUFFIX):
+        if channels is None:
+            raise ImageError("has masks for each channel, which cannot be packed: leave them out")
+        return cif.companion(path, within)[list(channels)].astype(np.int64)
+    return _plane(path, name, shape[1:])
 
 
 def _plane(path: str, name: str, shape: tuple[int, int]) -> np.ndarray:

@@ -37,10 +37,14 @@ Window = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """Shape (all channels of the file, H, W) and pixel type of an image."""
+    """Shape (all channels of the file, H, W) and pixel type of an image.
+
+    ``saturation`` is the largest value that its camera gives, where that is not the type's.
+    """
 
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
+    saturation: float | None = None
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def file(
     companion: str = "mask",
     values: list[float] | None = None,
 ) -> UInt8Array:
-    """Masks from the images that accompany a batch, the same for all channels.
+    """Masks from the images that accompany a batch: for each channel its own, or one for all.
 
     Parameters
     ----------
@@ -33,8 +33,9 @@ def file(
     xp : module
         numpy.
     companions : mapping of str to ImageBatch
-        Images of one channel, int64, that belong to those of the batch, of the same height and
-        width, by name; filled in by the program. May lack all where the batch is empty.
+        Images, int64, that belong to those of the batch, of the same height and width, and of one
+        channel or as many, by name; filled in by the program. May lack all where the batch is
+        empty.
     companion : str
         Which of them.
     values : list of float, optional
@@ -66,7 +67,16 @@ def file(
     given = companions[companion]
     _same_size(batch, given, companion)
     chosen = np.sort(np.asarray([] if values is None else values, np.float64))
-    _file(given.pixels, given.offsets, batch.offsets, batch.shapes, enabled, chosen, masks)
+    _file(
+        given.pixels,
+        given.offsets,
+        given.shapes,
+        batch.offsets,
+        batch.shapes,
+        enabled,
+        chosen,
+        masks,
+    )
     return masks
 
 
@@ -83,17 +93,22 @@ def _same_size(batch: ImageBatch, given: ImageBatch, companion: str) -> None:
             f"mask.methods: file: image {batch.index[first]} is {height} x {width} pixels, its "
             f"{companion!r} {h} x {w}"
         )
+    planes = given.shapes[:, 0]
+    if ((planes != 1) & (planes != batch.shapes[:, 0])).any():
+        raise UserError(f"mask.methods: file: {companion!r} has other channels than the images")
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _file(pixels, starts, offsets, shapes, enabled, chosen, masks):
+def _file(pixels, starts, given, offsets, shapes, enabled, chosen, masks):
     for i in range(len(shapes)):
         channels, h, w = shapes[i]
-        for k in range(h * w):
-            pixel = pixels[starts[i] + k]
-            inside = pixel != 0
-            if chosen.size:
-                at = np.searchsorted(chosen, np.float64(pixel))
-                inside = at < chosen.size and chosen[at] == pixel
-            for c in range(channels):
+        planes = given[i, 0]
+        for c in range(channels):
+            start = starts[i] + (c * h * w if planes == channels else 0)
+            for k in range(h * w):
+                pixel = pixels[start + k]
+                inside = pixel != 0
+                if chosen.size:
+                    at = np.searchsorted(chosen, np.float64(pixel))
+                    inside = at < chosen.size and chosen[at] == pixel
                 masks[offsets[i] + c * h * w + k] = inside and enabled[i, c]

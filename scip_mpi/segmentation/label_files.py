@@ -38,7 +38,7 @@ def labels(
     Raises
     ------
     UserError
-        There is no such companion.
+        There is no such companion, or it has several channels.
     """
     if companion not in companions:
         if not len(batch):
@@ -47,5 +47,10 @@ def labels(
         raise UserError(
             f"segment: settings.companion: no companion is called {companion!r}; load.companions "
             f"has {known}"
+        )
+    if (companions[companion].shapes[:, 0] != 1).any():
+        raise UserError(
+            f"segment: settings.companion: {companion!r} has a mask for each channel, and is no "
+            "label image"
         )
     return np.maximum(companions[companion].pixels, 0)

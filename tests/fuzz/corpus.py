@@ -11,6 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import tifffile
+from cif_encoder import write_cif
 from fuzz.configs import CELLS, FIELDS, changed, run_config
 from fuzz.mutations import mutated
 from PIL import Image
@@ -78,7 +79,9 @@ def read_catalog(loader: str, catalog: Catalog, dtype: str) -> tuple[int, int]:
     assert min(info.shape) > 0
     batch, failures = module.read(references, None, np.dtype(dtype))
     if catalog.companions:
-        batch, planes, lacking = companions.read_companions(references, batch, catalog.companions)
+        batch, planes, lacking = companions.read_companions(
+            references, batch, catalog.companions, range(info.shape[0])
+        )
         failures = failures + lacking
         assert all(len(p) == len(batch) for p in planes.values())
     told = sorted([*batch.index.tolist(), *(f.index for f in failures)])
@@ -205,6 +208,19 @@ def build_ome_zarr(shared: Path, folder: Path) -> None:
         made[:] = (b, c)[k % 2]
 
 
+def build_cif(shared: Path, folder: Path) -> None:
+    """Objects with masks, compressed and plain, in both orders of bytes."""
+    images = [c.astype(np.int16)[:, : 30 + k] for k, c in enumerate(cells(shared, 5))]
+    masks = [(i > np.median(i)).astype(np.uint8) for i in images]
+    write_cif(folder / "a.cif", images, masks, ["BF", "PI", "SSC"], strips=3)
+    write_cif(folder / "b.cif", images[:2], masks[:2], order=">", stored="plain")
+
+
+def read_cif(folder: Path) -> tuple[int, int]:
+    """Objects and their masks."""
+    return read_catalog("cif", discovered("cif", folder, masks=True), "int16")
+
+
 def build_hdf5(shared: Path, folder: Path) -> None:
     """Datasets of another program: contiguous, in chunks, compressed, and one after the other."""
     images = np.stack(cells(shared, 4))
@@ -316,6 +332,7 @@ TARGETS = {
     "zarr": Target(build_zarr, lambda f: read_all("zarr", f, "float32")),
     "ome_tiff": Target(build_ome_tiff, lambda f: read_all("ome_tiff", f, "uint16", z="each")),
     "ome_zarr": Target(build_ome_zarr, lambda f: read_all("ome_zarr", f, "uint16")),
+    "cif": Target(build_cif, read_cif),
     "hdf5": Target(build_hdf5, lambda f: read_all("hdf5", f, "uint16", images="a/images")),
     "hdf5_ragged": Target(
         build_ragged, lambda f: read_all("hdf5", f, "uint16", images="pixels", shapes="shapes")
