@@ -97,6 +97,35 @@ def test_the_kernels_in_a_whole_job(
     assert used["lost"] == ""
 
 
+FIELDS = """\
+load: {format: multiframe_tiff, channel_names: [DNA]}
+segment: {method: watershed, settings: {parent_channel_index: 0, expansion_factor: 0.2}}
+mask: {methods: [{method: li, name: li, kwargs: {smooth: 1}}]}
+feature_extraction: {li: [compact, bbox, regions]}
+filter: {name: range, statistic: area, channel: DNA, mask: li, lower: 30}
+"""
+
+
+def test_objects_of_fields_on_a_device(
+    shared_dir: Path, emulated: EmulatedCupy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = sorted((shared_dir / "data" / "segmentation_truth" / "bbbc007_fields").glob("*.tif"))
+    folder = copy_cells(images[:2], tmp_path / "fields")
+    config = write_config(tmp_path / "scip.yml", "", FIELDS)
+    assert run(Alone(), Request(config, [str(folder)], tmp_path / "cpu", quiet=True)) == 0
+    monkeypatch.setenv(FAKE, "1")
+    monkeypatch.setattr(
+        "scip_mpi.run.open_device", lambda name, number, dtype: CudaDevice(number, dtype, emulated)
+    )
+    assert run(Alone(), Request(config, [str(folder)], tmp_path / "gpu", quiet=True)) == 0
+    assert digest(tmp_path / "gpu") == digest(tmp_path / "cpu")
+    facts = json.loads((tmp_path / "gpu" / "run.json").read_text())
+    used = facts["ranks"][0]["device"]
+    # Fields, and the mask set of their objects.
+    assert used["images"] > facts["images"] == 2
+    assert used["lost"] == ""
+
+
 def test_a_device_that_cannot_be_opened(
     cells: Path,
     serial: dict[str, str],
