@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from scip_mpi import registry, verdict
+from scip_mpi import registry, tallies, verdict
 from scip_mpi.batches import FloatArray, ImageBatch, Scratch
 from scip_mpi.columns import selected
 from scip_mpi.config.schema import MaskMethod, Rule
@@ -245,6 +245,7 @@ def warm_up(stages: Stages, plan: Plan) -> None:
     """Run every stage on two made-up images, so that all kernels are compiled and cached."""
     loader = registry.find("loaders", plan.config.load.format)
     getattr(loader, "warm_up", lambda: None)()
+    tallies.warm_up()
     channels = len(plan.channel_names)
     rng = np.random.default_rng(0)
     images = []

@@ -196,3 +196,9 @@ def _in_order(words, starts, columns, rows, lo, hi):
 def _table(*columns: NDArray[Any]) -> Int64Array:
     """Columns, or arrays of columns, below each other; the floats as they are to be written."""
     return np.vstack([canonical(c).view(np.int64) if c.dtype == np.float64 else c for c in columns])
+
+
+def warm_up() -> None:
+    """Have all kernels compiled, and cached, by a rank that others wait for."""
+    none, one = np.zeros(1, np.int64), np.ones(1, np.int64)
+    _in_order(none, none, one, 1, 0, 1)
