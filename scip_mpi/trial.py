@@ -18,7 +18,7 @@ from scip_mpi.segmenting import segment
 from scip_mpi.stages import build_stages, on_device
 from scip_mpi.timers import Timers
 
-# So many images are tried, if the first chunk has them: enough to keep a device busy.
+# So many images are tried, if the first chunk has them; that they fill a device was not measured.
 MOST = 64
 
 

@@ -38,7 +38,7 @@ C_TYPES = {
 }
 # A kernel counts a plane's pixels in 32 bits, and has two numbers for each.
 MOST_PIXELS = (1 << 30) - 1
-# What one thread floods; a CPU is faster at more.
+# What one thread floods; a guess of where a CPU is faster, until a GPU was measured.
 MOST_FLOODED = 1 << 16
 # Bytes of a level of a histogram with its sums.
 HISTOGRAM = 24
