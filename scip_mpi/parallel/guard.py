@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import sys
 import time
 import traceback
@@ -17,7 +18,6 @@ from scip_mpi.parallel.world import World
 
 # What is wrong with a disk, and not with the program.
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
-DISK_ADVICE = "mend that, and start the same command again: it goes on from what is finished"
 # Seconds between a traceback and the abort, for it to reach the user's screen.
 GRACE = 0.5
 
@@ -45,7 +45,13 @@ def disk_fault(error: BaseException) -> str | None:
     ours = [f for f in traceback.extract_tb(error.__traceback__) if is_ours(f.filename)]
     where = f" [{os.path.basename(ours[-1].filename)}, line {ours[-1].lineno}]" if ours else ""
     file = f": {error.filename}" if error.filename else ""
-    return f"scip_mpi: {os.strerror(error.errno)}{file}{where}; {DISK_ADVICE}"
+    return f"scip_mpi: {os.strerror(error.errno)}{file}{where}. {advice()}"
+
+
+def advice() -> str:
+    """How to go on when what ended the job is no fault of the program."""
+    command = shlex.join(["python", "-m", "scip_mpi", *sys.argv[1:]])
+    return f"When that is mended, start the same command again: {command}"
 
 
 def is_ours(filename: str) -> bool:

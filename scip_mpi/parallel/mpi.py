@@ -34,8 +34,6 @@ ERRNO = {
 }
 # Seconds that MPI gets to end all ranks, before this one leaves without it.
 PATIENCE = 10.0
-
-
 # What a message says whose body comes in pieces: first its size, by this beside all tags.
 ANNOUNCED = len(Tag)
 KINDS = len(Tag) + 1

@@ -11,7 +11,6 @@ stopped and continued, loses nobody.
 
 from __future__ import annotations
 
-import shlex
 import sys
 import threading
 import time
@@ -19,7 +18,7 @@ import time
 import numpy as np
 
 from scip_mpi.errors import FAILED
-from scip_mpi.parallel.guard import GRACE, GuardedThread
+from scip_mpi.parallel.guard import GRACE, GuardedThread, advice
 from scip_mpi.parallel.link import Port, Tag, drain
 from scip_mpi.parallel.watch import COMPUTING, Watch
 from scip_mpi.parallel.world import World
@@ -170,11 +169,7 @@ class Pulse:
 
     def _end(self, what: str) -> None:
         """Say what is wrong and how to go on, and end all ranks."""
-        command = shlex.join(["python", "-m", "scip_mpi", *sys.argv[1:]])
-        sys.stderr.write(
-            f"scip_mpi: {what}. The job ends; when that is mended, start the same command again: "
-            f"{command}\n"
-        )
+        sys.stderr.write(f"scip_mpi: {what}. The job ends. {advice()}\n")
         sys.stderr.flush()
         # The launcher may drop what it has not forwarded when the abort reaches it.
         time.sleep(GRACE)

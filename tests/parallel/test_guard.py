@@ -23,7 +23,7 @@ def test_a_full_disk_is_said_in_plain_words(
         full.write(b"x")
     said = capsys.readouterr().err
     assert said.startswith("[rank 0 of 1] scip_mpi: No space left on device [")
-    assert "]; mend that, and start the same command again" in said
+    assert "]. When that is mended, start the same command again: python -m scip_mpi " in said
     assert said.count("\n") == 1
     assert codes == [1]
 
@@ -33,4 +33,4 @@ def test_what_is_no_fault_of_the_disk_keeps_its_traceback() -> None:
     assert disk_fault(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "x")) is None
     said = disk_fault(OSError(errno.EIO, "whatever a library says", "rows"))
     assert said is not None
-    assert said.startswith("scip_mpi: Input/output error: rows; ")
+    assert said.startswith("scip_mpi: Input/output error: rows. ")
