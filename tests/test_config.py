@@ -642,3 +642,16 @@ def test_any_text_is_explained(text: str) -> None:
     with pytest.raises(ConfigError) as raised:
         parse_config(text, "scip.yml")
     assert str(raised.value).strip()
+
+
+def test_all_channels_may_be_said(tmp_path: Path) -> None:
+    text = "load: {format: multiframe_tiff, channels: %s}\nfeature_extraction: [raw]\n"
+    path = tmp_path / "scip.yml"
+    path.write_text(text % "all")
+    config = read_config(path)
+    path.write_text(text % "null")
+    assert config.normalised() == read_config(path).normalised()
+    assert resolve_channels(config, 3) == ([0, 1, 2], ["CH0", "CH1", "CH2"])
+    path.write_text(text % "everything")
+    with pytest.raises(ConfigError, match=r"load\.channels"):
+        read_config(path)

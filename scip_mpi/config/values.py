@@ -110,6 +110,11 @@ def off(value: bool) -> bool:
     return value
 
 
+def all_as_none(value: Any) -> Any:
+    """All channels are chosen by choosing none."""
+    return None if value == "all" else value
+
+
 def none_as_empty(value: Any) -> Any:
     """SCIP's configs leave keys without settings empty."""
     return {} if value is None else value
