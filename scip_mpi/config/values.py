@@ -111,8 +111,10 @@ def off(value: bool) -> bool:
 
 
 def all_as_none(value: Any) -> Any:
-    """All channels are chosen by choosing none."""
-    return None if value == "all" else value
+    """All channels are chosen by choosing none; a list is one of those that are."""
+    if value == "all":
+        return None
+    return tuple(value) if isinstance(value, list) else value
 
 
 def none_as_empty(value: Any) -> Any:
