@@ -40,7 +40,7 @@ EXAMPLES = [
     ("stardist_3d", "segmentation_truth/stardist/tests_img3d.tif", None),
     ("tissue_ometiff", "segmentation_truth/tissue_ometiff", None),
     ("omezarr", "segmentation_truth/tissue_ometiff/omezarr", (2, 2)),
-    ("czi_stack", "czi", None),
+    ("czi_stack", "czi/CD_s_1_t_3_c_2_z_5.czi", None),
     ("czi_fields", "czi/s_1_t_1_c_1_z_1.czi", None),
     ("czi_fields", "czi/RGB-8bit.czi", None),
     ("bbbc007_fields", "segmentation_truth/bbbc007_fields", None),

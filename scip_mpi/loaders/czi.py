@@ -49,11 +49,11 @@ def discover(
     paths : sequence of str
         Files, or folders that are searched recursively for ``*.czi`` in any case.
     regex : str, optional
-        Searched for in each path; a file that does not match is no image. The named group
-        ``group`` is its images' group (otherwise its folder's name is), others become metadata.
+        Searched for in each scene's name (its number, from 0, if it has none), as in SCIP; a
+        scene that does not match is left out. The named group ``group`` is its images' group
+        (otherwise the name of the file's folder is), others become metadata.
     scenes : str or list of str, optional
-        Names of the scenes that are wanted, or a pattern that is searched for in each name (the
-        number, counted from 0, for a scene without a name); its named groups are as the regex's.
+        Names of the scenes that are wanted, or a pattern that is searched for in each name.
     tiles : bool
         Whether each tile of a mosaic is an image of its own, or the whole is. In the whole, of
         tiles that overlap the one of the higher number is on top, and 0 is where there is none.
@@ -66,16 +66,15 @@ def discover(
     UserError
         Nothing was found, a path cannot be read, no scene matches, or a pattern is wrong.
     """
-    pattern = _pattern(scenes)
+    wanted = _wanted(scenes)
+    pattern = _compiled(regex or "", "regex")
     listing = list_images(paths, _is_czi, "*.czi files")
-    kept, metadata, groups, skipped = select(listing, regex, RESERVED)
-    both = [n for n in pattern.groupindex if n in metadata]
-    if both:
-        raise UserError(f"load.kwargs: regex and scenes both have a group called {both[0]!r}")
-    found = [_series_of(path, pattern, tiles) for path in kept.files]
+    kept, metadata, groups, skipped = select(listing, None, {})
+    found = [_series_of(path, wanted, pattern, tiles) for path in kept.files]
     if not any(found):
         raise UserError(
-            f"load.kwargs.scenes fits none of the scenes; the first file is {shown(kept.files[0])}"
+            "load.kwargs: regex and scenes fit none of the scenes; the first file is "
+            f"{shown(kept.files[0])}"
         )
     return catalog_of(kept, metadata, groups, skipped, found, z, t)
 
@@ -84,24 +83,29 @@ def _is_czi(path: str, folder: bool) -> bool:
     return not folder and path.lower().endswith(SUFFIX)
 
 
-def _pattern(scenes: str | list[str] | None) -> re.Pattern[str]:
+def _wanted(scenes: str | list[str] | None) -> re.Pattern[str]:
     """What the names of scenes must be like."""
-    if scenes is None:
-        return re.compile("")
-    if not isinstance(scenes, str):
-        return re.compile("|".join(rf"\A{re.escape(name)}\Z" for name in scenes) or r"\Z\A.")
+    if scenes is None or isinstance(scenes, str):
+        return _compiled(scenes or "", "scenes")
+    return re.compile("|".join(rf"\A{re.escape(name)}\Z" for name in scenes) or r"\Z\A.")
+
+
+def _compiled(text: str, key: str) -> re.Pattern[str]:
     try:
-        pattern = re.compile(scenes)
+        pattern = re.compile(text)
     except re.error as error:
-        raise UserError(f"load.kwargs.scenes is no regular expression: {error}") from None
+        raise UserError(f"load.kwargs.{key} is no regular expression: {error}") from None
     for name in pattern.groupindex:
         if name in RESERVED:
-            raise UserError(f"load.kwargs.scenes: a group cannot be called {name!r} here")
-    refuse_columns(pattern.groupindex, "load.kwargs.scenes: a group")
+            why = RESERVED[name]
+            raise UserError(f"load.kwargs.{key}: a group cannot be called {name!r} here: {why}")
+    refuse_columns(pattern.groupindex, f"load.kwargs.{key}: a group")
     return pattern
 
 
-def _series_of(path: str, pattern: re.Pattern[str], tiles: bool) -> list[Series]:
+def _series_of(
+    path: str, wanted: re.Pattern[str], pattern: re.Pattern[str], tiles: bool
+) -> list[Series]:
     """The wanted scenes of a file."""
     try:
         with czi_file.opened(path) as file:
@@ -124,7 +128,7 @@ def _series_of(path: str, pattern: re.Pattern[str], tiles: bool) -> list[Series]
     for number, scene in zip(numbers, scenes, strict=True):
         name = names.get(number, str(number))
         match = pattern.search(name)
-        if match is None:
+        if match is None or wanted.search(name) is None:
             continue
         label = f"s{number}" if len(scenes) > 1 else ""
         if scene is None:

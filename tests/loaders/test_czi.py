@@ -95,7 +95,7 @@ def test_scenes_and_mosaics(tmp_path, compression, pyramid):
     batch, _ = everything(catalog, [1], window=(10, 25, 40, 69))
     np.testing.assert_array_equal(batch.image(2), parts[2][1][[1], 10:40, 25:69])
     pattern = r"(?P<well>(?P<group>[A-Z])\d)-P(?P<site>1)$"
-    catalog = czi.discover([path], scenes=pattern)
+    catalog = czi.discover([path], regex=pattern)
     assert list(catalog.names) == ["a.czi#s0", "a.czi#s2"]
     assert catalog.groups == ["A", "B"]
     assert catalog.metadata["well"][1] == ["A1", "B3"]
@@ -109,8 +109,9 @@ def test_scenes_and_mosaics(tmp_path, compression, pyramid):
         for c in range(2):
             (tile,) = [p for s, p in parts[1][0] if (s["M"], s["C"]) == (m, c)]
             np.testing.assert_array_equal(batch.image(m)[c], tile)
-    with pytest.raises(UserError, match="fits none of the scenes"):
+    with pytest.raises(UserError, match="fit none of the scenes"):
         czi.discover([path], scenes=["A1"])
+    assert list(czi.discover([path], scenes="^A", regex="P2").names) == ["a.czi#s1"]
     with pytest.raises(UserError, match="no regular expression"):
         czi.discover([path], scenes="(")
 
