@@ -32,6 +32,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "ome_tiff": "scip_mpi.loaders.ome_tiff",
         "ome_zarr": "scip_mpi.loaders.ome_zarr",
         "cif": "scip_mpi.loaders.cif",
+        "czi": "scip_mpi.loaders.czi",
     },
     "masks": {
         "li": "scip_mpi.segmentation.li:li",

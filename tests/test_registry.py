@@ -71,7 +71,7 @@ def test_built_in_names_find_what_is_there(kind: str, name: str) -> None:
         ("masks", "otzu", "unknown mask method 'otzu'; did you mean 'otsu'? Available: li, otsu"),
         ("masks", "LI", "did you mean 'li'?"),
         ("masks", "cellpose", "unknown mask method 'cellpose'; available: li, otsu, spot"),
-        ("loaders", "czi", "unknown format 'czi'; available: multiframe_tiff, zarr"),
+        ("loaders", "netcdf", "unknown format 'netcdf'; available: multiframe_tiff, zarr"),
         ("loaders", "zar", "did you mean 'zarr'?"),
         ("prefilters", "normal", "did you mean 'normaltest'?"),
         ("filters", "quantiles", "did you mean 'quantile'?"),

@@ -113,9 +113,9 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
     segmented: Counter[int] = Counter()
     segment = scip_mpi.passes.segment
 
-    def counted(stages: Any, references: Any, timers: Any) -> Any:
+    def counted(stages: Any, references: Any, *rest: Any) -> Any:
         segmented.update(references.index.tolist())
-        return segment(stages, references, timers)
+        return segment(stages, references, *rest)
 
     monkeypatch.setattr(scip_mpi.passes, "segment", counted)
     return segmented

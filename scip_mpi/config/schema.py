@@ -23,6 +23,18 @@ from scip_mpi.errors import UserError
 Text = Annotated[str, Field(min_length=1)]
 ChannelName = Annotated[str, AfterValidator(values.label), AfterValidator(values.channel_name)]
 SetName = Annotated[str, AfterValidator(values.label), AfterValidator(values.set_name)]
+# Indices, or the word `all`, which is None.
+ChosenChannels = Annotated[
+    Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None,
+    BeforeValidator(values.all_as_none),
+    WithJsonSchema({
+        "anyOf": [
+            {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1},
+            {"const": "all"},
+            {"type": "null"},
+        ]
+    }),
+]  # fmt: skip
 ChannelReference = Annotated[int, Field(ge=0)] | Text
 ChannelReferences = Annotated[tuple[ChannelReference, ...], Field(min_length=1)]
 Settings = Annotated[
@@ -67,7 +79,7 @@ class Load(Section):
     """Which images, and which of their channels."""
 
     format: Text
-    channels: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
+    channels: ChosenChannels = None
     channel_names: Annotated[tuple[ChannelName, ...], Field(min_length=1)] | None = None
     kwargs: Settings = {}
     paths: tuple[Text, ...] | None = None

@@ -110,6 +110,13 @@ def off(value: bool) -> bool:
     return value
 
 
+def all_as_none(value: Any) -> Any:
+    """All channels are chosen by choosing none; a list is one of those that are."""
+    if value == "all":
+        return None
+    return tuple(value) if isinstance(value, list) else value
+
+
 def none_as_empty(value: Any) -> Any:
     """SCIP's configs leave keys without settings empty."""
     return {} if value is None else value

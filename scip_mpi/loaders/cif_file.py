@@ -8,6 +8,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
@@ -83,12 +84,12 @@ class CifFile:
         tags = self._tags(self.first)
         if _XML not in tags:
             raise ImageError("is no CIF file: it lacks the tag 33027 of the instrument")
-        in_use = _channels_in_use(bytes(tags[_XML]))
+        in_use = _channels_in_use(_text(tags[_XML]))
         self.channels = sum(in_use) or int(tags.get(_COUNT, [0])[0])
         self.announced = int(tags.get(_OBJECTS, [-1])[0])
         if not 0 < self.channels < 1000:
             raise ImageError(f"is broken: it is said to have {self.channels} channels")
-        names = bytes(tags.get(_NAMES, b"")).split(b"\0")[0].decode("utf-8", "replace").split("|")
+        names = _text(tags.get(_NAMES, ())).split(b"\0")[0].decode("utf-8", "replace").split("|")
         if len(names) == len(in_use) and sum(in_use):
             names = [n for n, used in zip(names, in_use, strict=True) if used]
         self.names = names if len(names) == self.channels and all(names) else []
@@ -229,6 +230,13 @@ class CifFile:
         if len(data) != size:
             raise ImageError("is truncated: it became shorter while it was read")
         return data
+
+
+def _text(values: Sequence[float]) -> bytes:
+    """A tag's text; of what is none, nothing."""
+    if all(isinstance(v, int) and 0 <= v < 256 for v in values):
+        return bytes(map(int, values))
+    return b""
 
 
 def _number(tags: dict[int, Any], tag: int, default: int) -> int:

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import tifffile
 from cif_encoder import write_cif
+from czi_encoder import JPEGXR, RAW, ZSTD, ZSTD_PACKED, described, write_czi
 from fuzz.configs import CELLS, FIELDS, changed, run_config
 from fuzz.mutations import mutated
 from PIL import Image
@@ -221,6 +222,18 @@ def read_cif(folder: Path) -> tuple[int, int]:
     return read_catalog("cif", discovered("cif", folder, masks=True), "int16")
 
 
+def build_czi(shared: Path, folder: Path) -> None:
+    """Scenes of two tiles, in each way that tiles are compressed."""
+    images = cells(shared, 2)
+    blocks = [
+        ({"X": 30 * m, "Y": 0, "C": c, "M": m, "S": s}, images[s][c])
+        for s in range(2) for m in range(2) for c in range(2)
+    ]  # fmt: skip
+    xml = described({0: "A1", 1: "B2"}, ["BF", "PI"], 5e-7)
+    for k in (RAW, JPEGXR, ZSTD, ZSTD_PACKED):
+        write_czi(folder / f"{k}.czi", blocks, xml, k)
+
+
 def build_hdf5(shared: Path, folder: Path) -> None:
     """Datasets of another program: contiguous, in chunks, compressed, and one after the other."""
     images = np.stack(cells(shared, 4))
@@ -333,6 +346,7 @@ TARGETS = {
     "ome_tiff": Target(build_ome_tiff, lambda f: read_all("ome_tiff", f, "uint16", z="each")),
     "ome_zarr": Target(build_ome_zarr, lambda f: read_all("ome_zarr", f, "uint16")),
     "cif": Target(build_cif, read_cif),
+    "czi": Target(build_czi, lambda f: read_all("czi", f, "uint16")),
     "hdf5": Target(build_hdf5, lambda f: read_all("hdf5", f, "uint16", images="a/images")),
     "hdf5_ragged": Target(
         build_ragged, lambda f: read_all("hdf5", f, "uint16", images="pixels", shapes="shapes")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import anndata
 import numpy as np
+import pandas as pd
 import pytest
 from cif_encoder import Writer, compress_image, compress_mask, number_nibbles, write_cif
 from hypothesis import given
@@ -10,9 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from scip_mpi.errors import UserError
+from scip_mpi.job import Request
 from scip_mpi.loaders import cif, cif_kernels
 from scip_mpi.loaders.companions import read_companions
 from scip_mpi.loaders.contract import ImageInfo
+from scip_mpi.parallel.world import Alone
+from scip_mpi.run import run
 
 I2 = np.dtype(np.int16)
 
@@ -202,3 +207,34 @@ def test_what_is_no_cif_file(tmp_path):
     writer.picture(2, 0, objects(1)[0], "plain", 1)
     writer.picture(2, 0, objects(1)[0], "plain", 1)
     refused("an object has two images", writer.data)
+
+
+def test_a_run_with_the_instruments_masks(tmp_path):
+    images = [np.clip(i, 0, 4095) for i in objects(8)]
+    masks = [np.ones(i.shape, np.uint8) for i in images]
+    for k, (image, mask) in enumerate(zip(images, masks, strict=True)):
+        mask[:, 0] = 0
+        mask[1, :, : 1 + k % 3] = 0
+        image[2, 1, :k] = 4095
+    write_cif(tmp_path / "a.cif", images, masks, ["BF", "PI", "SSC"])
+    (tmp_path / "scip.yml").write_text(
+        "load: {format: cif, kwargs: {masks: true}, channels: [1, 2]}\n"
+        "mask:\n"
+        "  main_channel_index: 0\n"
+        "  methods: [{method: file, name: own, border: keep}]\n"
+        "feature_extraction: {own: [raw, shape, intensity]}\n"
+    )
+    out = tmp_path / "out"
+    request = Request(tmp_path / "scip.yml", [str(tmp_path / "a.cif")], out, quiet=True)
+    assert run(Alone(), request) == 0
+    table = anndata.read_h5ad(out / "features.h5ad")
+    frame = table.to_df()
+    for name, c in (("PI", 1), ("SSC", 2)):
+        assert frame[f"feat_own_area_{name}"].tolist() == [m[c].sum() for m in masks]
+        sums = [i[c][m[c] > 0].sum() for i, m in zip(images, masks, strict=True)]
+        np.testing.assert_allclose(frame[f"feat_own_sum_{name}"], sums, rtol=1e-6)
+    seen = pd.read_parquet(out / "images.parquet")
+    saturated = [c for c in seen if "saturated" in c and c.endswith("SSC")]
+    assert saturated
+    expected = [(i[2] >= 4095).mean() for i in images]
+    np.testing.assert_allclose(seen[saturated[0]], expected, rtol=1e-6)

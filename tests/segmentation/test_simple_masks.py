@@ -48,6 +48,20 @@ def test_masks_from_files_are_the_pixels_of_the_values(images, values) -> None:
         assert (ours == inside).all()
 
 
+def test_masks_of_each_channel_are_its_own() -> None:
+    images = speckled([(9, 12), (20, 7)], 3)
+    batch = ImageBatch.from_images(images)
+    own = [(i > np.median(i)).astype(np.int64) * 2 for i in images]
+    given = {"mask": ImageBatch.from_images(own)}
+    for values in (None, [2]):
+        flat = file(batch, everything(batch), np, companions=given, values=values)
+        for ours, mask in zip(planes_of(batch, flat), own, strict=True):
+            assert (ours == (mask > 0)).all()
+    two = {"mask": ImageBatch.from_images([m[:2] for m in own])}
+    with pytest.raises(UserError, match="'mask' has other channels than the images"):
+        file(batch, everything(batch), np, companions=two)
+
+
 def test_masks_from_files_leave_failed_channels_empty() -> None:
     images = speckled([(9, 12), (20, 7)], 3)
     batch, given = ImageBatch.from_images(images), beside(images)
