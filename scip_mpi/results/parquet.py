@@ -14,10 +14,14 @@ from scip_mpi.registry import OBS_WORDS
 
 # Rows held at once, and of a row group: few enough for memory not to grow with the table.
 BLOCK = 2000
+# Rows of a file. What is told of each column of each block stays in memory until it is closed.
+PART = 5 * BLOCK
 
 
 def export(table: Path, folder: Path, sets: Sequence[str] = ()) -> None:
-    """Write ``FOLDER/part-0.parquet``: features as they are, columns of obs with ``meta_``.
+    """Write ``FOLDER/part-*.parquet``: features as they are, columns of obs with ``meta_``.
+
+    Their names sort as their rows do.
 
     Parameters
     ----------
@@ -43,20 +47,22 @@ def export(table: Path, folder: Path, sets: Sequence[str] = ()) -> None:
         place = {name: j for j, name in enumerate(names)}
         folder.mkdir(exist_ok=True)
         texts = [field.name for field in schema if field.type == pa.string()]
-        # Features do not repeat, and what is told of each column of each block stays in memory.
-        with pq.ParquetWriter(
-            folder / "part-0.parquet", schema, use_dictionary=texts, write_statistics=False
-        ) as writer:
-            for lo in range(0, len(X), BLOCK):
-                part = slice(lo, min(lo + BLOCK, len(X)))
-                block = np.asfortranarray(X[part])
-                columns = [pa.array(obs["_index"].asstr()[part])]
-                for name in order:
-                    if name in place:
-                        columns.append(pa.array(block[:, place[name]]))
-                    else:
-                        columns.append(_column(pa, obs[name.removeprefix("meta_")], part))
-                writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+        for first in range(0, max(len(X), 1), PART):
+            # Features do not repeat.
+            with pq.ParquetWriter(
+                folder / f"part-{first // PART:06d}.parquet", schema, use_dictionary=texts,
+                write_statistics=False,
+            ) as writer:  # fmt: skip
+                for lo in range(first, min(first + PART, len(X)), BLOCK):
+                    part = slice(lo, min(lo + BLOCK, len(X)))
+                    block = np.asfortranarray(X[part])
+                    columns = [pa.array(obs["_index"].asstr()[part])]
+                    for name in order:
+                        if name in place:
+                            columns.append(pa.array(block[:, place[name]]))
+                        else:
+                            columns.append(_column(pa, obs[name.removeprefix("meta_")], part))
+                    writer.write_table(pa.Table.from_arrays(columns, schema=schema))
 
 
 def scip_order(meta: Sequence[str], names: Sequence[str], sets: Sequence[str]) -> list[str]:

@@ -59,18 +59,22 @@ def make_table(path: Path, rows: int) -> np.ndarray:
     return to_table_floats(X)[0]
 
 
-@pytest.mark.parametrize("rows", [0, 1, 10, 23])
+@pytest.mark.parametrize("rows", [0, 1, 10, 23, 40, 97])
 def test_the_same_bits_in_blocks(
     rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     X = make_table(tmp_path / "t.h5ad", rows)
     monkeypatch.setattr(parquet, "BLOCK", 10)
-    parquet.export(tmp_path / "t.h5ad", tmp_path / "cells.parquet")
-    path = tmp_path / "cells.parquet" / "part-0.parquet"
-    assert [p.name for p in path.parent.iterdir()] == ["part-0.parquet"]
-    assert pq.ParquetFile(path).num_row_groups == -(-rows // 10)
+    monkeypatch.setattr(parquet, "PART", 40)
+    folder = tmp_path / "cells.parquet"
+    parquet.export(tmp_path / "t.h5ad", folder)
+    parts = sorted(folder.iterdir())
+    assert [p.name for p in parts] == [f"part-{k:06d}.parquet" for k in range(len(parts))]
+    files = [pq.ParquetFile(p) for p in parts]
+    assert [f.metadata.num_rows for f in files[:-1]] == [40] * max((rows - 1) // 40, 0)
+    assert [f.num_row_groups for f in files] == [-(-f.metadata.num_rows // 10) for f in files]
 
-    table = pq.read_table(path)
+    table = pq.read_table(folder)
     assert table.column_names[-4:] == FEATURES
     assert table["obs_name"].to_pylist() == [f"{i}_1" for i in range(rows)]
     for j, name in enumerate(FEATURES):
