@@ -86,15 +86,12 @@ class Holdings:
         self.records[lo] = _record(segmented)
         return True
 
-    def adopt(self, body: UInt8Array, record: Record) -> bool:
-        """Take in a chunk from a journal, in which it stays; False if it was here already."""
+    def adopt(self, body: UInt8Array, record: Record) -> None:
+        """Take in a chunk from a journal, in which it stays."""
         segmented = from_buffer(Segmented, body)
         lo = int(segmented.span[0])
-        if lo in self.records:
-            return False
         self.store.adopt(lo, saved_in(record, body))
         self.records[lo] = _record(segmented)
-        return True
 
     def notes(self, lo: int) -> Notes:
         """The notes on the chunk at ``lo``."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scip_mpi import identity
+from scip_mpi import disk, identity
 from scip_mpi.batches import Int64Array, UInt8Array, from_buffer, to_buffer
 from scip_mpi.checkpoint.journal import Found, look, read_single, write_single
 from scip_mpi.checkpoint.records import Kind, Record
@@ -23,6 +23,7 @@ from scip_mpi.job import Job
 from scip_mpi.loaders.contract import Catalog
 from scip_mpi.parallel.manager import featurizers
 from scip_mpi.parallel.world import World
+from scip_mpi.pipeline import Segmented
 from scip_mpi.plan import Plan
 from scip_mpi.recording import Outcome, RowsRecord
 from scip_mpi.results.folder import PRIVATE, RUN, Claim
@@ -55,6 +56,8 @@ def take_up(
     if not claim.unfinished:
         record = RunRecord(identity.to_payload(plan.facts), plan.bounds)
         write_single(folder / RUN, Kind.RUN, 0, to_buffer(record))
+        # The names of folders that were made are safe from a power cut, too.
+        disk.settle([claim.out, claim.out.parent])
         return plan, Found()
     held = read_single(folder / RUN, Kind.RUN)
     if held is None:
@@ -81,7 +84,8 @@ def take_up(
 def adopt(job: Job, holdings: Holdings) -> dict[int, int]:
     """Share out the chunks that were measured before; every rank takes in its own. Collective.
 
-    They stay in the journals that they are in. One that cannot be read is measured again.
+    They stay in the journals that they are in. One that cannot be read is measured again, and so is
+    one with a failed image that is to end the run now.
 
     Returns
     -------
@@ -91,16 +95,20 @@ def adopt(job: Job, holdings: Holdings) -> dict[int, int]:
     dealt = job.world.bcast(None if job.found is None else deal(job.plan, job.found.measured))
     if dealt is None or not any(dealt):
         return {}
-    mine = []
+    ends_run = job.plan.config.on_error == "abort"
+    mine, lost = [], 0
     for record in dealt[job.world.rank]:
         body = record.read()
-        if body is not None and holdings.adopt(body, record):
+        if body is None:
+            lost += 1
+        elif not (ends_run and from_buffer(Segmented, body).failed()):
+            holdings.adopt(body, record)
             mine.append(record.key)
-    told = job.world.gather(mine)
+    told = job.world.gather((mine, lost))
     if told is None:
         return {}
-    holders = {lo: rank for rank, los in enumerate(told) for lo in los}
-    lost = sum(map(len, dealt)) - len(holders)
+    holders = {lo: rank for rank, (los, _) in enumerate(told) for lo in los}
+    lost = sum(n for _, n in told)
     if lost:
         job.progress.say(f"note: {lost:,} chunks of the checkpoint are damaged: done again")
     return holders

@@ -42,6 +42,10 @@ class Cut(BaseException):
     """The end of all ranks."""
 
 
+def broken(*_: Any) -> None:
+    raise Cut
+
+
 @pytest.fixture(scope="module")
 def cells(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_cells(jurkat_files(shared_dir, CELLS), tmp_path_factory.mktemp("cells"))
@@ -242,9 +246,6 @@ def test_cut_while_the_checkpoint_is_removed(
 def unfinished(cells: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Request:
     """A run that has written all its rows, and was cut off before it published them."""
     asked = request(cells, folder)
-
-    def broken(*_: Any) -> None:
-        raise Cut
 
     with monkeypatch.context() as patch:
         patch.setattr(publish, "write_failures", broken)
@@ -472,7 +473,10 @@ def test_a_disk_that_fails_now_and_then(
 
 
 def test_on_error_abort_can_be_gone_on_with_by_skip(
-    cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    cells: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     mine = tmp_path / "cells"
     shutil.copytree(cells, mine)
@@ -485,6 +489,14 @@ def test_on_error_abort_can_be_gone_on_with_by_skip(
         asked.config.write_text(text + "on_error: abort\n")
         assert run(Alone(), asked) == 1
         assert "on_error: skip goes on without it" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr(publish, "finish", broken)
+        asked.config.write_text(text)
+        with pytest.raises(Cut):
+            run(Alone(), asked)
+    # And back: what was found with skip ends the run now.
+    asked.config.write_text(text + "on_error: abort\n")
+    assert run(Alone(), asked) == 1
     asked.config.write_text(text)
     assert run(Alone(), asked) == 0
     assert bad.name in (asked.out / "failures.csv").read_text()

@@ -90,3 +90,15 @@ def test_a_range_is_written_when_its_pieces_are(sizes: list[int], random) -> Non
         told.add(piece)
     assert ledger.done(State.WRITTEN)
     assert all(not e.parts for e in ledger.entries.values())
+
+
+def test_what_had_come_to_a_state_before_counts() -> None:
+    ledger = Ledger([0, 4, 10, 12])
+    ledger.begun(0, 4, State.WRITTEN)
+    ledger.begun(4, 2, State.WRITTEN)
+    ledger.begun(10, 0, State.WRITTEN)
+    assert [e.state for e in ledger.entries.values()] == [State.WRITTEN, State.TO_DO, State.TO_DO]
+    assert ledger.advance_part(4, 6, 4, 1, State.WRITTEN)
+    assert not ledger.done(State.WRITTEN)
+    assert ledger.advance_part(10, 10, 2, 0, State.WRITTEN)
+    assert ledger.done(State.WRITTEN)
