@@ -174,6 +174,8 @@ def find_images(config: Config, paths: Sequence[str]) -> Catalog:
         )
     loader = registry.find("loaders", config.load.format)
     catalog = loader.discover(wanted, **config.load.kwargs)
+    if config.load.pixel_size is not None and "pixel_size" in catalog.numbers:
+        catalog.numbers["pixel_size"][:] = config.load.pixel_size
     if config.load.plate_map is not None:
         catalog = join_plate(catalog, config.load.plate_map)
     if config.load.companions:

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import tifffile
 
+from scip_mpi.config import parse_config
 from scip_mpi.errors import UserError
 from scip_mpi.loaders import ome_tiff
 from scip_mpi.loaders.contract import ImageInfo
+from scip_mpi.plan import find_images
 
 U2 = np.dtype(np.uint16)
 
@@ -133,6 +135,14 @@ def test_levels_of_a_pyramid(tmp_path, compression):
     catalog = ome_tiff.discover([path], level=3)
     with pytest.raises(UserError, match="has 3 levels, so none with index 3"):
         ome_tiff.probe((path,), int(catalog.within[0]))
+
+
+def test_a_pixel_size_of_the_config_wins(tmp_path):
+    path = pyramid(tmp_path / "slide.ome.tif", pixels(2, 200, 128))
+    text = "load: {format: ome_tiff, pixel_size: %s}\nfeature_extraction: [raw]\n"
+    for given, size in (("null", 0.25), (0.7, 0.7)):
+        config = parse_config(text % given, "scip.yml")
+        assert find_images(config, [path]).numbers["pixel_size"].tolist() == [size]
 
 
 def test_a_window_reads_its_tiles_only(tmp_path, monkeypatch):
