@@ -27,7 +27,7 @@ def cells(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("scip_mpi.parallel.manager:Manager._answer", 0),
         ("scip_mpi.loaders.multiframe_tiff:read", 1),
         ("scip_mpi.passes:segment", 3),
-        ("scip_mpi.pipeline:statistics_of", 1),
+        ("scip_mpi.objects:statistics_of", 1),
         ("scip_mpi.run:number_rows", 2),
         ("scip_mpi.run:create_table", 0),
         ("scip_mpi.passes:open_writer", 1),
