@@ -77,8 +77,8 @@ def counted(owner: Any, name: str) -> None:
 
 
 def listed(segment: Callable[..., Any]) -> Callable[..., Any]:
-    def wrapped(stages: Any, references: Any, timers: Any) -> Any:
-        done = segment(stages, references, timers)
+    def wrapped(stages: Any, references: Any, *rest: Any) -> Any:
+        done = segment(stages, references, *rest)
         os.write(images, "".join(f"{i}\n" for i in references.index.tolist()).encode())
         return done
 
