@@ -22,8 +22,9 @@ feature_extraction: [shape, intensity, texture]
 """
 # The busiest rank's time to the mean, and the runs of which one must keep to it: what else runs on
 # the machine takes time from some ranks by the clock, and gives others less to do by the CPU's
-# count; a program that does not balance is uneven by both, in every run.
-LIMIT, RUNS = 1.15, 3
+# count; a program that does not balance is uneven by both, in every run. Alone on two cores it is
+# 1.07 to 1.16 by the clock.
+LIMIT, RUNS = 1.2, 4
 
 
 def field(rows: int, columns: int, seed: int) -> np.ndarray:
