@@ -79,8 +79,10 @@ class Pulse:
         self.over = threading.Event()
         self.thread = GuardedThread(world, self._run, "pulse")
         self.clock = Clock(ASLEEP * TICK)
-        # The first pulses of all ranks are spread over the time between two.
-        self.due = self.apart * world.rank / world.size
+        # The first pulse is at once, so that rank 0 knows of all; then they are spread over the time
+        # between two.
+        self.due = 0.0
+        self.later = self.apart * world.rank / world.size
         self.heard = np.zeros(world.size)
         self.idle = np.zeros(world.size)
         self.places = [""] * world.size
@@ -100,6 +102,8 @@ class Pulse:
 
     def _run(self) -> None:
         clock = Clock(ASLEEP * TICK)
+        if self.world.serves_in_thread:
+            self.beat()
         while not self.over.wait(self._tick()):
             hangs = self.watch.look(clock.advance())
             if hangs is not None:
@@ -123,7 +127,7 @@ class Pulse:
             if rank == 0:
                 self._tell(message.source)
         if rank != 0 and now >= self.due and not self.link.unsent():
-            self.due = now + self.apart
+            self.due, self.later = now + self.apart + self.later, 0.0
             self._tell(0)
         self._judge(now)
 

@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
-            item.add_marker(pytest.mark.flaky(reruns=2, only_rerun=[START_FAULT]))
+            item.add_marker(pytest.mark.flaky(reruns=5, only_rerun=[START_FAULT]))
 
 
 @pytest.fixture(scope="session")
