@@ -66,14 +66,14 @@ def test_a_script_ends_with_the_programs_exit_code(
         size = "#SBATCH --nodes=1 --ntasks-per-node=2 --time=10"
         script = edited("cpu_node.slurm", [PARTITION, size, MPICH, job], tmp_path)
         told = cluster.ended(submit(cluster, script))
-        assert told["JobState"] == "FAILED"
+        assert told["JobState"] == "FAILED", output(tmp_path)
         return told["ExitCode"]
 
     write_config(tmp_path / "scip.yml")
-    assert code("config=scip.yml; images=(nowhere); out=table") == "2:0"
+    assert code("config=scip.yml; images=(nowhere); out=table") == "2:0", output(tmp_path)
     (tmp_path / "table").mkdir()
     (tmp_path / "table" / "features.h5ad").touch()
-    assert code(f"config=scip.yml; images=({cells}); out=table") == "2:0"
+    assert code(f"config=scip.yml; images=({cells}); out=table") == "2:0", output(tmp_path)
     assert "which no run of scip_mpi wrote there" in output(tmp_path)
 
 
