@@ -242,7 +242,7 @@ def _scan(folder: _Folder, is_image: IsImage) -> list[_Folder | _Files]:
     try:
         with os.scandir(folder.path) as entries:
             for entry in entries:
-                directory = entry.is_dir()
+                directory = _is_folder(entry)
                 if is_image(entry.path, directory):
                     known = _facts(entry)
                     if known is not None:
@@ -275,6 +275,14 @@ def _scan(folder: _Folder, is_image: IsImage) -> list[_Folder | _Files]:
         lo = hi
     found.append(_Files(folder.path, names[lo:], table[lo:]))
     return [f for f in found if isinstance(f, _Folder) or len(f.names)]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or leads to one; a link in a circle leads nowhere."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _facts(entry: os.DirEntry[str]) -> tuple[int, int] | None:

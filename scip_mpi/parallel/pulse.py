@@ -79,8 +79,8 @@ class Pulse:
         self.over = threading.Event()
         self.thread = GuardedThread(world, self._run, "pulse")
         self.clock = Clock(ASLEEP * TICK)
-        # The first pulse is at once, so that rank 0 knows of all; then they are spread over the time
-        # between two.
+        # The first pulse is at once, so that rank 0 knows of all; the others are spread over the
+        # time between two.
         self.due = 0.0
         self.later = self.apart * world.rank / world.size
         self.heard = np.zeros(world.size)

@@ -180,12 +180,14 @@ def test_links(tmp_path):
     (root / "deep" / "up").symlink_to("..")
     (root / "linked").symlink_to(tmp_path / "out")
     (root / "lost.tif").symlink_to("nowhere.tif")
+    (root / "self.tif").symlink_to("self.tif")
     (root / "file.tif").symlink_to(tmp_path / "out" / "c.tif")
     os.mkfifo(root / "pipe.tif")
     (root / "folder.tif").mkdir()
     catalog = discover(root)
-    assert catalog.names == ["a.tif", "deep/b.tif", "file.tif", "linked/c.tif", "lost.tif"]
-    assert catalog.sizes.tolist() == [8, 13, 9, 9, 0]
+    names = ["a.tif", "deep/b.tif", "file.tif", "linked/c.tif", "lost.tif", "self.tif"]
+    assert catalog.names == names
+    assert catalog.sizes.tolist() == [8, 13, 9, 9, 0, 0]
 
 
 def test_factorize_codes_point_at_their_values():
