@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from scip_mpi.loaders.plain_kernels import unsigned
+
 # Columns of the table of directories; -1 for a tag that is not there.
 OFFSET, KIND, OBJECT, WIDTH, HEIGHT, BITS = range(6)
 COLUMNS = 6
@@ -17,15 +19,6 @@ BROKEN = -1
 WHOLE, SHORT, LONG = range(3)
 # Groups of three bits of a number; more are no number of an image.
 _MOST_NIBBLES = 12
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _unsigned(data, at, width, big):
-    value = np.int64(0)
-    for k in range(width):
-        shift = 8 * (width - 1 - k) if big else 8 * k
-        value |= np.int64(data[at + k]) << shift
-    return value
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -48,7 +41,7 @@ def walk(data, first, big, table):
         # Each directory has bytes of its own, unless the chain is a circle.
         if at + 2 > len(data) or count * 18 > len(data):
             return BROKEN
-        tags = _unsigned(data, at, 2, big)
+        tags = unsigned(data, at, 2, big)
         end = at + 2 + 12 * tags
         if end + 4 > len(data):
             return BROKEN
@@ -57,7 +50,7 @@ def walk(data, first, big, table):
             row[:] = -1
             row[OFFSET] = at
             for entry in range(at + 2, end, 12):
-                tag = _unsigned(data, entry, 2, big)
+                tag = unsigned(data, entry, 2, big)
                 column = -1
                 if tag == 256:
                     column = WIDTH
@@ -71,10 +64,10 @@ def walk(data, first, big, table):
                     column = OBJECT
                 if column >= 0:
                     # Two bytes, or four; longer ones are elsewhere and not asked for.
-                    short = _unsigned(data, entry + 2, 2, big) == 3
-                    row[column] = _unsigned(data, entry + 8, 2 if short else 4, big)
+                    short = unsigned(data, entry + 2, 2, big) == 3
+                    row[column] = unsigned(data, entry + 8, 2 if short else 4, big)
         count += 1
-        at = _unsigned(data, end, 4, big)
+        at = unsigned(data, end, 4, big)
     return count
 
 

@@ -23,7 +23,7 @@ _LARGEST, _MOST_TAGS = 1 << 28, 1 << 12
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _unsigned(data, at, width, big):
+def unsigned(data, at, width, big):
     """The integer of so many bytes; negative if it does not fit 63 bits."""
     value = np.int64(0)
     for k in range(width):
@@ -45,13 +45,13 @@ def parse(data, pages, strips):
     if size < 16 or data[0] != data[1] or not (data[0] == 0x49 or data[0] == 0x4D):
         return 0
     big = data[0] == 0x4D
-    version = _unsigned(data, 2, 2, big)
+    version = unsigned(data, 2, 2, big)
     if version == 42:
         wide, head, entry = 4, 2, 12
-        at = _unsigned(data, 4, 4, big)
-    elif version == 43 and _unsigned(data, 4, 2, big) == 8 and _unsigned(data, 6, 2, big) == 0:
+        at = unsigned(data, 4, 4, big)
+    elif version == 43 and unsigned(data, 4, 2, big) == 8 and unsigned(data, 6, 2, big) == 0:
         wide, head, entry = 8, 8, 20
-        at = _unsigned(data, 8, 8, big)
+        at = unsigned(data, 8, 8, big)
     else:
         return 0
     n = 0
@@ -64,7 +64,7 @@ def parse(data, pages, strips):
                 return 0
         if n == pages.shape[0]:
             return FULL
-        tags = _unsigned(data, at, head, big)
+        tags = unsigned(data, at, head, big)
         start = at + head
         if tags < 0 or tags > _MOST_TAGS or start + tags * entry + wide > size:
             return 0
@@ -75,21 +75,21 @@ def parse(data, pages, strips):
         counts_at = counts_unit = counts = np.int64(0)
         for k in range(tags):
             e = start + k * entry
-            tag = _unsigned(data, e, 2, big)
+            tag = unsigned(data, e, 2, big)
             # Tiles, volumes and old JPEG tables are not plain.
             if 322 <= tag <= 325 or tag == 32997 or tag == 32998 or tag == 512 or tag == 347:
                 return 0
             if not (256 <= tag <= 259 or tag == 266 or tag == 273 or 277 <= tag <= 279
                     or tag == 317 or tag == 339):  # fmt: skip
                 continue
-            kind = _unsigned(data, e + 2, 2, big)
-            count = _unsigned(data, e + 4, wide, big)
+            kind = unsigned(data, e + 2, 2, big)
+            count = unsigned(data, e + 4, wide, big)
             unit = 2 if kind == 3 else 4 if kind == 4 else 8 if kind == 16 and wide == 8 else 0
             if unit == 0 or count <= 0 or count > size:
                 return 0
             where = e + 4 + wide
             if count * unit > wide:
-                where = _unsigned(data, where, wide, big)
+                where = unsigned(data, where, wide, big)
                 if where < 0 or where > size - count * unit:
                     return 0
             if tag == 273:
@@ -100,7 +100,7 @@ def parse(data, pages, strips):
                 continue
             if count != 1:
                 return 0
-            value = _unsigned(data, where, unit, big)
+            value = unsigned(data, where, unit, big)
             if tag == 256:
                 width = value
             elif tag == 257:
@@ -147,8 +147,8 @@ def parse(data, pages, strips):
         if m + number > strips.shape[0]:
             return FULL
         for k in range(number):
-            offset = _unsigned(data, offsets_at + k * offsets_unit, offsets_unit, big)
-            count = _unsigned(data, counts_at + k * counts_unit, counts_unit, big)
+            offset = unsigned(data, offsets_at + k * offsets_unit, offsets_unit, big)
+            count = unsigned(data, counts_at + k * counts_unit, counts_unit, big)
             if offset <= 0 or count <= 0 or offset > size or count > size - offset:
                 return 0
             needed = min(rows, height - k * rows) * width * (bits // 8)
@@ -168,7 +168,7 @@ def parse(data, pages, strips):
         pages[n, STRIPS] = number
         n += 1
         m += number
-        at = _unsigned(data, start + tags * entry, wide, big)
+        at = unsigned(data, start + tags * entry, wide, big)
     return n
 
 
