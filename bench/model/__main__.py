@@ -72,7 +72,7 @@ def recorded(settings: harness.Settings, name: str, run: Path | None, images: in
     if run is not None:
         return from_run(json.loads(run.read_text()))
     folder = harness.simulated(settings.work, images) / "images"
-    config = harness.config(name)
+    config = harness.config(settings, name)
     harness.warm(settings, config, folder, None)
     return from_run(harness.run_program(settings, config, folder, None).run_json)
 

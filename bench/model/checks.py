@@ -198,7 +198,7 @@ def check_program(
     predictions are compared with the latter.
     """
     few = 24
-    config = harness.config(name)
+    config = harness.config(settings, name)
     folders = {n: harness.simulated(settings.work, n) / "images" for n in (few, images)}
     rows: list[dict[str, Any]] = []
     for repeat in range(repeats + 1):

@@ -46,6 +46,20 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.mpi
+@pytest.mark.ranks(4)
+@pytest.mark.parametrize("command", ["check", "evenness", "predict"])
+def test_a_command_of_the_model_runs(command: str, work: Path, tmp_path: Path) -> None:
+    settings = ("--quick", "--work", work, "--results", tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.model", command, *map(str, settings)],
+        capture_output=True, text=True, timeout=PATIENCE, check=False, cwd=BENCH.parent,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (table,) = tmp_path.glob("*.csv")
+    assert all(row["date"] for row in read(table))
+
+
+@pytest.mark.mpi
 @pytest.mark.ranks(1)
 @pytest.mark.parametrize(("name", "arguments"), SCRIPTS)
 def test_a_benchmark_runs(name: str, arguments: list[str], work: Path, tmp_path: Path) -> None:

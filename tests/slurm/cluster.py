@@ -144,7 +144,7 @@ class Cluster:
     def stop(self) -> None:
         """Take it down: jobs first, then the daemons, then whatever may be left of either."""
         if "slurmctld" in self.daemons:
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            with contextlib.suppress(AssertionError):
                 jobs = self.run("squeue", "-h", "-o", "%A", patience=30).stdout.split()
                 if jobs:
                     self.run("scancel", *jobs, patience=30)
@@ -175,16 +175,20 @@ class Cluster:
         environ: dict[str, str] | None = None,
         patience: float = PATIENCE,
     ) -> subprocess.CompletedProcess[str]:
-        """Run one of Slurm's commands to its end."""
-        return subprocess.run(
-            list(map(str, command)),
-            capture_output=True,
-            text=True,
-            timeout=patience,
-            cwd=cwd,
-            env=self.environ() | (environ or {}),
-            check=False,
-        )
+        """Run one of Slurm's commands to its end; what it said, where that does not come."""
+        try:
+            return subprocess.run(
+                list(map(str, command)),
+                capture_output=True,
+                text=True,
+                timeout=patience,
+                cwd=cwd,
+                env=self.environ() | (environ or {}),
+                check=False,
+            )
+        except subprocess.TimeoutExpired as late:
+            said = (late.stderr or b"").decode(errors="replace")
+            raise AssertionError(f"{command[0]} has not ended after {patience} s:\n{said}") from late
 
     def submit(
         self, *arguments: str | Path, cwd: Path, environ: dict[str, str] | None = None
