@@ -151,7 +151,8 @@ def test_a_dead_rank_is_noticed_where_slurm_lets_the_others_go_on(
     program = [sys.executable, ROOT / "tests" / "mpi" / "stuck.py", "kill", "2", "10"]
     arguments = ("run", config, cells, "-o", tmp_path / "out")
     path = {"PYTHONPATH": PYTHONPATH}
-    done = cluster.run("srun", *options, *program, *arguments, environ=path)
+    # A start that fails (START_FAULT) would leave the other ranks waiting here: not for long.
+    done = cluster.run("srun", *options, *program, *arguments, environ=path, patience=200)
     assert done.returncode != 0
     assert "nothing was heard of rank 2 for " in done.stderr, done.stderr
     assert "Before that it was on n1, " in done.stderr
