@@ -28,6 +28,7 @@ from scip_mpi.segmentation.chain import FoundMasks, Objects, find_masks
 from scip_mpi.segmentation.combine import combined_masks
 from scip_mpi.segmentation.crops import crop_shapes, cut_crops, cut_masks
 from scip_mpi.segmentation.fields import Fields
+from scip_mpi.summaries import SUMMARY
 from scip_mpi.timers import Timers
 
 # Pixels (all channels) of the objects of a field that are cut out at once: they stay near the core.
@@ -195,7 +196,7 @@ def known_tables(
 ) -> dict[tuple[int, int], FloatArray]:
     """What was measured of the channels that statistics look at where the masks were made."""
     return {
-        (s.mask_set, s.channel): found.measured[s.mask_set][:, s.channel, len(measure.SUMMARY) :]
+        (s.mask_set, s.channel): found.measured[s.mask_set][:, s.channel, len(SUMMARY) :]
         for s in statistics
         if s.mask_set in found.measured
     }

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from scip_mpi import measure
+from scip_mpi import summaries
 from scip_mpi.batches import FloatArray, ImageBatch, Int64Array, MaskBatch, UInt8Array, to_buffer
 from scip_mpi.loaders.contract import References
 from scip_mpi.objects import Found, Part, cut_part, measure_labelled, measure_objects, part_bounds
@@ -70,7 +70,7 @@ def segment(
             rows = _summary(stages, batch, raw, made)
         else:
             level = _of_fields(stages, batch, masks, fields)
-            rows = measure.image_summary(
+            rows = summaries.image_summary(
                 batch, raw, fields.labels, fields.of_channel, stages.saturation
             )
         per_image = {
@@ -145,9 +145,9 @@ def _summary(
 ) -> dict[str, FloatArray]:
     """Summary of images that are one object each, perhaps from where their masks were made."""
     if 0 in made.measured:
-        return measure.named_summary(made.measured[0])
+        return summaries.named_summary(made.measured[0])
     covered, of_channel = replace(batch, pixels=made.own(0)), np.arange(batch.channels)
-    return measure.image_summary(batch, raw, covered, of_channel, stages.saturation)
+    return summaries.image_summary(batch, raw, covered, of_channel, stages.saturation)
 
 
 def _of_images(

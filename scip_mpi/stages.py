@@ -18,7 +18,6 @@ from scip_mpi.config.values import places
 from scip_mpi.correction import Correction
 from scip_mpi.loaders.companions import read_companions
 from scip_mpi.loaders.contract import Failure, References
-from scip_mpi.measure import whole_table
 from scip_mpi.measurements import filter_measurements
 from scip_mpi.normalization import pixel_quantiles
 from scip_mpi.pipeline import Beside, Stages
@@ -32,6 +31,7 @@ from scip_mpi.segmentation.gpu.recipes import Wanted
 from scip_mpi.segmentation.gpu.use import DeviceUse
 from scip_mpi.segmentation.whole import whole
 from scip_mpi.segmenting import segment
+from scip_mpi.summaries import whole_table
 from scip_mpi.timers import Timers
 
 

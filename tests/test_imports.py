@@ -28,6 +28,7 @@ LAYERS = [
     },
     {"statistics", "features", "loaders", "segmentation", "checkpoint"},
     {"filters", "measure", "correction", "normalization", "store", "simulation", "registry"},
+    {"summaries"},
     {"verdict"},
     {"columns"},
     {"config", "pipeline"},
@@ -51,7 +52,7 @@ LAYERS = [
 # Algorithms know nothing of ranks, files of the table, or the config.
 ALGORITHMS = {
     "features", "segmentation", "loaders", "statistics", "filters", "verdict", "measure",
-    "correction",
+    "summaries", "correction",
 }  # fmt: skip
 FORBIDDEN = {"parallel", "results", "config", "plan", "run", "registry", "cli", "stages", "store"}
 

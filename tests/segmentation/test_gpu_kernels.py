@@ -24,7 +24,6 @@ from mask_twins import as_type, everything, speckled, twelve_channel_images
 
 from scip_mpi.batches import BoolArray, FloatArray, ImageBatch
 from scip_mpi.devices import DeviceLost, OutOfMemory
-from scip_mpi.measure import whole_table
 from scip_mpi.segmentation.bits import unpack_set
 from scip_mpi.segmentation.chain import MaskSet, make_masks
 from scip_mpi.segmentation.cleaning import Cleaning
@@ -39,6 +38,7 @@ from scip_mpi.segmentation.spot import spot
 from scip_mpi.segmentation.threshold import threshold
 from scip_mpi.segmentation.watershed import watershed
 from scip_mpi.simulation import cell
+from scip_mpi.summaries import whole_table
 
 CPU = {
     "li": li,

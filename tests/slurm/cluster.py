@@ -188,7 +188,9 @@ class Cluster:
             )
         except subprocess.TimeoutExpired as late:
             said = (late.stderr or b"").decode(errors="replace")
-            raise AssertionError(f"{command[0]} has not ended after {patience} s:\n{said}") from late
+            raise AssertionError(
+                f"{command[0]} has not ended after {patience} s:\n{said}"
+            ) from late
 
     def submit(
         self, *arguments: str | Path, cwd: Path, environ: dict[str, str] | None = None

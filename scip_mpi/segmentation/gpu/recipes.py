@@ -201,7 +201,7 @@ def settle(mask_set: MaskSet) -> Recipe:
     )  # fmt: skip
 
 
-# Numbers that the kernel `measure` gives of a plane: `measure.image_summary`, then `measure_all`.
+# Numbers that the kernel `measure` gives of a plane: `summaries.image_summary`, then `measure_all`.
 SUMMARY = 3
 MEASURED = SUMMARY + 10
 
