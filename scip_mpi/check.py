@@ -86,6 +86,7 @@ def recommend(plan: Plan, catalog: Catalog, device: str) -> str:
 def stages_in_order(config: Config) -> str:
     """What happens to an image, in the order in which it does; only what is on."""
     asked = {
+        "project": config.project is not None,
         "offset": config.load.offset is not None,
         "illumination": config.illumination_correction is not None,
         "compensation": config.compensation is not None,

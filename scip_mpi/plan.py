@@ -155,7 +155,8 @@ def suited(config: Config, paths: Sequence[str]) -> Config:
         "plate_map": None,
         "companions": {},
     }
-    return config.model_copy(update={"load": config.load.model_copy(update=found)})
+    load = config.load.model_copy(update=found)
+    return config.model_copy(update={"load": load, "project": None})
 
 
 def find_images(config: Config, paths: Sequence[str]) -> Catalog:
@@ -173,7 +174,8 @@ def find_images(config: Config, paths: Sequence[str]) -> Catalog:
             "load.paths"
         )
     loader = registry.find("loaders", config.load.format)
-    catalog = loader.discover(wanted, **config.load.kwargs)
+    planes = {} if config.project is None else {"z": config.project.settings.op}
+    catalog = loader.discover(wanted, **config.load.kwargs, **planes)
     if config.load.pixel_size is not None and "pixel_size" in catalog.numbers:
         catalog.numbers["pixel_size"][:] = config.load.pixel_size
     if config.load.plate_map is not None:

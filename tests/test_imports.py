@@ -23,6 +23,7 @@ LAYERS = [
         "disk",
         "memory",
         "progress",
+        "projection",
         "signals",
         "timers",
     },

@@ -27,6 +27,7 @@ def findings_in(data: Mapping[str, Any]) -> Iterator[Finding]:
     mask = _mapping(data.get("mask"))
     yield from _mask(mask)
     sets = set_names(mask)
+    yield from _project(data)
     yield from _segment(_mapping(data.get("segment")))
     if isinstance(data.get("filter"), dict):
         yield from _filter(data["filter"], sets, ("filter",))
@@ -99,6 +100,20 @@ def _load(load: Mapping[str, Any]) -> Iterator[Finding]:
     if isinstance(channels, list) and isinstance(names, list) and len(channels) != len(names):
         message = f"{len(names)} names for {len(channels)} channels in load.channels"
         yield Finding(("load", "channel_names"), message)
+
+
+def _project(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """Planes are made one by the loader, so it must know of them, and be told once."""
+    load = _mapping(data.get("load"))
+    loader, _ = _found("loaders", load.get("format"))
+    if data.get("project") is None or loader is None:
+        return
+    if "z" not in registry.parameters(loader.discover):
+        message = f"images of format {load['format']} have no planes in z: leave `project:` empty"
+        yield Finding(("project",), message)
+    elif "z" in _mapping(load.get("kwargs")):
+        message = "`project:` takes all planes: leave out load.kwargs.z, or `project:`"
+        yield Finding(("load", "kwargs", "z"), message)
 
 
 def _mask(mask: Mapping[str, Any]) -> Iterator[Finding]:

@@ -295,6 +295,19 @@ class Compensation(Section):
     matrix: Annotated[Text, Field(description="CSV: a row and a column per channel, by name.")]
 
 
+class ProjectSettings(Section):
+    """What planes in z are made one by."""
+
+    op: Literal["max", "mean", "median", "sum", "best_focus"]
+
+
+class Project(Section):
+    """Planes in z made one."""
+
+    method: Literal["op"]
+    settings: ProjectSettings
+
+
 class Normalization(Section):
     """Pixels scaled so that two quantiles of the masks' pixels become 0 and 1, per group."""
 
@@ -346,7 +359,7 @@ class Config(Section):
     """A whole config, as `scip_mpi.config.read_config` and `parse_config` return it."""
 
     load: Load
-    project: None = None
+    project: Project | None = None
     illumination_correction: None = None
     compensation: Compensation | None = None
     segment: Segment | None = None
