@@ -34,6 +34,7 @@ from scip_mpi.measurements import (
 from scip_mpi.memory import machine_memory
 from scip_mpi.parallel.roles import Layout, Roles, Sight, lay_out
 from scip_mpi.segmentation import gpu
+from scip_mpi.units import in_micrometres, lengths, pixel_size
 
 # Columns of obs that every table has.
 OBS = ("image", "group", "object", "failed", "discarded")
@@ -68,6 +69,8 @@ class Plan:
         Mask sets; one with an empty name without masking.
     columns : ColumnPlan
         Every column of the table.
+    scale : ndarray of float64, shape (columns,), optional
+        What turns each from pixels to its unit, where that is not pixels.
     bounds : ndarray of int64
         Bounds of the chunks of images.
     costs : ndarray of int64
@@ -103,6 +106,7 @@ class Plan:
     main_channel: int
     sets: list[str]
     columns: ColumnPlan
+    scale: FloatArray | None
     bounds: Int64Array
     costs: Int64Array
     images: int
@@ -241,6 +245,10 @@ def make_plan(config: Config, catalog: Catalog, sights: Sequence[Sight]) -> Plan
     sets = config.sets()
     words = config.words()
     columns = plan_columns(words, sets, names, lambda name: registry.find("features", name))
+    size, scale = pixel_size(config, catalog), None
+    if size is not None:
+        scale = lengths(columns, size)
+        columns = in_micrometres(columns)
     dtype = config.load.dtype or run_dtype(sample.dtype)
     bounds = chunk_bounds(config, catalog, sample, len(channels), len(sights))
     memory = resources.memory or default_memory(sights)
@@ -258,6 +266,7 @@ def make_plan(config: Config, catalog: Catalog, sights: Sequence[Sight]) -> Plan
         main_channel=main_channel(config, names),
         sets=sets,
         columns=columns,
+        scale=scale,
         bounds=bounds,
         costs=np.add.reduceat(catalog.costs(), bounds[:-1]),
         images=len(catalog),

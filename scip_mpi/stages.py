@@ -84,6 +84,7 @@ def build_stages(plan: Plan, out: Path | None = None, xp: Any = np) -> Stages:
         gates=[m.statistic for m in plan.gates],
         saturation=saturation(plan),
         columns=plan.columns,
+        scale=plan.scale,
         families=[
             selected(registry.find("features", block.family), block.settings)
             for block in plan.columns.blocks

@@ -34,7 +34,7 @@ LAYERS = [
     {"config", "pipeline"},
     {"parallel"},
     {"objects"},
-    {"rows", "measurements", "segmenting", "identity"},
+    {"rows", "measurements", "segmenting", "identity", "units"},
     {"holdings", "plan", "results"},
     {"items", "tallies", "recording"},
     {"stages"},

@@ -365,6 +365,9 @@ class Config(Section):
     segment: Segment | None = None
     mask: Mask | None = None
     background: Background | dict[Text, Background] | None = None
+    units: Literal["pixel", "um"] = Field(
+        "pixel", description="Of the table's lengths and areas; um: micrometres."
+    )
     filter: Filter | None = None
     gating: Gating = Gating()
     normalization: Normalization | None = None

@@ -5,6 +5,7 @@ Only the tiles that hold the channels and the window asked for are read.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -33,6 +34,7 @@ from scip_mpi.loaders.series import (
     catalog_of,
     micrometres,
     placed_type,
+    side,
 )
 
 SUFFIX = ".czi"
@@ -188,12 +190,17 @@ def _colours(names: list[str], scene: Scene) -> list[str]:
 
 
 def _pixel_size(told: ElementTree.Element) -> float:
+    """Micrometres; NaN if it is not told, or pixels are not square."""
+    return side(*(_distance(told, axis) for axis in "XY"))
+
+
+def _distance(told: ElementTree.Element, axis: str) -> float:
     """Micrometres; the file tells metres."""
-    value = told.findtext('.//Scaling/Items/Distance[@Id="X"]/Value') or "nan"
+    value = told.findtext(f'.//Scaling/Items/Distance[@Id="{axis}"]/Value') or "nan"
     try:
         return micrometres(float(value), "m")
     except ValueError:
-        return micrometres(float("nan"), "m")
+        return math.nan
 
 
 def probe(sources: tuple[str, ...], index: int) -> ImageInfo:

@@ -28,6 +28,8 @@ Chosen = int | Literal["each"]
 ChosenPlane = int | Literal["each", "max", "mean", "median", "sum", "best_focus"]
 # An image's place in its file is one number: bits of the plane, the time, the part, the series.
 _BITS = {"z": 14, "t": 16, "part": 16, "number": 16}
+# Sides of a pixel that differ by less, relatively, are those of a square.
+SQUARE = 1e-3
 # From here on the plane stands for one of `OPERATIONS` on all of them.
 _ALL_PLANES = (1 << _BITS["z"]) - 64
 
@@ -247,6 +249,13 @@ def checked(place: Place, times: int, planes: int) -> Place:
         if not 0 <= chosen < size:
             raise ImageError(f"has {size} {what}, so none with index {chosen}")
     return place
+
+
+def side(width: float, height: float) -> float:
+    """Length of a square pixel's sides; NaN if it is none. One that is not told is the other."""
+    if math.isnan(width) or math.isnan(height):
+        return height if math.isnan(width) else width
+    return width if math.isclose(width, height, rel_tol=SQUARE) else math.nan
 
 
 def placed_type(place: Place, dtype: np.dtype[Any]) -> np.dtype[Any]:
