@@ -13,6 +13,7 @@ import numpy as np
 from scip_mpi import registry, tallies, verdict
 from scip_mpi.batches import FloatArray, ImageBatch, Scratch
 from scip_mpi.columns import selected
+from scip_mpi.config.checks import CHANNEL_SETTINGS
 from scip_mpi.config.schema import MaskMethod, Rule
 from scip_mpi.config.values import places
 from scip_mpi.correction import Correction
@@ -59,7 +60,7 @@ def build_stages(plan: Plan, out: Path | None = None, xp: Any = np) -> Stages:
         if config.segment is None:
             sets = [MaskSet("", whole, {}, border=False)]
     else:
-        sets = [mask_set(method) for method in config.mask.methods]
+        sets = [mask_set(by_place(m, plan.channel_names)) for m in config.mask.methods]
         prefilters = [
             PreFilter(
                 registry.find("prefilters", f.method),
@@ -121,6 +122,16 @@ def mask_set(chosen: MaskMethod) -> MaskSet:
     )
 
 
+def by_place(chosen: MaskMethod, names: Sequence[str]) -> MaskMethod:
+    """The mask method with the channels that its settings name by their places."""
+    named = {
+        key: _place(chosen.kwargs[key], names)
+        for key in CHANNEL_SETTINGS.get(chosen.method, ())
+        if chosen.kwargs.get(key) is not None
+    }
+    return chosen.model_copy(update={"kwargs": {**chosen.kwargs, **named}})
+
+
 def on_device(stages: Stages, plan: Plan, use: DeviceUse) -> Stages:
     """The same stages, on a device as far as that can: segmenters of fields and mask sets."""
     config, fields, sets = plan.config, stages.fields, list(stages.sets)
@@ -153,7 +164,8 @@ def label_export(plan: Plan, out: Path | None) -> Callable[[References, Fields],
     """What writes the label images of a batch, if they are wanted."""
     if out is None or plan.config.segment is None or not plan.config.segment.export:
         return None
-    return partial(write_labels, out / FOLDER)
+    wanted = plan.config.segment.export
+    return partial(write_labels, out / FOLDER, form="tiff" if wanted is True else wanted)
 
 
 def correction(plan: Plan) -> Correction | None:

@@ -20,12 +20,16 @@ from scip_mpi.errors import UserError
 # Settings of mask methods that may be lists of one number per channel.
 PER_CHANNEL = {"li": ("smooth",), "threshold": ("value", "smooth")}
 
+# Settings of mask methods that are a channel.
+CHANNEL_SETTINGS = {"segmented": ("channel", "without")}
+
 
 def findings_in(data: Mapping[str, Any]) -> Iterator[Finding]:
     """Everything that can be said without the images."""
     yield from _load(_mapping(data.get("load")))
     mask = _mapping(data.get("mask"))
     yield from _mask(mask)
+    yield from _segmented(mask, data.get("segment") is not None)
     sets = set_names(mask)
     yield from _project(data)
     yield from _segment(_mapping(data.get("segment")))
@@ -76,6 +80,10 @@ def channel_findings(data: Mapping[str, Any], names: Sequence[str]) -> Iterator[
     for path, chosen in _items(("mask", "filters"), mask.get("filters")):
         given = _mapping(chosen).get("channel_indices")
         references += _items((*path, "channel_indices"), given)
+    for path, method in _items(("mask", "methods"), mask.get("methods")):
+        kwargs = _mapping(_mapping(method).get("kwargs"))
+        for key in CHANNEL_SETTINGS.get(str(_mapping(method).get("method")), ()):
+            references.append(((*path, "kwargs", key), kwargs.get(key)))
     for path, reference in references:
         if isinstance(reference, str) or _is_int(reference):
             found = as_reference(reference, names)
@@ -151,6 +159,19 @@ def _mask(mask: Mapping[str, Any]) -> Iterator[Finding]:
                 if (_number(sigma) or 0) < 0:
                     message = f"must not be negative, found {sigma}"
                     yield Finding((*path, "kwargs", "smooth"), message)
+
+
+def _segmented(mask: Mapping[str, Any], fields: bool) -> Iterator[Finding]:
+    """Masks that segmentation gave need it, and touch the border of their crops."""
+    for path, item in _items(("mask", "methods"), mask.get("methods")):
+        method = _mapping(item)
+        if method.get("method") != "segmented":
+            continue
+        if not fields:
+            yield Finding((*path, "method"), "there are no segmented objects without `segment:`")
+        if method.get("border") != "keep":
+            message = "objects touch the border of their own crops: write border: keep"
+            yield Finding((*path, "border") if "border" in method else path, message)
 
 
 def _refused(function: Any, kwargs: Mapping[str, Any], path: Path) -> list[Finding]:

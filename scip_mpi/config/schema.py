@@ -285,7 +285,9 @@ class Segment(Section):
     """How objects are found in fields of view."""
 
     method: Text
-    export: bool = False
+    export: bool | Literal["tiff", "ome_tiff", "ome_zarr"] = Field(
+        False, description="Whether label images are written, and as what; true: tiff."
+    )
     settings: Annotated[SegmentSettings, BeforeValidator(values.none_as_empty)] = SegmentSettings()
 
 
