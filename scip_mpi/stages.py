@@ -13,7 +13,7 @@ import numpy as np
 from scip_mpi import registry, tallies, verdict
 from scip_mpi.batches import FloatArray, ImageBatch, Scratch
 from scip_mpi.columns import selected
-from scip_mpi.config.checks import CHANNEL_SETTINGS
+from scip_mpi.config.checks import ALIASES, CHANNEL_SETTINGS
 from scip_mpi.config.schema import MaskMethod, Rule
 from scip_mpi.config.values import places
 from scip_mpi.correction import Correction
@@ -186,10 +186,14 @@ def field_plan(plan: Plan) -> FieldPlan | None:
     parent = plan.main_channel if plan.config.mask is None else _place(
         settings.parent_channel_index, names)  # fmt: skip
     method = registry.find("segmenters", segment.method)
-    takes_companions = "companions" in registry.parameters(method)
+    known = registry.parameters(method)
+    takes_companions = "companions" in known
+    # SCIP's configs name the channel of the nuclei beside that of the parents, which not every
+    # method looks at.
+    shared = {k: v for k, v in settings.own().items() if k in known or k not in ALIASES}
 
     def segmenter(own: Mapping[str, Any]) -> Segmenter:
-        return Segmenter(method, {**settings.own(), **own}, takes_companions)
+        return Segmenter(method, {**shared, **own}, takes_companions)
 
     given = settings.children or {}
     children = given if isinstance(given, Mapping) else {channel: {} for channel in given}

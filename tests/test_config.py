@@ -111,6 +111,16 @@ def test_defaults_are_off() -> None:
     assert parse_config(NO_MASK + empty, "scip.yml") == config
 
 
+def test_children_are_a_list_or_a_mapping() -> None:
+    for told, found in (("[1]", (1,)), ("[PI, 0]", ("PI", 0)), ("{PI: {}}", {"PI": {}})):
+        segment = f"segment: {{method: watershed, settings: {{children: {told}}}}}\n"
+        config = parse_config(NO_MASK + segment, "scip.yml")
+        assert config.segment is not None
+        assert config.segment.settings.children == found
+    wrong = "segment: {method: watershed, settings: {children: ['1', 1.5]}}\n"
+    assert [path for path, _, _ in problems(NO_MASK + wrong)] == ["segment.settings.children[1]"]
+
+
 def test_scips_own_filter_keeps_its_meaning() -> None:
     chosen = parse_config(NO_MASK + "filter: {name: threshold}\n", "scip.yml").filter
     assert chosen is not None

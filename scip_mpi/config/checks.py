@@ -19,7 +19,8 @@ from scip_mpi.errors import UserError
 
 # Settings of mask methods that may be lists of one number per channel.
 PER_CHANNEL = {"li": ("smooth",), "threshold": ("value", "smooth")}
-
+# Other names of settings that all segmentation methods have.
+ALIASES = ("dapi_channel_index", "substract")
 # Settings of mask methods that are a channel.
 CHANNEL_SETTINGS = {"segmented": ("channel", "without")}
 
@@ -218,7 +219,7 @@ def _segment(segment: Mapping[str, Any]) -> Iterator[Finding]:
     settings = _mapping(segment.get("settings"))
     if method is None:
         return
-    common = {*SegmentSettings.model_fields, "dapi_channel_index", "substract"}
+    common = {*SegmentSettings.model_fields, *ALIASES}
     given = {k: v for k, v in settings.items() if k not in common}
     supplied = {"channel", "companions"}
     yield from unfit(method, given, path, supplied, also=SegmentSettings.model_fields)

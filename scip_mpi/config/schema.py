@@ -36,7 +36,8 @@ ChosenChannels = Annotated[
     }),
 ]  # fmt: skip
 ChannelReference = Annotated[int, Field(ge=0)] | Text
-ChannelReferences = Annotated[tuple[ChannelReference, ...], Field(min_length=1)]
+# Not strict: what a validator has looked at first is no JSON any more, where a list is a tuple.
+ChannelReferences = Annotated[tuple[ChannelReference, ...], Field(min_length=1, strict=False)]
 Settings = Annotated[
     dict[str, Any],
     BeforeValidator(values.none_as_empty),
