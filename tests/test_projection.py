@@ -13,6 +13,7 @@ import zarr
 from czi_encoder import write_czi
 
 from scip_mpi.config import ConfigError, parse_config
+from scip_mpi.errors import UserError
 from scip_mpi.job import Request
 from scip_mpi.loaders import czi, ome_tiff, ome_zarr
 from scip_mpi.parallel.world import Alone
@@ -187,8 +188,11 @@ def test_what_projection_refuses(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=words):
             parse_config(text, "scip.yml")
+    image = as_ome_tiff(tmp_path, stack(1, 1, 3, 8, 8))
+    for z in (-1, 16320, 16383):
+        with pytest.raises(UserError, match=f"load.kwargs.z: {z} is no plane"):
+            ome_tiff.discover([image], z=z)
     # Shards hold what was projected before.
     config = parse_config(TEXT % ("ome_tiff", "max"), "scip.yml")
     assert suited(config, ["a.h5"]).project is None
-    path = as_ome_tiff(tmp_path, stack(1, 1, 3, 8, 8))
-    assert len(find_images(config, [path])) == 1
+    assert len(find_images(config, [image])) == 1

@@ -1,7 +1,7 @@
 """The three configurations that SCIP's authors published, on small data in their layout.
 
-Written anew from what they say. Cellpose is replaced by `watershed`, and BBBC021's illumination is
-left as it is; of BBBC021 ``substract: true`` with keys below it, which is no YAML, has lost its ``true``.
+Written anew from what they say. Cellpose is replaced by `watershed`, BBBC021's illumination is left
+as it is, and its ``substract: true`` with keys below it, which is no YAML, has lost its ``true``.
 """
 
 from __future__ import annotations

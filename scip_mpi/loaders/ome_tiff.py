@@ -139,7 +139,8 @@ def read(
             empty = growing.empty if place.operation is None else np.empty
 
             def plane(at: Place, part: Window | None) -> NDArray[Any]:
-                return file.stack(at).read(pick, part, empty)
+                own = stack if at == place else file.stack(at)
+                return own.read(pick, part, empty)
 
             return image_at(place, stack.sizes["Z"], nbytes, plane, window)
 

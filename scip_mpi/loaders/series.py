@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from scip_mpi.errors import UserError
 from scip_mpi.loaders.contract import Catalog, Window
 from scip_mpi.loaders.gather import ImageError, cut_window, refuse_beyond_memory
 from scip_mpi.loaders.listing import Listing
@@ -152,9 +153,14 @@ def catalog_of(
     Raises
     ------
     UserError
-        ``z`` or ``t`` is none of these.
+        ``z`` is no plane that can be chosen, or there are too many to tell apart.
     """
     chosen = _plane_number(z)
+    most = max((s.planes for series in found for s in series), default=0)
+    if chosen is None and most > _ALL_PLANES:
+        raise UserError(
+            f"an image has {most:,} planes in z; load.kwargs.z can tell {_ALL_PLANES:,} apart"
+        )
     file: list[int] = []
     names: list[str] = []
     places: list[int] = []
@@ -222,6 +228,8 @@ def _plane_number(z: ChosenPlane) -> int | None:
     """What stands for the choice in a `Place`; None for each plane."""
     if z == "each":
         return None
+    if isinstance(z, int) and not 0 <= z < _ALL_PLANES:
+        raise UserError(f"load.kwargs.z: {z} is no plane: write one from 0 to {_ALL_PLANES - 1:,}")
     return z if isinstance(z, int) else _ALL_PLANES + OPERATIONS.index(z)
 
 
