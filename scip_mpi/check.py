@@ -19,6 +19,7 @@ from scip_mpi.parallel.shares import best, shares
 from scip_mpi.plan import Plan, find_images, make_plan, suited
 from scip_mpi.stages import rule_label
 from scip_mpi.trial import try_out
+from scip_mpi.units import pixel_size
 
 SAMPLE = 5
 
@@ -52,6 +53,8 @@ def check(config_path: Path, paths: list[str], ranks: int) -> Iterator[str]:
     yield f"columns     {len(plan.columns):,} in X, by family: " + ", ".join(
         f"{family} {count:,}" for family, count in Counter(plan.columns.families).items()
     )
+    if plan.scale is not None:
+        yield f"units       lengths and areas in um, {pixel_size(config, catalog):g} um a pixel"
     yield f"chunks      {plan.chunks:,} of {np.diff(plan.bounds).max():,} images at most"
     layout = Counter(describe(r) for r in plan.roles)
     yield f"ranks       {len(plan.roles)}: " + ", ".join(f"{n} x {r}" for r, n in layout.items())
@@ -86,6 +89,7 @@ def recommend(plan: Plan, catalog: Catalog, device: str) -> str:
 def stages_in_order(config: Config) -> str:
     """What happens to an image, in the order in which it does; only what is on."""
     asked = {
+        "project": config.project is not None,
         "offset": config.load.offset is not None,
         "illumination": config.illumination_correction is not None,
         "compensation": config.compensation is not None,

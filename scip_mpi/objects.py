@@ -28,6 +28,7 @@ from scip_mpi.segmentation.chain import FoundMasks, Objects, find_masks
 from scip_mpi.segmentation.combine import combined_masks
 from scip_mpi.segmentation.crops import crop_shapes, cut_crops, cut_masks
 from scip_mpi.segmentation.fields import Fields
+from scip_mpi.segmentation.segmented import OBJECTS, segmented
 from scip_mpi.summaries import SUMMARY
 from scip_mpi.timers import Timers
 
@@ -45,7 +46,8 @@ class Part:
     crops, raw : ImageBatch
         Their pixels, corrected and as they were read.
     companions : mapping of str to ImageBatch
-        Their counterparts in the pictures beside their image.
+        Their counterparts in the pictures beside their image; of objects of fields also the masks
+        that segmentation gave them, as `OBJECTS`.
     """
 
     objects: Objects
@@ -107,13 +109,17 @@ def cut_part(
     """Some objects of fields, cut out of them."""
     row, objects = fields.row[mine], fields.objects.take(mine)
     crops = cut_crops(batch, row, objects.bbox)
+    beside = {name: cut_crops(plane, row, objects.bbox) for name, plane in companions.items()}
+    if any(s.method is segmented for s in stages.sets):
+        own = cut_masks(fields.labels, fields.of_channel, row, objects.bbox, fields.number[mine])
+        beside[OBJECTS] = replace(crops, pixels=own)
     # What was read is only looked at for statistics.
     same = stages.correction is None or not stages.statistics
     return Part(
         objects,
         crops,
         crops if same else cut_crops(raw, row, objects.bbox),
-        {name: cut_crops(plane, row, objects.bbox) for name, plane in companions.items()},
+        beside,
     )
 
 

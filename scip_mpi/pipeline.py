@@ -54,6 +54,8 @@ class Stages:
         Per channel: ``outside``, ``ring``, ``field_median`` or a value.
     statistics, gates : sequence of Statistic
         What the filter looks at, and what stands in obs to gate by.
+    scale : ndarray of float64, shape (columns,), optional
+        What columns are multiplied by in the end, to be in their units.
     bounds : ndarray of float64, shape (S, G, C, 2), optional
         What normalization takes for 0 and 1, per mask set, group and channel.
     """
@@ -73,6 +75,7 @@ class Stages:
     columns: ColumnPlan
     families: Sequence[Family]
     xp: Any
+    scale: FloatArray | None = None
     export: Callable[[References, Fields], None] | None = None
     bounds: FloatArray | None = None
 

@@ -34,6 +34,7 @@ from scip_mpi.measurements import (
 from scip_mpi.memory import machine_memory
 from scip_mpi.parallel.roles import Layout, Roles, Sight, lay_out
 from scip_mpi.segmentation import gpu
+from scip_mpi.units import in_micrometres, lengths, pixel_size
 
 # Columns of obs that every table has.
 OBS = ("image", "group", "object", "failed", "discarded")
@@ -68,6 +69,8 @@ class Plan:
         Mask sets; one with an empty name without masking.
     columns : ColumnPlan
         Every column of the table.
+    scale : ndarray of float64, shape (columns,), optional
+        What turns each from pixels to its unit, where that is not pixels.
     bounds : ndarray of int64
         Bounds of the chunks of images.
     costs : ndarray of int64
@@ -103,6 +106,7 @@ class Plan:
     main_channel: int
     sets: list[str]
     columns: ColumnPlan
+    scale: FloatArray | None
     bounds: Int64Array
     costs: Int64Array
     images: int
@@ -155,7 +159,8 @@ def suited(config: Config, paths: Sequence[str]) -> Config:
         "plate_map": None,
         "companions": {},
     }
-    return config.model_copy(update={"load": config.load.model_copy(update=found)})
+    load = config.load.model_copy(update=found)
+    return config.model_copy(update={"load": load, "project": None})
 
 
 def find_images(config: Config, paths: Sequence[str]) -> Catalog:
@@ -173,7 +178,8 @@ def find_images(config: Config, paths: Sequence[str]) -> Catalog:
             "load.paths"
         )
     loader = registry.find("loaders", config.load.format)
-    catalog = loader.discover(wanted, **config.load.kwargs)
+    planes = {} if config.project is None else {"z": config.project.settings.op}
+    catalog = loader.discover(wanted, **config.load.kwargs, **planes)
     if config.load.pixel_size is not None and "pixel_size" in catalog.numbers:
         catalog.numbers["pixel_size"][:] = config.load.pixel_size
     if config.load.plate_map is not None:
@@ -239,6 +245,10 @@ def make_plan(config: Config, catalog: Catalog, sights: Sequence[Sight]) -> Plan
     sets = config.sets()
     words = config.words()
     columns = plan_columns(words, sets, names, lambda name: registry.find("features", name))
+    size, scale = pixel_size(config, catalog), None
+    if size is not None:
+        scale = lengths(columns, size)
+        columns = in_micrometres(columns)
     dtype = config.load.dtype or run_dtype(sample.dtype)
     bounds = chunk_bounds(config, catalog, sample, len(channels), len(sights))
     memory = resources.memory or default_memory(sights)
@@ -256,6 +266,7 @@ def make_plan(config: Config, catalog: Catalog, sights: Sequence[Sight]) -> Plan
         main_channel=main_channel(config, names),
         sets=sets,
         columns=columns,
+        scale=scale,
         bounds=bounds,
         costs=np.add.reduceat(catalog.costs(), bounds[:-1]),
         images=len(catalog),

@@ -43,6 +43,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "sobel": "scip_mpi.segmentation.sobel:sobel",
         "circle": "scip_mpi.segmentation.circle:circle",
         "file": "scip_mpi.segmentation.from_file:file",
+        "segmented": "scip_mpi.segmentation.segmented:segmented",
     },
     "prefilters": {
         "std": "scip_mpi.segmentation.prefilters:std",

@@ -137,6 +137,8 @@ def features_of(
         part, own, sorted_pixels = views[block.mask_set]
         family.compute(part, own, sorted_pixels, columns, scratch)
         out[:, block.start : block.stop] = columns
+    if stages.scale is not None:
+        out *= stages.scale
     return out
 
 

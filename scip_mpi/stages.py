@@ -13,6 +13,7 @@ import numpy as np
 from scip_mpi import registry, tallies, verdict
 from scip_mpi.batches import FloatArray, ImageBatch, Scratch
 from scip_mpi.columns import selected
+from scip_mpi.config.checks import ALIASES, CHANNEL_SETTINGS
 from scip_mpi.config.schema import MaskMethod, Rule
 from scip_mpi.config.values import places
 from scip_mpi.correction import Correction
@@ -59,7 +60,7 @@ def build_stages(plan: Plan, out: Path | None = None, xp: Any = np) -> Stages:
         if config.segment is None:
             sets = [MaskSet("", whole, {}, border=False)]
     else:
-        sets = [mask_set(method) for method in config.mask.methods]
+        sets = [mask_set(by_place(m, plan.channel_names)) for m in config.mask.methods]
         prefilters = [
             PreFilter(
                 registry.find("prefilters", f.method),
@@ -84,6 +85,7 @@ def build_stages(plan: Plan, out: Path | None = None, xp: Any = np) -> Stages:
         gates=[m.statistic for m in plan.gates],
         saturation=saturation(plan),
         columns=plan.columns,
+        scale=plan.scale,
         families=[
             selected(registry.find("features", block.family), block.settings)
             for block in plan.columns.blocks
@@ -120,6 +122,16 @@ def mask_set(chosen: MaskMethod) -> MaskSet:
     )
 
 
+def by_place(chosen: MaskMethod, names: Sequence[str]) -> MaskMethod:
+    """The mask method with the channels that its settings name by their places."""
+    named = {
+        key: _place(chosen.kwargs[key], names)
+        for key in CHANNEL_SETTINGS.get(chosen.method, ())
+        if chosen.kwargs.get(key) is not None
+    }
+    return chosen.model_copy(update={"kwargs": {**chosen.kwargs, **named}})
+
+
 def on_device(stages: Stages, plan: Plan, use: DeviceUse) -> Stages:
     """The same stages, on a device as far as that can: segmenters of fields and mask sets."""
     config, fields, sets = plan.config, stages.fields, list(stages.sets)
@@ -152,7 +164,8 @@ def label_export(plan: Plan, out: Path | None) -> Callable[[References, Fields],
     """What writes the label images of a batch, if they are wanted."""
     if out is None or plan.config.segment is None or not plan.config.segment.export:
         return None
-    return partial(write_labels, out / FOLDER)
+    wanted = plan.config.segment.export
+    return partial(write_labels, out / FOLDER, form="tiff" if wanted is True else wanted)
 
 
 def correction(plan: Plan) -> Correction | None:
@@ -173,10 +186,14 @@ def field_plan(plan: Plan) -> FieldPlan | None:
     parent = plan.main_channel if plan.config.mask is None else _place(
         settings.parent_channel_index, names)  # fmt: skip
     method = registry.find("segmenters", segment.method)
-    takes_companions = "companions" in registry.parameters(method)
+    known = registry.parameters(method)
+    takes_companions = "companions" in known
+    # SCIP's configs name the channel of the nuclei beside that of the parents, which not every
+    # method looks at.
+    shared = {k: v for k, v in settings.own().items() if k in known or k not in ALIASES}
 
     def segmenter(own: Mapping[str, Any]) -> Segmenter:
-        return Segmenter(method, {**settings.own(), **own}, takes_companions)
+        return Segmenter(method, {**shared, **own}, takes_companions)
 
     given = settings.children or {}
     children = given if isinstance(given, Mapping) else {channel: {} for channel in given}

@@ -19,6 +19,10 @@ from scip_mpi.errors import UserError
 
 # Settings of mask methods that may be lists of one number per channel.
 PER_CHANNEL = {"li": ("smooth",), "threshold": ("value", "smooth")}
+# Other names of settings that all segmentation methods have.
+ALIASES = ("dapi_channel_index", "substract")
+# Settings of mask methods that are a channel.
+CHANNEL_SETTINGS = {"segmented": ("channel", "without")}
 
 
 def findings_in(data: Mapping[str, Any]) -> Iterator[Finding]:
@@ -26,7 +30,9 @@ def findings_in(data: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _load(_mapping(data.get("load")))
     mask = _mapping(data.get("mask"))
     yield from _mask(mask)
+    yield from _segmented(mask, data.get("segment") is not None)
     sets = set_names(mask)
+    yield from _project(data)
     yield from _segment(_mapping(data.get("segment")))
     if isinstance(data.get("filter"), dict):
         yield from _filter(data["filter"], sets, ("filter",))
@@ -75,6 +81,10 @@ def channel_findings(data: Mapping[str, Any], names: Sequence[str]) -> Iterator[
     for path, chosen in _items(("mask", "filters"), mask.get("filters")):
         given = _mapping(chosen).get("channel_indices")
         references += _items((*path, "channel_indices"), given)
+    for path, method in _items(("mask", "methods"), mask.get("methods")):
+        kwargs = _mapping(_mapping(method).get("kwargs"))
+        for key in CHANNEL_SETTINGS.get(str(_mapping(method).get("method")), ()):
+            references.append(((*path, "kwargs", key), kwargs.get(key)))
     for path, reference in references:
         if isinstance(reference, str) or _is_int(reference):
             found = as_reference(reference, names)
@@ -99,6 +109,20 @@ def _load(load: Mapping[str, Any]) -> Iterator[Finding]:
     if isinstance(channels, list) and isinstance(names, list) and len(channels) != len(names):
         message = f"{len(names)} names for {len(channels)} channels in load.channels"
         yield Finding(("load", "channel_names"), message)
+
+
+def _project(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """Planes are made one by the loader, so it must know of them, and be told once."""
+    load = _mapping(data.get("load"))
+    loader, _ = _found("loaders", load.get("format"))
+    if data.get("project") is None or loader is None:
+        return
+    if "z" not in registry.parameters(loader.discover):
+        message = f"images of format {load['format']} have no planes in z: leave `project:` empty"
+        yield Finding(("project",), message)
+    elif "z" in _mapping(load.get("kwargs")):
+        message = "`project:` takes all planes: leave out load.kwargs.z, or `project:`"
+        yield Finding(("load", "kwargs", "z"), message)
 
 
 def _mask(mask: Mapping[str, Any]) -> Iterator[Finding]:
@@ -136,6 +160,19 @@ def _mask(mask: Mapping[str, Any]) -> Iterator[Finding]:
                 if (_number(sigma) or 0) < 0:
                     message = f"must not be negative, found {sigma}"
                     yield Finding((*path, "kwargs", "smooth"), message)
+
+
+def _segmented(mask: Mapping[str, Any], fields: bool) -> Iterator[Finding]:
+    """Masks that segmentation gave need it, and touch the border of their crops."""
+    for path, item in _items(("mask", "methods"), mask.get("methods")):
+        method = _mapping(item)
+        if method.get("method") != "segmented":
+            continue
+        if not fields:
+            yield Finding((*path, "method"), "there are no segmented objects without `segment:`")
+        if method.get("border") != "keep":
+            message = "objects touch the border of their own crops: write border: keep"
+            yield Finding((*path, "border") if "border" in method else path, message)
 
 
 def _refused(function: Any, kwargs: Mapping[str, Any], path: Path) -> list[Finding]:
@@ -182,7 +219,7 @@ def _segment(segment: Mapping[str, Any]) -> Iterator[Finding]:
     settings = _mapping(segment.get("settings"))
     if method is None:
         return
-    common = {*SegmentSettings.model_fields, "dapi_channel_index", "substract"}
+    common = {*SegmentSettings.model_fields, *ALIASES}
     given = {k: v for k, v in settings.items() if k not in common}
     supplied = {"channel", "companions"}
     yield from unfit(method, given, path, supplied, also=SegmentSettings.model_fields)

@@ -36,7 +36,8 @@ ChosenChannels = Annotated[
     }),
 ]  # fmt: skip
 ChannelReference = Annotated[int, Field(ge=0)] | Text
-ChannelReferences = Annotated[tuple[ChannelReference, ...], Field(min_length=1)]
+# Not strict: what a validator has looked at first is no JSON any more, where a list is a tuple.
+ChannelReferences = Annotated[tuple[ChannelReference, ...], Field(min_length=1, strict=False)]
 Settings = Annotated[
     dict[str, Any],
     BeforeValidator(values.none_as_empty),
@@ -285,7 +286,9 @@ class Segment(Section):
     """How objects are found in fields of view."""
 
     method: Text
-    export: bool = False
+    export: bool | Literal["tiff", "ome_tiff", "ome_zarr"] = Field(
+        False, description="Whether label images are written, and as what; true: tiff."
+    )
     settings: Annotated[SegmentSettings, BeforeValidator(values.none_as_empty)] = SegmentSettings()
 
 
@@ -293,6 +296,19 @@ class Compensation(Section):
     """Spillover between channels, undone before anything is masked."""
 
     matrix: Annotated[Text, Field(description="CSV: a row and a column per channel, by name.")]
+
+
+class ProjectSettings(Section):
+    """What planes in z are made one by."""
+
+    op: Literal["max", "mean", "median", "sum", "best_focus"]
+
+
+class Project(Section):
+    """Planes in z made one."""
+
+    method: Literal["op"]
+    settings: ProjectSettings
 
 
 class Normalization(Section):
@@ -346,12 +362,15 @@ class Config(Section):
     """A whole config, as `scip_mpi.config.read_config` and `parse_config` return it."""
 
     load: Load
-    project: None = None
+    project: Project | None = None
     illumination_correction: None = None
     compensation: Compensation | None = None
     segment: Segment | None = None
     mask: Mask | None = None
     background: Background | dict[Text, Background] | None = None
+    units: Literal["pixel", "um"] = Field(
+        "pixel", description="Of the table's lengths and areas; um: micrometres."
+    )
     filter: Filter | None = None
     gating: Gating = Gating()
     normalization: Normalization | None = None

@@ -25,7 +25,8 @@ class Feature:
     channel : str
         Channel name, or ``combined`` for a feature of the combined mask alone.
     unit : str
-        ``pixel``, ``pixel^2``, ``intensity``, ``1`` or ``radian``.
+        ``pixel``, ``pixel^2``, ``intensity``, ``1`` or ``radian``; pixels with their power are
+        turned into micrometres where that is asked for.
     definition : str
         One sentence.
     """

@@ -5,6 +5,7 @@ Only the tiles that hold the channels and the window asked for are read.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
+from scip_mpi import projection
 from scip_mpi.batches import ImageBatch
 from scip_mpi.errors import UserError
 from scip_mpi.loaders import czi_file
@@ -23,12 +25,24 @@ from scip_mpi.loaders.listing import list_images, shown
 from scip_mpi.loaders.naming import refuse_columns
 from scip_mpi.loaders.opening import LastOpened
 from scip_mpi.loaders.patterns import select
-from scip_mpi.loaders.series import Chosen, Place, Series, broken, catalog_of, micrometres
+from scip_mpi.loaders.series import (
+    Chosen,
+    ChosenPlane,
+    Place,
+    Series,
+    broken,
+    catalog_of,
+    micrometres,
+    placed_type,
+    side,
+)
 
 SUFFIX = ".czi"
 RESERVED = {
     name: f"czi has a column {name} already" for name in ("t", "z", "pixel_size", "scene", "tile")
 } | {"channel": "each CZI file holds all channels of its images"}
+
+warm_up = projection.warm_up
 
 
 def discover(
@@ -37,7 +51,7 @@ def discover(
     regex: str | None = None,
     scenes: str | list[str] | None = None,
     tiles: bool = False,
-    z: Chosen = 0,
+    z: ChosenPlane = 0,
     t: Chosen = "each",
 ) -> Catalog:
     """List the scenes of CZI files, or the tiles of their mosaics.
@@ -60,6 +74,7 @@ def discover(
     z, t : int or "each"
         Which plane in z, and which time; or each as an image of its own, in which case the columns
         ``z`` and ``t`` tell them apart.
+        For z also what makes all planes one (`scip_mpi.projection.project`).
 
     Raises
     ------
@@ -175,12 +190,17 @@ def _colours(names: list[str], scene: Scene) -> list[str]:
 
 
 def _pixel_size(told: ElementTree.Element) -> float:
+    """Micrometres; NaN if it is not told, or pixels are not square."""
+    return side(*(_distance(told, axis) for axis in "XY"))
+
+
+def _distance(told: ElementTree.Element, axis: str) -> float:
     """Micrometres; the file tells metres."""
-    value = told.findtext('.//Scaling/Items/Distance[@Id="X"]/Value') or "nan"
+    value = told.findtext(f'.//Scaling/Items/Distance[@Id="{axis}"]/Value') or "nan"
     try:
         return micrometres(float(value), "m")
     except ValueError:
-        return micrometres(float("nan"), "m")
+        return math.nan
 
 
 def probe(sources: tuple[str, ...], index: int) -> ImageInfo:
@@ -195,7 +215,7 @@ def probe(sources: tuple[str, ...], index: int) -> ImageInfo:
     try:
         with czi_file.opened(sources[0]) as file:
             scene = file.scene(place.number)
-            return info_of(scene.shape(place.part), scene.dtype)
+            return info_of(scene.shape(place.part), placed_type(place, scene.dtype))
     except (ImageError, OSError) as error:
         raise UserError(located(error, sources)) from None
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from scip_mpi.loaders.contract import Window
 from scip_mpi.loaders.gather import ImageError, Pick, checked_window, refuse_beyond_memory
-from scip_mpi.loaders.series import Place, checked
+from scip_mpi.loaders.series import Place, checked, image_at
 from scip_mpi.loaders.tiff_file import believable
 
 # Codes of pixel types: type, samples of a pixel.
@@ -144,6 +144,15 @@ class CziFile:
         """Chosen channels, and part, of an image, shape (C, H, W); 0 where no tile lies."""
         scene = self.scene(place.number)
         checked(place, scene.times, scene.planes)
+        channels, height, width = scene.shape(place.part)
+        nbytes = len(pick(channels)) * height * width * scene.dtype.itemsize
+
+        def plane(at: Place, part: Window | None) -> NDArray[Any]:
+            return self._plane(scene, at, pick, part)
+
+        return image_at(place, scene.planes, nbytes, plane, window)
+
+    def _plane(self, scene: Scene, place: Place, pick: Pick, window: Window | None) -> NDArray[Any]:
         channels, height, width = scene.shape(place.part)
         top, left, _, _ = scene.box(place.part)
         r0, c0, r1, c1 = checked_window(window, height, width)

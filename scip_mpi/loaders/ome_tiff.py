@@ -5,12 +5,14 @@ Only the tiles or strips that hold the channels and the window asked for are rea
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scip_mpi import projection
 from scip_mpi.batches import ImageBatch
 from scip_mpi.errors import UserError
 from scip_mpi.loaders import ome_tiff_file, tiff_file
@@ -20,7 +22,16 @@ from scip_mpi.loaders.listing import list_images
 from scip_mpi.loaders.ome_tiff_file import OmeTiff
 from scip_mpi.loaders.opening import LastOpened
 from scip_mpi.loaders.patterns import select
-from scip_mpi.loaders.series import Chosen, Place, Series, broken, catalog_of
+from scip_mpi.loaders.series import (
+    Chosen,
+    ChosenPlane,
+    Place,
+    Series,
+    broken,
+    catalog_of,
+    image_at,
+    placed_type,
+)
 
 RESERVED = {
     name: f"ome_tiff has a column {name} already" for name in ("t", "z", "pixel_size", "image_name")
@@ -29,12 +40,14 @@ RESERVED = {
     "one file per channel"
 }
 
+warm_up = projection.warm_up
+
 
 def discover(
     paths: Sequence[str],
     *,
     regex: str | None = None,
-    z: Chosen = 0,
+    z: ChosenPlane = 0,
     t: Chosen = "each",
     level: int = 0,
 ) -> Catalog:
@@ -53,6 +66,7 @@ def discover(
     z, t : int or "each"
         Which plane in z, and which time; or each as an image of its own, in which case the columns
         ``z`` and ``t`` tell them apart.
+        For z also what makes all planes one (`scip_mpi.projection.project`).
     level : int
         Level of the pyramid, 0 being the full resolution.
 
@@ -92,8 +106,9 @@ def probe(sources: tuple[str, ...], index: int) -> ImageInfo:
     """
     try:
         with tiff_file.quiet(), ome_tiff_file.opened(sources[0]) as file:
-            stack = file.stack(Place.of(index))
-            return info_of(stack.shape, stack.dtype)
+            place = Place.of(index)
+            stack = file.stack(place)
+            return info_of(stack.shape, placed_type(place, stack.dtype))
     except Exception as error:  # whatever a broken file makes the reader raise
         raise UserError(located(error, sources)) from None
 
@@ -117,6 +132,16 @@ def read(
 
         def decode(sources: tuple[str, ...], index: int, pick: Pick) -> NDArray[Any]:
             file: OmeTiff = last(sources[0])
-            return file.stack(Place.of(index, z, t)).read(pick, window, growing.empty)
+            place = Place.of(index, z, t)
+            stack = file.stack(place)
+            nbytes = len(pick(stack.shape[0])) * math.prod(stack.shape[1:]) * stack.dtype.itemsize
+            # What planes are made one of is no image of the batch yet.
+            empty = growing.empty if place.operation is None else np.empty
+
+            def plane(at: Place, part: Window | None) -> NDArray[Any]:
+                own = stack if at == place else file.stack(at)
+                return own.read(pick, part, empty)
+
+            return image_at(place, stack.sizes["Z"], nbytes, plane, window)
 
         return gather(references, decode, channels, dtype, None, of, growing)

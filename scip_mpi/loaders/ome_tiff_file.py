@@ -22,7 +22,7 @@ from scip_mpi.loaders.gather import (
     pixel_type,
     refuse_beyond_memory,
 )
-from scip_mpi.loaders.series import Place, Series, broken, checked, micrometres
+from scip_mpi.loaders.series import Place, Series, broken, checked, micrometres, side
 from scip_mpi.loaders.tiff_file import believable
 
 
@@ -115,15 +115,20 @@ def _described(image: ElementTree.Element, pixels: ElementTree.Element) -> _Desc
             samples = int(channel.get("SamplesPerPixel", "1"))
             name = channel.get("Name", "")
             names += [name] if samples == 1 else [f"{name}{s}" for s in range(samples)]
-    try:
-        size = float(pixels.get("PhysicalSizeX", "nan"))
-    except ValueError:
-        size = math.nan
     return _Described(
         image.get("Name", ""),
         names if all(names) else [],
-        micrometres(size, pixels.get("PhysicalSizeXUnit")),
+        side(*(_physical_size(pixels, axis) for axis in "XY")),
     )
+
+
+def _physical_size(pixels: ElementTree.Element, axis: str) -> float:
+    """Micrometres; NaN if it is not told."""
+    try:
+        size = float(pixels.get(f"PhysicalSize{axis}", "nan"))
+    except ValueError:
+        return math.nan
+    return micrometres(size, pixels.get(f"PhysicalSize{axis}Unit"))
 
 
 class Stack:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scip_mpi import projection
 from scip_mpi.batches import ImageBatch
 from scip_mpi.errors import UserError
 from scip_mpi.loaders import ome_zarr_groups
@@ -32,7 +33,17 @@ from scip_mpi.loaders.listing import list_images, shown
 from scip_mpi.loaders.ome_zarr_groups import Image, Stack
 from scip_mpi.loaders.opening import LastOpened
 from scip_mpi.loaders.patterns import select
-from scip_mpi.loaders.series import Chosen, Place, Series, broken, catalog_of, checked
+from scip_mpi.loaders.series import (
+    Chosen,
+    ChosenPlane,
+    Place,
+    Series,
+    broken,
+    catalog_of,
+    checked,
+    image_at,
+    placed_type,
+)
 from scip_mpi.loaders.texts import Texts
 from scip_mpi.loaders.zarr_array import numcodecs_module
 from scip_mpi.loaders.zarr_pixels import Reader
@@ -44,15 +55,16 @@ RESERVED = {
 
 
 def warm_up() -> None:
-    """Have the kernel of checksums compiled, and cached, by a rank that others wait for."""
+    """Have the kernels compiled, and cached, by a rank that others wait for."""
     crc32c(np.zeros(1, np.uint8))
+    projection.warm_up()
 
 
 def discover(
     paths: Sequence[str],
     *,
     regex: str | None = None,
-    z: Chosen = 0,
+    z: ChosenPlane = 0,
     t: Chosen = "each",
     level: int = 0,
 ) -> Catalog:
@@ -72,6 +84,7 @@ def discover(
     z, t : int or "each"
         Which plane in z, and which time; or each as an image of its own, in which case the columns
         ``z`` and ``t`` tell them apart.
+        For z also what makes all planes one (`scip_mpi.projection.project`).
     level : int
         Level of the pyramid, 0 being the full resolution.
 
@@ -135,8 +148,9 @@ def probe(sources: tuple[str, ...], index: int) -> ImageInfo:
         The image cannot be read.
     """
     try:
-        stack = ome_zarr_groups.describe_image(sources[0], Place.of(index).part)
-        return info_of(stack.shape, stack.dtype)
+        place = Place.of(index)
+        stack = ome_zarr_groups.describe_image(sources[0], place.part)
+        return info_of(stack.shape, placed_type(place, stack.dtype))
     except ImageError as error:
         raise UserError(located(error, sources)) from None
 
@@ -175,7 +189,14 @@ def read(
         def decode(sources: tuple[str, ...], index: int, pick: Pick) -> NDArray[Any]:
             place = Place.of(index, z, t)
             stack, reader = last(sources[0], str(place.part))
-            return _image(stack, reader, place, pick, window)
+            checked(place, stack.size("t"), stack.size("z"))
+            height, width = stack.shape[1:]
+            nbytes = len(pick(stack.shape[0])) * height * width * stack.dtype.itemsize
+
+            def plane(at: Place, part: Window | None) -> NDArray[Any]:
+                return _plane(stack, reader, at, pick, part)
+
+            return image_at(place, stack.size("z"), nbytes, plane, window)
 
         try:
             return gather(references, decode, channels, dtype, None, of)
@@ -183,11 +204,10 @@ def read(
             blosc.use_threads = threads
 
 
-def _image(
+def _plane(
     stack: Stack, reader: Reader, place: Place, pick: Pick, window: Window | None
 ) -> NDArray[Any]:
-    """Chosen channels, and part, of an image, shape (C, H, W)."""
-    checked(place, stack.size("t"), stack.size("z"))
+    """Chosen channels, and part, of one plane, shape (C, H, W)."""
     chosen = pick(stack.shape[0])
     r0, c0, r1, c1 = checked_window(window, *stack.shape[1:])
     refuse_beyond_memory(len(chosen) * (r1 - r0) * (c1 - c0) * stack.dtype.itemsize)
@@ -198,4 +218,5 @@ def _image(
     block = reader.read([wanted[a] for a in stack.axes])
     # Axes of one place each are last, then gone.
     order = sorted(range(len(stack.axes)), key=lambda k: "cyxtz".index(stack.axes[k]))
-    return block.transpose(order).reshape(len(chosen), r1 - r0, c1 - c0)
+    plane = block.transpose(order).reshape(len(chosen), r1 - r0, c1 - c0)
+    return plane.astype(stack.dtype, copy=False)

@@ -13,7 +13,7 @@ import numpy as np
 from scip_mpi.batches import Int64Array
 from scip_mpi.loaders import zarr_pixels
 from scip_mpi.loaders.gather import ImageError, pixel_type
-from scip_mpi.loaders.series import micrometres
+from scip_mpi.loaders.series import micrometres, side
 from scip_mpi.loaders.zarr_array import read_json
 from scip_mpi.loaders.zarr_pixels import Array
 
@@ -157,16 +157,22 @@ def _described(path: str, level: int) -> Stack:
         raise ImageError(f"has axes {axes}, of which some are the same")
     channels = attributes.get("omero", {}).get("channels", [])
     names = [str(c.get("label") or "") for c in channels]
-    at = axes.index("x")
-    steps = [_scale(part, at) for part in (levels[level], scales)]
-    told = not all(map(math.isnan, steps))
-    size = math.prod(1.0 if math.isnan(s) else s for s in steps) if told else math.nan
-    unit = named[at].get("unit")
-    # A scale without a unit may be one of pixels.
-    pixel_size = micrometres(size, unit) if unit else math.nan
+    pixel_size = side(*(_size(levels[level], scales, axes.index(a), named) for a in "xy"))
     count = sizes[axes.index("c")] if "c" in axes else 1
     return Stack(array, axes, names if len(names) == count and all(names) else [],
                  pixel_size)  # fmt: skip
+
+
+def _size(
+    level: Mapping[str, Any], scales: Mapping[str, Any], axis: int, named: Sequence[Any]
+) -> float:
+    """Micrometres of a step along an axis; NaN if it is not told."""
+    unit = named[axis].get("unit")
+    steps = [_scale(part, axis) for part in (level, scales)]
+    # A scale without a unit may be one of pixels.
+    if not unit or all(map(math.isnan, steps)):
+        return math.nan
+    return micrometres(math.prod(1.0 if math.isnan(s) else s for s in steps), unit)
 
 
 def _scale(part: Mapping[str, Any], axis: int) -> float:

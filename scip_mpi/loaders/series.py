@@ -1,29 +1,38 @@
 """Microscope files that hold several images: series (scenes, wells), planes in z, times in t.
 
-Every series is an image of its own, at each time of its own; of several planes in z one is chosen.
-What the formats have in common is here: how that choice is made, the ids, the catalog.
+Every series is an image of its own, at each time of its own; of several planes in z one is chosen,
+or they are made one (`scip_mpi.projection`). What the formats have in common is here: how that
+choice is made, the ids, the catalog.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scip_mpi.loaders.contract import Catalog
-from scip_mpi.loaders.gather import ImageError
+from scip_mpi.errors import UserError
+from scip_mpi.loaders.contract import Catalog, Window
+from scip_mpi.loaders.gather import ImageError, cut_window, refuse_beyond_memory
 from scip_mpi.loaders.listing import Listing
 from scip_mpi.loaders.patterns import Groups, factorize
 from scip_mpi.loaders.texts import Categorical, compact
+from scip_mpi.projection import OPERATIONS, project, projected_type
 
 # One by its index, or each as an image of its own.
 Chosen = int | Literal["each"]
+# Of planes in z: one by its index, each, or what all of them are made one by.
+ChosenPlane = int | Literal["each", "max", "mean", "median", "sum", "best_focus"]
 # An image's place in its file is one number: bits of the plane, the time, the part, the series.
 _BITS = {"z": 14, "t": 16, "part": 16, "number": 16}
+# Sides of a pixel that differ by less, relatively, are those of a square.
+SQUARE = 1e-3
+# From here on the plane stands for one of `OPERATIONS` on all of them.
+_ALL_PLANES = (1 << _BITS["z"]) - 64
 
 
 @dataclass(frozen=True)
@@ -37,12 +46,18 @@ class Place:
     part : int
         What else must be chosen: a level of a pyramid, a tile of a mosaic.
     t, z : int
+        A plane's index, or `_ALL_PLANES` and more: planes made one by `operation`.
     """
 
     number: int
     part: int
     t: int
     z: int
+
+    @property
+    def operation(self) -> str | None:
+        """What makes all planes one; None for a single plane."""
+        return OPERATIONS[self.z - _ALL_PLANES] if self.z >= _ALL_PLANES else None
 
     def packed(self) -> int:
         """The place as one number.
@@ -120,7 +135,7 @@ def catalog_of(
     groups: Groups,
     skipped: int,
     found: Sequence[Sequence[Series]],
-    z: Chosen,
+    z: ChosenPlane,
     t: Chosen,
 ) -> Catalog:
     """The catalog of files and their series.
@@ -132,8 +147,20 @@ def catalog_of(
     found : sequence of sequences of Series
         The series of each file.
     z, t : int or "each"
-        Which plane and which time are images; each of them with a column ``z`` or ``t``.
+        Which plane and which time are images; each of them with a column ``z`` or ``t``. For z also
+        one of `OPERATIONS`.
+
+    Raises
+    ------
+    UserError
+        ``z`` is no plane that can be chosen, or there are too many to tell apart.
     """
+    chosen = _plane_number(z)
+    most = max((s.planes for series in found for s in series), default=0)
+    if chosen is None and most > _ALL_PLANES:
+        raise UserError(
+            f"an image has {most:,} planes in z; load.kwargs.z can tell {_ALL_PLANES:,} apart"
+        )
     file: list[int] = []
     names: list[str] = []
     places: list[int] = []
@@ -144,14 +171,15 @@ def catalog_of(
         for one in series:
             times, planes = range(one.times), range(one.planes)
             for time in times if t == "each" else [t]:
-                for plane in planes if z == "each" else [z]:
+                for plane in planes if chosen is None else [chosen]:
                     label = [one.label] * bool(one.label)
                     label += [f"t{time}"] * (t == "each" and len(times) > 1)
                     label += [f"z{plane}"] * (z == "each" and len(planes) > 1)
                     file.append(f)
                     names.append("#".join([kept.names[f], "_".join(label)][: 1 + bool(label)]))
                     places.append(Place(one.number, one.part, time, plane).packed())
-                    nbytes.append(math.prod(one.shape) * one.dtype.itemsize)
+                    read = one.planes if isinstance(z, str) and z != "each" else 1
+                    nbytes.append(math.prod(one.shape) * one.dtype.itemsize * read)
                     own.append(one)
                     at["t"].append(time)
                     at["z"].append(plane)
@@ -169,7 +197,8 @@ def catalog_of(
     numbers: dict[str, NDArray[Any]] = {}
     several = {"t": any(s.times > 1 for s in own), "z": any(s.planes > 1 for s in own)}
     for name in at:
-        if several[name]:
+        projected = name == "z" and isinstance(z, str) and z != "each"
+        if several[name] and not projected:
             numbers[name] = np.array(at[name], np.int64)
     sizes = np.array([s.pixel_size for s in own], np.float64)
     if np.isfinite(sizes).any():
@@ -195,9 +224,18 @@ def catalog_of(
     )
 
 
-def _notes(own: Sequence[Series], z: Chosen) -> list[str]:
+def _plane_number(z: ChosenPlane) -> int | None:
+    """What stands for the choice in a `Place`; None for each plane."""
+    if z == "each":
+        return None
+    if isinstance(z, int) and not 0 <= z < _ALL_PLANES:
+        raise UserError(f"load.kwargs.z: {z} is no plane: write one from 0 to {_ALL_PLANES - 1:,}")
+    return z if isinstance(z, int) else _ALL_PLANES + OPERATIONS.index(z)
+
+
+def _notes(own: Sequence[Series], z: ChosenPlane) -> list[str]:
     several = sum(s.planes > 1 for s in own)
-    if z == "each" or not several:
+    if isinstance(z, str) or not several:
         return []
     return [f"{several:,} images have several planes in z: load.kwargs.z chooses z {z} of them"]
 
@@ -213,11 +251,57 @@ def _channel_names(own: Sequence[Series]) -> list[str] | None:
 
 
 def checked(place: Place, times: int, planes: int) -> Place:
-    """The place, if a series has this time and plane; `ImageError` otherwise."""
-    for what, chosen, size in (("times", place.t, times), ("planes in z", place.z, planes)):
+    """The place, if a series has this time and plane, or all; `ImageError` otherwise."""
+    plane = 0 if place.operation else place.z
+    for what, chosen, size in (("times", place.t, times), ("planes in z", plane, planes)):
         if not 0 <= chosen < size:
             raise ImageError(f"has {size} {what}, so none with index {chosen}")
     return place
+
+
+def side(width: float, height: float) -> float:
+    """Length of a square pixel's sides; NaN if it is none. One that is not told is the other."""
+    if math.isnan(width) or math.isnan(height):
+        return height if math.isnan(width) else width
+    return width if math.isclose(width, height, rel_tol=SQUARE) else math.nan
+
+
+def placed_type(place: Place, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Type of the image at a place whose planes have this one."""
+    return dtype if place.operation is None else projected_type(place.operation, dtype)
+
+
+# ReadPlane(place, part of it) -> the pixels of one plane, shape (C, H, W)
+ReadPlane = Callable[[Place, Window | None], NDArray[Any]]
+
+
+def image_at(
+    place: Place, planes: int, nbytes: int, read: ReadPlane, window: Window | None
+) -> NDArray[Any]:
+    """The image at a place, or a window of it: one plane, or all made one.
+
+    Parameters
+    ----------
+    place : Place
+    planes : int
+        How many there are.
+    nbytes : int
+        Of a plane with all channels.
+    read : ReadPlane
+    window : (min row, min column, max row, max column), optional
+    """
+    operation = place.operation
+    if operation is None:
+        return read(place, window)
+    if operation == "median":
+        refuse_beyond_memory(nbytes * planes)
+    # Which plane is sharpest is decided by all of it, whatever part is wanted.
+    whole = operation == "best_focus"
+
+    def plane(z: int) -> NDArray[Any]:
+        return read(replace(place, z=z), None if whole else window)
+
+    return cut_window(project(operation, plane, planes), window if whole else None)
 
 
 def micrometres(size: float, unit: str | None) -> float:

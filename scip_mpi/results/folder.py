@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,7 +132,8 @@ def claim(out: Path, overwrite: bool, names: Names = FEATURES, resumes: bool = F
             for name in held:
                 path = out / name
                 if path.is_dir() and not path.is_symlink():
-                    _remove_parts(path, labels.PATTERN if name == labels.FOLDER else PARTS)
+                    own = labels.PATTERNS if name == labels.FOLDER else (PARTS,)
+                    _remove_parts(path, own)
                 else:
                     path.unlink()
         empty(out / PRIVATE)
@@ -202,9 +204,12 @@ def _refusal(out: Path, held: list[str], names: Names) -> str:
     return f"OUT {out} holds {what}; --overwrite removes it and starts anew"
 
 
-def _remove_parts(folder: Path, pattern: str) -> None:
-    """Remove the files that a run wrote in a folder, and the folder if nothing else is in it."""
-    for part in folder.glob(pattern):
-        part.unlink()
+def _remove_parts(folder: Path, patterns: Sequence[str]) -> None:
+    """Remove what a run wrote in a folder, and the folder if nothing else is in it."""
+    for part in [part for pattern in patterns for part in folder.glob(pattern)]:
+        if part.is_dir() and not part.is_symlink():
+            shutil.rmtree(part)
+        else:
+            part.unlink()
     if not any(folder.iterdir()):
         folder.rmdir()
