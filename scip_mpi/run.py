@@ -153,7 +153,7 @@ def equip(job: Job, sight: Sight) -> None:
     """Open this rank's device, if it has one, and let it make the masks.
 
     A device that cannot be opened is one that has failed: where a GPU was insisted on the run ends,
-    else the CPU takes over.
+    else others do this rank's chunks.
     """
     number = job.plan.devices[job.world.rank]
     if number is None:
