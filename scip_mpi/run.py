@@ -20,6 +20,7 @@ from scip_mpi.config import read_config
 from scip_mpi.devices import DeviceLost, OutOfMemory, visible_devices
 from scip_mpi.errors import USAGE, UserError
 from scip_mpi.holdings import Holdings, Survivors, number_rows
+from scip_mpi.illuminate import correct_illumination
 from scip_mpi.job import EndedEarly, Job, Request, agree
 from scip_mpi.loaders.contract import Catalog
 from scip_mpi.normalization import MaskedPixels, pixel_quantiles
@@ -59,6 +60,7 @@ def run(
         return job
     try:
         with only_here(world):
+            correct_illumination(job)
             holdings = segment_and_measure(job)
             survivors = decide(job, holdings)
             if survivors.readable == 0:
