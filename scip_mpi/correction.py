@@ -29,11 +29,11 @@ class Illumination:
     starts: Int64Array
     functions: FloatArray
 
-    def each(self) -> list[FloatArray]:
+    def each(self, channels: int) -> list[FloatArray]:
         """The functions of all groups, (C, H, W) each."""
         parts = np.split(self.functions, self.starts[1:])
         shapes = self.groups.shapes.tolist()
-        return [part.reshape(-1, *shape) for part, shape in zip(parts, shapes, strict=True)]
+        return [part.reshape(channels, *shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 @dataclass(frozen=True)

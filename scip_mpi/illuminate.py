@@ -60,8 +60,7 @@ def add_up(job: Job) -> dict[int, Sums]:
         if job.stop:
             return
         references: References = received(np.frombuffer(body, np.uint8))
-        with job.timers.stage("read"):
-            images, failures = job.stages.read(references)
+        images, failures = job.stages.read(references)
         for group, image in zip(lit.of(images.index).tolist(), images, strict=True):
             if group not in sums:
                 sums[group] = Sums.of(channels * int(lit.shapes[group].prod()), dtype)

@@ -147,7 +147,7 @@ def write_illumination(job: Job) -> None:
         assert correction.illumination is not None
         light = correction.illumination
         folder = job.request.out / illumination.FOLDER
-        illumination.write_functions(folder, light.groups.names, light.each())
+        illumination.write_functions(folder, light.groups.names, light.each(len(correction.offset)))
 
 
 def leave(job: Job) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from launch import scip
 from scipy import ndimage
 from skimage.transform import downscale_local_mean, resize
 from tables import digest
+from test_stages import PROGRAM
 
 from scip_mpi.check import check
 from scip_mpi.errors import UserError
@@ -340,16 +343,36 @@ def test_an_image_of_another_size_fails_alone_and_a_group_may_be_one_image(tmp_p
         images / "p0" / "02.tif", np.ones((2, 50, 70), np.uint16), photometric="minisblack"
     )
     (images / "p0" / "000.tif").write_bytes(b"no image")
+    # A plate without any image that can be read.
+    (images / "p2").mkdir()
+    (images / "p2" / "00.tif").write_bytes(b"no image")
     for ranks in (1, 3):
         out = go(images, tmp_path / f"{ranks}", CONFIG + LIGHT % FOUND, ranks)
         failures = (out / "failures.csv").read_text().splitlines()
-        assert len(failures) == 3
+        assert len(failures) == 4
         assert failures[1].startswith("p0/000.tif,read,")
         assert failures[2].startswith('p0/02.tif,illumination,"the image has 50 x 70 pixels')
         kept = anndata.read_h5ad(out / "features.h5ad").obs.image
         assert set(kept) == {"p0/00.tif", "p0/01.tif", "p1/00.tif"}
-        assert json.loads((out / "run.json").read_text())["failed_images"] == 2
+        assert json.loads((out / "run.json").read_text())["failed_images"] == 3
+        exported = sorted((out / "illumination").glob("*.npy"))
+        assert [np.load(path).shape for path in exported] == [SHAPE, SHAPE]
     assert digest(tmp_path / "1" / "out") == digest(tmp_path / "3" / "out")
+    folder = tmp_path / "1" / "out" / "illumination"
+    again = go(images, tmp_path / "again", CONFIG + LIGHT % f"precomputed: '{folder}'")
+    assert digest(again) == digest(tmp_path / "1" / "out")
+
+
+def test_nothing_is_compiled_after_the_warm_up(images: Path, tmp_path: Path) -> None:
+    config = tmp_path / "scip.yml"
+    text = CONFIG.replace(CONFIG.splitlines()[5], "").replace(", bbox", "")
+    config.write_text(text + LIGHT % FOUND)
+    # Nor in the pass over the light.
+    program = PROGRAM.replace("segment_and_measure", "correct_illumination")
+    arguments = [sys.executable, "-c", program, config, images, tmp_path / "out"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
 
 
 def test_check_names_the_stage(images: Path, tmp_path: Path) -> None:

@@ -30,12 +30,15 @@ def write_functions(folder: Path, names: Sequence[str], functions: Sequence[Floa
     names : sequence of str
         The groups.
     functions : sequence of ndarray of float64, shape (C, H, W)
+        None is written of a group without any image that could be read.
     """
     import tifffile
 
     folder.mkdir(exist_ok=True)
     rows = []
     for k, (name, function) in enumerate(zip(names, functions, strict=True)):
+        if not function.size:
+            continue
         stem = f"illumination_{k:03d}_{re.sub(r'[^A-Za-z0-9.-]+', '-', name)[:80]}"
         np.save(folder / f"{stem}.npy", function)
         tifffile.imwrite(
@@ -62,20 +65,20 @@ def read_functions(
     """
     where = "illumination_correction.settings.precomputed"
     place = Path(path)
-    files = dict.fromkeys(names, place)
-    if place.is_dir():
-        files = _listed(place, where)
-        lacking = [name for name in names if name not in files]
-        if lacking:
-            raise UserError(f"{where}: {place / LIST} has no group {lacking[0]!r}")
+    files = _listed(place, where) if place.is_dir() else dict.fromkeys(names, place)
     found, known = [], dict[Path, FloatArray]()
     for name, shape in zip(names, shapes, strict=True):
+        if not shape[1] * shape[2]:
+            # A group without an image that can be read needs none.
+            found.append(np.ones(shape))
+            continue
+        if name not in files:
+            raise UserError(f"{where}: {place / LIST} has no group {name!r}")
         file = files[name]
         if file not in known:
             known[file] = _array(file, where)
         function = known[file]
-        # A group without an image that can be read needs none.
-        if shape[1] and function.shape != shape:
+        if function.shape != shape:
             raise UserError(
                 f"{where}: {file} is of shape {function.shape}, the images of {name!r} are "
                 f"{shape} (channels, rows, columns)"
