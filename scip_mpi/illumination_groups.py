@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scip_mpi.batches import ImageBatch, Int64Array
 from scip_mpi.errors import UserError
@@ -80,12 +83,14 @@ def group_images(
         There is no such column.
     """
     codes, names = _column(catalog, key)
-    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    starts = np.flatnonzero(np.diff(codes, prepend=-1)).astype(np.int64)
+    ends, of_run = np.append(starts[1:], len(codes)), codes[starts].astype(np.int64)
     shapes = np.zeros((len(names), 2), np.int64)
-    order = np.argsort(codes, kind="stable")
-    first = np.searchsorted(codes[order], np.arange(len(names) + 1))
+    order = np.argsort(of_run, kind="stable")
+    first = np.searchsorted(of_run[order], np.arange(len(names) + 1))
     for g in range(len(names)):
-        for i in order[first[g] : min(first[g] + PROBES, first[g + 1])].tolist():
+        runs = order[first[g] : first[g + 1]].tolist()
+        for i in islice((i for r in runs for i in range(starts[r], ends[r])), PROBES):
             own = catalog.references(i, i + 1).alone()
             try:
                 shapes[g] = probe(own.sources[0], int(own.within[0])).shape[1:]
@@ -93,27 +98,25 @@ def group_images(
             except UserError:
                 # It will stand among the failures; the next one may tell.
                 continue
-    return IlluminationGroups(names, shapes, starts.astype(np.int64), codes[starts])
+    return IlluminationGroups(names, shapes, starts, of_run)
 
 
-def _column(catalog: Catalog, key: str) -> tuple[Int64Array, list[str]]:
+def _column(catalog: Catalog, key: str) -> tuple[NDArray[Any], list[str]]:
     """Codes and names of a column's values; what is missing is a value of its own."""
     if key == "group":
-        return catalog.group.astype(np.int64), list(catalog.groups)
+        return catalog.group, list(catalog.groups)
     if key in catalog.metadata:
         codes, values = catalog.metadata[key]
-        return _used(codes.astype(np.int64), [str(v) for v in values])
+        # Only those that some image has, and -1 for what is missing.
+        counts = np.bincount(codes + 1, minlength=len(values) + 1)
+        used = np.flatnonzero(counts)
+        names = ["missing" if k == 0 else str(values[k - 1]) for k in used.tolist()]
+        return (np.cumsum(counts > 0) - 1)[codes + 1], names
     if key in catalog.numbers:
         numbers, places = np.unique(catalog.numbers[key], return_inverse=True)
-        return places.astype(np.int64), [f"{number:g}" for number in numbers.tolist()]
+        return places, [f"{number:g}" for number in numbers.tolist()]
     known = ", ".join(["group", *catalog.metadata, *catalog.numbers])
     raise UserError(
         f"illumination_correction.key: the images have no metadata column {key!r}; there are: "
         f"{known}"
     )
-
-
-def _used(codes: Int64Array, values: list[str]) -> tuple[Int64Array, list[str]]:
-    there, own = np.unique(codes, return_inverse=True)
-    names = ["missing" if k < 0 else values[k] for k in there.tolist()]
-    return own.astype(np.int64), names

@@ -25,7 +25,9 @@ from test_stages import PROGRAM
 from scip_mpi.check import check
 from scip_mpi.errors import UserError
 from scip_mpi.illumination import Sums, gaussian, jones_2006
+from scip_mpi.illumination_groups import group_images
 from scip_mpi.job import Request
+from scip_mpi.loaders.contract import Catalog, ImageInfo
 from scip_mpi.parallel.inprocess import run_threads
 from scip_mpi.parallel.world import Alone
 from scip_mpi.run import run
@@ -373,6 +375,35 @@ def test_nothing_is_compiled_after_the_warm_up(images: Path, tmp_path: Path) -> 
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+def test_groups_by_columns_of_all_kinds() -> None:
+    own = np.arange(6, dtype=np.int64)
+    catalog = Catalog(
+        files=[f"{i}.tif" for i in range(6)], sources=own[:, np.newaxis], names=[], named=own,
+        within=0 * own, unit=own, group=np.array([0, 0, 1, 1, 0, 1], np.int32), groups=["a", "b"],
+        metadata={"plate": (np.array([2, 2, -1, 0, 0, -1], np.int32), ["x", "unused", "z"])},
+        numbers={"z": np.array([1.5, 1.5, 3, 3, 1.5, 3])}, sizes=own, mtimes=own,
+    )  # fmt: skip
+    asked: list[str] = []
+
+    def probe(sources: tuple[str, ...], within: int) -> ImageInfo:
+        asked.append(sources[0])
+        if sources[0] == "0.tif":
+            raise UserError("no image")
+        return ImageInfo((1, 10 + int(sources[0][0]), 7), np.dtype("u1"))
+
+    for key, names, codes, first in (
+        ("group", ["a", "b"], [0, 0, 1, 1, 0, 1], [1, 2]),
+        ("plate", ["missing", "x", "z"], [2, 2, 0, 1, 1, 0], [2, 3, 1]),
+        ("z", ["1.5", "3"], [0, 0, 1, 1, 0, 1], [1, 2]),
+    ):
+        found = group_images(catalog, key, probe)
+        assert found.names == names
+        assert found.of(own).tolist() == codes
+        assert found.of(own[[4, 0]]).tolist() == [codes[4], codes[0]]
+        assert found.shapes.tolist() == [[10 + i, 7] for i in first]
+    assert asked[:3] == ["0.tif", "1.tif", "2.tif"]
 
 
 def test_check_names_the_stage(images: Path, tmp_path: Path) -> None:

@@ -155,8 +155,6 @@ def _refused(function: Any, kwargs: Mapping[str, Any], path: Path) -> list[Findi
 
 
 def _illumination(chosen: Mapping[str, Any]) -> Iterator[Finding]:
-    import numpy as np
-
     function, problem = _found("illumination", chosen.get("method"))
     top: Path = ("illumination_correction",)
     if problem:
@@ -167,6 +165,8 @@ def _illumination(chosen: Mapping[str, Any]) -> Iterator[Finding]:
     given = {k: v for k, v in _mapping(chosen.get("settings")).items() if k not in known}
     wrong = list(unfit(function, given, (*top, "settings"), also=known))
     if not wrong and chosen["method"] in registry.BUILT_IN["illumination"]:
+        import numpy as np
+
         try:
             function(np.ones((1, 1)), **given)
         except UserError as error:

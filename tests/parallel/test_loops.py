@@ -180,7 +180,6 @@ def job(
     return {
         "held": held,
         "segmented": segmented,
-        "idle": idle,
         "went_on": len(went_on),
         "written": written,
         "did": did,
