@@ -13,6 +13,7 @@ from scip_mpi.config import read_config
 from scip_mpi.config.schema import Config, Rule
 from scip_mpi.devices import visible_devices
 from scip_mpi.errors import UserError
+from scip_mpi.illumination import Sums
 from scip_mpi.loaders.contract import Catalog
 from scip_mpi.parallel.roles import Sight, describe, describe_layout
 from scip_mpi.parallel.shares import best, shares
@@ -44,12 +45,15 @@ def check(config_path: Path, paths: list[str], ranks: int) -> Iterator[str]:
     yield from _sample(catalog, plan)
     yield f"channels    {', '.join(plan.channel_names)}"
     yield "masks       " + (", ".join(plan.sets) if any(plan.sets) else "none: whole images")
+    if plan.lit is not None:
+        yield from _illumination(plan)
     chosen = config.filter
     yield "filter      " + (
         "off" if chosen is None else f"{described(chosen, plan)}; {chosen.action}"
     )
     yield f"stages      {stages_in_order(config)}"
-    yield "passes      read + segment + measure; then read + compute features + write"
+    before = "read for the light; then " if plan.lit is not None and plan.functions is None else ""
+    yield f"passes      {before}read + segment + measure; then read + compute features + write"
     yield f"columns     {len(plan.columns):,} in X, by family: " + ", ".join(
         f"{family} {count:,}" for family, count in Counter(plan.columns.families).items()
     )
@@ -118,6 +122,19 @@ def _images(catalog: Catalog, plan: Plan) -> Iterator[str]:
     shown = [f"{g} ({n:,})" for g, n in zip(catalog.groups, counts, strict=True)][:8]
     more = len(catalog.groups) - len(shown)
     yield f"groups      {', '.join(shown)}" + (f" and {more:,} more" if more else "")
+
+
+def _illumination(plan: Plan) -> Iterator[str]:
+    chosen, lit = plan.config.illumination_correction, plan.lit
+    assert chosen is not None
+    assert lit is not None
+    pixels = len(plan.channel_names) * int(lit.shapes.prod(axis=1).sum())
+    text = f"light       {chosen.method} by {chosen.key}: {len(lit.names):,} groups"
+    if plan.functions is not None:
+        yield f"{text}, computed before: {chosen.settings.precomputed}"
+        return
+    held = pixels * Sums.of(1, np.dtype(plan.dtype)).limbs.nbytes
+    yield f"{text}; up to {size(held)} of sums a rank"
 
 
 def _sample(catalog: Catalog, plan: Plan) -> Iterator[str]:

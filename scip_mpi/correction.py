@@ -1,4 +1,4 @@
-"""Offset and compensation: what is done to pixels before anything is masked."""
+"""Offset, illumination and compensation: what is done to pixels before anything is masked."""
 
 from __future__ import annotations
 
@@ -8,8 +8,32 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numba import njit
 
-from scip_mpi.batches import FloatArray, ImageBatch
+from scip_mpi.batches import FloatArray, ImageBatch, Int64Array
 from scip_mpi.errors import UserError
+from scip_mpi.illumination_groups import IlluminationGroups
+
+
+@dataclass(frozen=True)
+class Illumination:
+    """What images are divided by.
+
+    Attributes
+    ----------
+    groups : IlluminationGroups
+    starts : ndarray of int64, shape (G,)
+        Where each group's function begins in ``functions``; a function is (C, H, W).
+    functions : ndarray of float64
+    """
+
+    groups: IlluminationGroups
+    starts: Int64Array
+    functions: FloatArray
+
+    def each(self, channels: int) -> list[FloatArray]:
+        """The functions of all groups, (C, H, W) each."""
+        parts = np.split(self.functions, self.starts[1:])
+        shapes = self.groups.shapes.tolist()
+        return [part.reshape(channels, *shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -22,15 +46,39 @@ class Correction:
         Subtracted from each channel's pixels.
     unmix : ndarray of float64, shape (C, C)
         Corrected channel c is the sum over k of ``unmix[c, k]`` times channel k.
+    illumination : Illumination, optional
+        What channels are divided by in between.
     """
 
     offset: FloatArray
     unmix: FloatArray
+    illumination: Illumination | None = None
 
-    def __call__(self, batch: ImageBatch) -> ImageBatch:
-        """The batch in single precision, corrected; negative values stay as they are."""
+    def __call__(
+        self, batch: ImageBatch, image: Int64Array | None = None, corner: Int64Array | None = None
+    ) -> ImageBatch:
+        """The batch in single precision, corrected; negative values stay as they are.
+
+        Parameters
+        ----------
+        batch : ImageBatch
+            Images, or crops of objects.
+        image : ndarray of int64, shape (n,), optional
+            Of crops, the places of their images in the catalog.
+        corner : ndarray of int64, shape (n, 2), optional
+            Of crops, the first row and column in their images.
+        """
         out = np.empty(batch.pixels.size, np.float32)
-        _correct(batch.pixels, batch.offsets, batch.shapes, self.offset, self.unmix, out)
+        given = (batch.pixels, batch.offsets, batch.shapes, self.offset, self.unmix)
+        if self.illumination is None:
+            _correct(*given, out)
+        else:
+            lit, n = self.illumination, len(batch)
+            groups = lit.groups.of(batch.index if image is None else image)
+            corners = np.zeros((n, 2), np.int64) if corner is None else corner
+            _correct_lit(
+                *given, lit.starts[groups], lit.groups.shapes[groups], corners, lit.functions, out
+            )
         return replace(batch, pixels=out)
 
 
@@ -45,6 +93,25 @@ def _correct(pixels, offsets, shapes, offset, unmix, out):
                 for k in range(channels):
                     total += unmix[c, k] * (pixels[p + k * n] - offset[k])
                 out[p + c * n] = total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _correct_lit(pixels, offsets, shapes, offset, unmix, starts, sizes, corners, functions, out):
+    """As `_correct`, each channel divided by its function at the pixel's place in the image."""
+    for i in range(len(shapes)):
+        channels, h, w = shapes[i]
+        n = h * w
+        height, width = sizes[i]
+        for c in range(channels):
+            for y in range(h):
+                place = starts[i] + (corners[i, 0] + y) * width + corners[i, 1]
+                p = offsets[i] + y * w
+                for x in range(w):
+                    total = 0.0
+                    for k in range(channels):
+                        value = pixels[p + x + k * n] - offset[k]
+                        total += unmix[c, k] * (value / functions[place + x + k * height * width])
+                    out[p + x + c * n] = total
 
 
 def unmixing(spillover: FloatArray) -> FloatArray:

@@ -33,6 +33,7 @@ def facts_of(
     catalog: Catalog,
     columns: Sequence[str],
     spillover: FloatArray | None = None,
+    illumination: Sequence[FloatArray] | None = None,
 ) -> Facts:
     """All that decides the table's bits, as JSON can hold it; of the inputs, digests."""
     metadata = {name: _texts(values) for name, (_, values) in catalog.metadata.items()}
@@ -46,6 +47,7 @@ def facts_of(
         "machine": [platform.machine(), os.environ.get("NUMBA_CPU_NAME", "host")],
         "program": scip_mpi.__version__,
         "spillover": None if spillover is None else spillover.tolist(),
+        "illumination": None if illumination is None else _arrays(*illumination),
         "images": len(catalog),
         "names": _texts(catalog.names) + _arrays(catalog.named),
         "places": _arrays(catalog.sources, catalog.within),
@@ -92,6 +94,8 @@ def differences(before: Facts, now: Facts, files: Sequence[str] = ()) -> list[st
     told += _columns(before.get("columns") or [], now["columns"])
     if before.get("spillover") != now["spillover"]:
         told.append("compensation: the spillover matrix has other values")
+    if before.get("illumination") != now["illumination"]:
+        told.append("illumination_correction: the precomputed functions have other values")
     counted = [
         (key, before.get(key, 0), now[key])
         for key in ("images", "files")

@@ -20,6 +20,7 @@ from scip_mpi.batches import Scratch, UInt8Array, from_buffer, to_buffer
 from scip_mpi.books import Books, block_bounds, tell
 from scip_mpi.checkpoint.ledger import Ledger, State
 from scip_mpi.checkpoint.spans import Spans
+from scip_mpi.devices import DeviceLost
 from scip_mpi.holdings import Holdings, Survivors
 from scip_mpi.items import Bench, own_runs, unpack
 from scip_mpi.job import EndedEarly, Job
@@ -30,7 +31,14 @@ from scip_mpi.objects import Found, Part
 from scip_mpi.parallel.clerk import Clerk
 from scip_mpi.parallel.guard import GuardedThread
 from scip_mpi.parallel.link import Port
-from scip_mpi.parallel.manager import ChunkOffice, Manager, Office, RowOffice, segmenters
+from scip_mpi.parallel.manager import (
+    ChunkOffice,
+    Manager,
+    Office,
+    RowOffice,
+    segmenters,
+    stand_ins,
+)
 from scip_mpi.parallel.roles import Role
 from scip_mpi.parallel.workers import Desk, Measured, Run, Share, first_pass, second_pass
 from scip_mpi.pipeline import Segmented
@@ -68,9 +76,18 @@ def segment_and_measure(job: Job) -> Holdings:
         holdings.add(record, pixels, saved)
         return _summary(record, NOTHING)
 
-    def one(references: References, share: Share) -> Measured:
-        with timers.piece("chunks", len(references)):
-            record, pixels = segment(job.stages, references, timers, share)
+    def one(references: References, share: Share) -> Measured | None:
+        use = job.device
+        if use is not None and use.idle():
+            use.handed_over += 1
+            return None
+        try:
+            with timers.piece("chunks", len(references)):
+                record, pixels = segment(job.stages, references, timers, share)
+        except DeviceLost:
+            assert use is not None
+            use.handed_over += 1
+            return None
         failures = record.failed()
         if failures and ends_run:
             first = failures[0]
@@ -86,6 +103,10 @@ def segment_and_measure(job: Job) -> Holdings:
     def measure(part: Part) -> Found:
         return measure_part(job.stages, part, timers)
 
+    def go_on() -> None:
+        assert job.device is not None
+        job.device.go_on()
+
     ledger = Ledger(plan.bounds, plan.costs)
     for lo, rank in held_before.items():
         ledger.advance(lo, rank, State.MEASURED)
@@ -93,14 +114,14 @@ def segment_and_measure(job: Job) -> Holdings:
     def office(progress: Callable[[int, int], None]) -> ChunkOffice:
         assert job.catalog is not None
         message = Dispatch(job.catalog).message
-        return ChunkOffice(ledger, message, progress, segmenters(plan.roles))
+        return ChunkOffice(ledger, message, progress, segmenters(plan.roles), stand_ins(plan.roles))
 
     before = sum(ledger.entries[lo].hi - lo for lo in held_before)
     left = plan.images - before
     if before:
         job.progress.say(f"{before:,} of {plan.images:,} images are measured, {left:,} to do")
     with managing(job, desk, office, None, "segment", left, "images"):
-        reason = first_pass(desk, one, hold, measure)
+        reason = first_pass(desk, one, hold, measure, go_on)
     if job.device is not None:
         job.device.close()
     # Only rank 0's ledger knows who holds what.

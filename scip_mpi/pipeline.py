@@ -45,7 +45,7 @@ class Stages:
     beside : Beside, optional
         Reads the pictures that belong to each image, by name.
     correction : Correction, optional
-        Offset and compensation.
+        Offset, illumination and compensation.
     fields : FieldPlan, optional
         How objects are found; without, each image is one.
     sets : sequence of MaskSet
@@ -80,8 +80,14 @@ class Stages:
     bounds: FloatArray | None = None
 
     def corrected(self, batch: ImageBatch) -> ImageBatch:
-        """Pixels as everything after the loader sees them."""
+        """Pixels of images as everything after the loader sees them."""
         return batch if self.correction is None else self.correction(batch)
+
+    def corrected_crops(self, crops: ImageBatch, masks: MaskBatch) -> ImageBatch:
+        """The same of crops of objects."""
+        if self.correction is None:
+            return crops
+        return self.correction(crops, masks.image, masks.bbox[:, :2])
 
     def corrected_type(self, dtype: str) -> np.dtype[Any]:
         """Type of corrected pixels, of the type that they are read as."""

@@ -20,6 +20,7 @@ from scip_mpi.config import Config, resolve_channels
 from scip_mpi.correction import read_spillover, unmixing
 from scip_mpi.errors import UserError
 from scip_mpi.identity import Facts, facts_of, fingerprint
+from scip_mpi.illumination_groups import IlluminationGroups, group_images
 from scip_mpi.loaders import packed
 from scip_mpi.loaders.companions import attach
 from scip_mpi.loaders.contract import Catalog, ImageInfo
@@ -33,6 +34,7 @@ from scip_mpi.measurements import (
 )
 from scip_mpi.memory import machine_memory
 from scip_mpi.parallel.roles import Layout, Roles, Sight, lay_out
+from scip_mpi.results.illumination import read_functions
 from scip_mpi.segmentation import gpu
 from scip_mpi.units import in_micrometres, lengths, pixel_size
 
@@ -85,6 +87,10 @@ class Plan:
         Pictures that belong to each image.
     unmix : ndarray of float64, shape (C, C), optional
         What undoes the spillover.
+    lit : IlluminationGroups, optional
+        Which images share an illumination function.
+    functions : list of ndarray of float64, optional
+        The functions, where they were computed before.
     roles : list of Roles
         Roles of every rank, whose nodes are ``nodes``.
     devices : list of int or None
@@ -116,6 +122,8 @@ class Plan:
     backgrounds: list[str | float]
     companions: list[str]
     unmix: FloatArray | None
+    lit: IlluminationGroups | None
+    functions: list[FloatArray] | None
     roles: list[Roles]
     nodes: list[str]
     devices: list[int | None]
@@ -256,6 +264,7 @@ def make_plan(config: Config, catalog: Catalog, sights: Sequence[Sight]) -> Plan
     spillover = None
     if config.compensation is not None:
         spillover = read_spillover(config.compensation.matrix, names)
+    lit, functions = plan_illumination(config, catalog, len(names))
     return Plan(
         config=config,
         channels=channels,
@@ -276,13 +285,29 @@ def make_plan(config: Config, catalog: Catalog, sights: Sequence[Sight]) -> Plan
         backgrounds=backgrounds(config, names),
         companions=catalog.companions,
         unmix=None if spillover is None else unmixing(spillover),
+        lit=lit,
+        functions=functions,
         roles=layout.roles,
         nodes=layout.nodes,
         devices=layout.devices,
         memory=memory,
-        facts=facts_of(config, catalog, columns.names, spillover),
+        facts=facts_of(config, catalog, columns.names, spillover, functions),
         notes=layout.notes + catalog.notes,
     )
+
+
+def plan_illumination(
+    config: Config, catalog: Catalog, channels: int
+) -> tuple[IlluminationGroups | None, list[FloatArray] | None]:
+    """Groups of images that share an illumination function, and functions computed before."""
+    chosen = config.illumination_correction
+    if chosen is None:
+        return None, None
+    lit = group_images(catalog, chosen.key, registry.find("loaders", config.load.format).probe)
+    if chosen.settings.precomputed is None:
+        return lit, None
+    shapes = [(channels, rows, columns) for rows, columns in lit.shapes.tolist()]
+    return lit, read_functions(chosen.settings.precomputed, lit.names, shapes)
 
 
 def unfit_for_devices(config: Config) -> str:

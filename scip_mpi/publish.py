@@ -18,7 +18,7 @@ from scip_mpi.job import Job, agree
 from scip_mpi.loaders.contract import Failure
 from scip_mpi.provenance import rank_facts, write_run_json
 from scip_mpi.recording import Outcome
-from scip_mpi.results import h5ad, labels, parquet, tables
+from scip_mpi.results import h5ad, illumination, labels, parquet, tables
 from scip_mpi.results.folder import BESIDE, PARTS, Claim, Names
 from scip_mpi.segmentation.gpu.use import remarks
 from scip_mpi.table import Table, names_of
@@ -53,6 +53,7 @@ def finish(
         h5ad.complete(table.partial, {"n_nan": n_nan, "constant": constant})
         if job.plan.config.export.format == "parquet":
             parquet.export(table.partial, out / names.parquet, job.plan.sets)
+        write_illumination(job)
         write_run_json(job, survivors, failures, code, facts)
         # The table's name says that the run is finished: all else is on the disk before.
         settle_all(out, names)
@@ -136,6 +137,17 @@ def write_boundaries(job: Job, bounds: FloatArray) -> None:
                     row[f"{prefix(name)}{channel}_{end}"] = bounds[s, g, c, k]
         rows.append(row)
     tables.write_csv(job.request.out / "channel_boundaries.csv", rows)
+
+
+def write_illumination(job: Job) -> None:
+    """OUT/illumination/: what images were divided by, if that is wanted."""
+    chosen, correction = job.plan.config.illumination_correction, job.stages.correction
+    if chosen is not None and chosen.export:
+        assert correction is not None
+        assert correction.illumination is not None
+        light = correction.illumination
+        folder = job.request.out / illumination.FOLDER
+        illumination.write_functions(folder, light.groups.names, light.each(len(correction.offset)))
 
 
 def leave(job: Job) -> None:

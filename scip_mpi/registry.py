@@ -1,10 +1,10 @@
 """Everything that a config can name: one registry per kind, resolved when it is needed.
 
 A name is a built-in, or stands in an entry point group of an installed package
-(``scip_mpi.loaders``, ``scip_mpi.masks``, ``scip_mpi.prefilters``, ``scip_mpi.filters``,
-``scip_mpi.segmenters``, ``scip_mpi.features``), or says itself where the function is:
-``module:function``. Built-ins come first, so that thousands of ranks need not search the installed
-packages.
+(``scip_mpi.loaders``, ``scip_mpi.illumination``, ``scip_mpi.masks``, ``scip_mpi.prefilters``,
+``scip_mpi.filters``, ``scip_mpi.segmenters``, ``scip_mpi.features``), or says itself where the
+function is: ``module:function``. Built-ins come first, so that thousands of ranks need not search
+the installed packages.
 """
 
 from __future__ import annotations
@@ -45,6 +45,10 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "file": "scip_mpi.segmentation.from_file:file",
         "segmented": "scip_mpi.segmentation.segmented:segmented",
     },
+    "illumination": {
+        "jones_2006": "scip_mpi.illumination:jones_2006",
+        "gaussian": "scip_mpi.illumination:gaussian",
+    },
     "prefilters": {
         "std": "scip_mpi.segmentation.prefilters:std",
         "value_range": "scip_mpi.segmentation.prefilters:value_range",
@@ -79,6 +83,7 @@ PRESETS: Mapping[str, str] = {"compact": "scip_mpi.features.compact:selections"}
 WORDS = {
     "loaders": "format",
     "masks": "mask method",
+    "illumination": "illumination method",
     "prefilters": "mask filter",
     "filters": "filter",
     "segmenters": "segmentation method",

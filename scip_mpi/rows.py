@@ -102,7 +102,8 @@ def compute(
         bounds = cut(crops.shapes.prod(axis=1), ITEM_PIXELS)
         for lo, hi in pairwise(bounds):
             raw = _slice(crops, int(lo), int(hi))
-            part, own = stages.corrected(raw), masks.take(raw.index)
+            own = masks.take(raw.index)
+            part = stages.corrected_crops(raw, own)
             X[part.index] = features_of(stages, part, own, groups_of(references, own), scratch)
             gates[part.index] = statistics_of(
                 stages, stages.gates, raw, part, own, partial(unpack_bits, own)
@@ -152,7 +153,8 @@ def masked_pixels(
     stages: Stages, references: References, masks: MaskBatch, crops: ImageBatch
 ) -> Iterator[MaskedPixels]:
     """The pixels of a chunk's objects that normalization goes by, set by set."""
-    batch, there = stages.corrected(crops), masks.take(crops.index)
+    there = masks.take(crops.index)
+    batch = stages.corrected_crops(crops, there)
     groups = groups_of(references, there)
     for s in range(masks.sets):
         own = unpack_bits(there, s)

@@ -20,6 +20,7 @@ from scip_mpi.config import read_config
 from scip_mpi.devices import DeviceLost, OutOfMemory, visible_devices
 from scip_mpi.errors import USAGE, UserError
 from scip_mpi.holdings import Holdings, Survivors, number_rows
+from scip_mpi.illuminate import correct_illumination
 from scip_mpi.job import EndedEarly, Job, Request, agree
 from scip_mpi.loaders.contract import Catalog
 from scip_mpi.normalization import MaskedPixels, pixel_quantiles
@@ -59,6 +60,7 @@ def run(
         return job
     try:
         with only_here(world):
+            correct_illumination(job)
             holdings = segment_and_measure(job)
             survivors = decide(job, holdings)
             if survivors.readable == 0:
@@ -153,7 +155,7 @@ def equip(job: Job, sight: Sight) -> None:
     """Open this rank's device, if it has one, and let it make the masks.
 
     A device that cannot be opened is one that has failed: where a GPU was insisted on the run ends,
-    else the CPU takes over.
+    else others do this rank's chunks.
     """
     number = job.plan.devices[job.world.rank]
     if number is None:

@@ -10,13 +10,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from scip_mpi import registry, tallies, verdict
-from scip_mpi.batches import FloatArray, ImageBatch, Scratch
+from scip_mpi import illumination, registry, tallies, verdict
+from scip_mpi.batches import FloatArray, ImageBatch, Scratch, offsets_of
 from scip_mpi.columns import selected
 from scip_mpi.config.checks import ALIASES, CHANNEL_SETTINGS
 from scip_mpi.config.schema import MaskMethod, Rule
 from scip_mpi.config.values import places
-from scip_mpi.correction import Correction
+from scip_mpi.correction import Correction, Illumination
+from scip_mpi.illumination_groups import IlluminationGroups
 from scip_mpi.loaders.companions import read_companions
 from scip_mpi.loaders.contract import Failure, References
 from scip_mpi.measurements import filter_measurements
@@ -52,7 +53,11 @@ def build_stages(plan: Plan, out: Path | None = None, xp: Any = np) -> Stages:
     dtype = np.dtype(plan.dtype)
 
     def read(references: References) -> tuple[ImageBatch, list[Failure]]:
-        return loader.read(references, plan.channels, dtype, of=plan.sample.shape[0])
+        images, failures = loader.read(references, plan.channels, dtype, of=plan.sample.shape[0])
+        if plan.lit is not None:
+            images, more = plan.lit.fitting(images)
+            failures += more
+        return images, failures
 
     sets: list[MaskSet] = []
     prefilters: list[PreFilter] = []
@@ -171,10 +176,27 @@ def label_export(plan: Plan, out: Path | None) -> Callable[[References, Fields],
 def correction(plan: Plan) -> Correction | None:
     """What is done to pixels before anything else, if anything is."""
     given, channels = plan.config.load.offset, len(plan.channel_names)
-    if given is None and plan.unmix is None:
+    if given is None and plan.unmix is None and plan.lit is None:
         return None
     offset = np.broadcast_to(np.array(given or 0.0, np.float64), channels).copy()
-    return Correction(offset, np.eye(channels) if plan.unmix is None else plan.unmix)
+    unmix = np.eye(channels) if plan.unmix is None else plan.unmix
+    if plan.lit is None:
+        return Correction(offset, unmix)
+    # The functions themselves are known when all pixels were seen.
+    functions = lit_by(plan.lit, plan.functions or ones(plan))
+    return Correction(offset, unmix, functions)
+
+
+def lit_by(groups: IlluminationGroups, functions: Sequence[FloatArray]) -> Illumination:
+    """Illumination by the functions of all groups, (C, H, W) each."""
+    starts = offsets_of(np.array([f.size for f in functions]))
+    return Illumination(groups, starts[:-1], np.concatenate([f.reshape(-1) for f in functions]))
+
+
+def ones(plan: Plan) -> list[FloatArray]:
+    """Functions that change nothing."""
+    assert plan.lit is not None
+    return [np.ones((len(plan.channel_names), *shape)) for shape in plan.lit.shapes.tolist()]
 
 
 def field_plan(plan: Plan) -> FieldPlan | None:
@@ -258,11 +280,22 @@ def saturation(plan: Plan) -> FloatArray:
     return np.full(len(plan.channel_names), top)
 
 
+def made_up_light(chosen: Correction | None, batch: ImageBatch) -> Correction | None:
+    """The correction with the illumination of the images of a batch, if it has one."""
+    if chosen is None or chosen.illumination is None:
+        return chosen
+    shapes, places = batch.shapes[:, 1:], np.arange(len(batch))
+    groups = IlluminationGroups(["made up"] * len(batch), shapes, batch.index, places)
+    light = Illumination(groups, batch.offsets[:-1], np.ones(batch.pixels.size))
+    return replace(chosen, illumination=light)
+
+
 def warm_up(stages: Stages, plan: Plan) -> None:
     """Run every stage on two made-up images, so that all kernels are compiled and cached."""
     loader = registry.find("loaders", plan.config.load.format)
     getattr(loader, "warm_up", lambda: None)()
     tallies.warm_up()
+    illumination.warm_up(np.dtype(plan.dtype))
     channels = len(plan.channel_names)
     rng = np.random.default_rng(0)
     images = []
@@ -277,7 +310,11 @@ def warm_up(stages: Stages, plan: Plan) -> None:
     labels = ImageBatch.from_images([(i[0] > i[0].mean()).astype(np.int64) for i in images])
     companions = {name: labels for name in plan.companions}
     made_up = replace(
-        stages, read=lambda _: (batch, []), beside=lambda *_: (batch, companions, []), export=None
+        stages,
+        read=lambda _: (batch, []),
+        beside=lambda *_: (batch, companions, []),
+        export=None,
+        correction=made_up_light(stages.correction, batch),
     )
     timers = Timers()
     segmented, pixels = segment(made_up, references, timers)

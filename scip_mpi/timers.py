@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # Stages in which no rank waits for another.
-WORK = ("read", "segment", "export", "measure", "send", "normalize", "features", "write")
+WORK = (
+    "illumination", "read", "segment", "export", "measure", "send", "normalize", "features",
+    "write",
+)  # fmt: skip
 # Bins of a timeline, and their first width in seconds: when they are used up, pairs become one.
 BINS = 240
 FIRST_BIN = 0.02

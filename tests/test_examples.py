@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from scipy.ndimage import median_filter
 from scipy.stats import spearmanr
 from skimage.measure import label
+from skimage.transform import downscale_local_mean, resize
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
@@ -35,6 +37,7 @@ EXAMPLES = [
     ("cp_example_human", "cp_example_human", (275, 303)),
     ("cp_example_fly", "cp_example_fly", None),
     ("cp_sbs_plate", "cp_sbs_plate", None),
+    ("cp_sbs_plate_light", "cp_sbs_plate", None),
     ("imc_pancreas", "imc_pancreas", None),
     ("stardist", "segmentation_truth/stardist/tests_img2d.tif", (52, 78)),
     ("stardist_3d", "segmentation_truth/stardist/tests_img3d.tif", None),
@@ -157,10 +160,25 @@ def test_nuclei_are_where_people_drew_them(runs: Runs, monkeypatch: pytest.Monke
     np.testing.assert_array_equal(table.obs.gate_area_DNA, areas)
 
 
-def test_gfp_moves_to_the_nucleus_with_the_dose(
+def test_the_light_of_a_plate_is_the_median_of_its_mean_image(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = read(runs("cp_sbs_plate", "cp_sbs_plate", monkeypatch))
+    out = runs("cp_sbs_plate_light", "cp_sbs_plate", monkeypatch)
+    (exported,) = (out / "illumination").glob("*.npy")
+    for c, function in enumerate(np.load(exported)):
+        files = sorted((runs.data / "cp_sbs_plate").glob(f"Channel{c + 1}-*.tif"))
+        assert len(files) == 12
+        mean = np.mean([tifffile.imread(f) for f in files], axis=0)
+        smooth = median_filter(downscale_local_mean(mean, (4, 4)), 30)
+        wanted = resize(smooth, mean.shape, order=1, mode="edge")
+        np.testing.assert_allclose(function, wanted, rtol=1e-9)
+
+
+@pytest.mark.parametrize("config", ["cp_sbs_plate", "cp_sbs_plate_light"])
+def test_gfp_moves_to_the_nucleus_with_the_dose(
+    config: str, runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = read(runs(config, "cp_sbs_plate", monkeypatch))
     frame = table.to_df()
     ring = frame.feat_mean_GFP - frame.feat_bgcorr_mean_GFP
     ratio = (frame.feat_mean_GFP / ring).groupby(table.obs.image, observed=True).median()

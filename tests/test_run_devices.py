@@ -21,6 +21,7 @@ from scip_mpi.parallel.inprocess import run_threads
 from scip_mpi.parallel.world import Alone
 from scip_mpi.run import run
 from scip_mpi.segmentation.gpu.cuda import CudaDevice
+from scip_mpi.segmentation.gpu.fake import FakeDevice
 
 CONFIG = """\
 load: {format: multiframe_tiff, channels: [0, 1, 2], channel_names: [BF, PI, SSC]}
@@ -75,6 +76,40 @@ def test_fake_devices(
     assert [d and d["name"] for d in used] == ["fake-0", "fake-1", None, None][:ranks]
     # Of five mask sets one has no version for devices.
     assert sum(d["images"] for d in used if d) == 4 * 24
+
+
+@pytest.mark.parametrize(
+    ("ranks", "calls", "idle"),
+    [
+        (4, {"fake-0": 5}, True), (4, {"fake-1": 0, "fake-0": 9}, False), (1, {"fake-0": 6}, False),
+        (2, {"fake-1": 0}, True), (2, {"fake-0": 1, "fake-1": 1}, False),
+    ],
+)  # fmt: skip
+def test_devices_that_fail_for_good(
+    ranks: int,
+    calls: dict[str, int],
+    idle: bool,
+    cells: Path,
+    serial: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(FAKE, "2")
+    monkeypatch.setattr(
+        "scip_mpi.run.open_device",
+        lambda name, number, dtype: FakeDevice(name, calls_left=calls.get(name)),
+    )
+    facts = job(cells, tmp_path, ranks)
+    assert digest(tmp_path / "out") == serial
+    used = {f["device"]["name"]: f["device"] for f in facts["ranks"] if f["device"]}
+    for name, facts_of_one in used.items():
+        assert facts_of_one["lost"] == ("made to fail" if name in calls else "")
+        assert (facts_of_one["chunks_handed_over"] > 0) == (name in calls)
+    assert any(d["on_cpu_instead"] for d in used.values()) != idle
+    log = capfd.readouterr().err
+    assert log.count("(made to fail): others take this rank's chunks") == len(calls)
+    assert ("no device is left on any rank" in log) != idle
 
 
 def test_the_kernels_in_a_whole_job(
@@ -181,6 +216,10 @@ def test_check_recommends_feature_ranks_per_gpu(
 
     monkeypatch.setattr("scip_mpi.trial.open_device", broken)
     assert "on the CPU (it is on fire)" in said()[0]
+    monkeypatch.setattr(
+        "scip_mpi.trial.open_device", lambda name, number, dtype: FakeDevice(name, calls_left=1)
+    )
+    assert "on the CPU (made to fail)" in said()[0]
     monkeypatch.setattr("scip_mpi.trial.MOST", 1)
     first = min((cells / "Anaphase").iterdir())
     text = first.read_bytes()

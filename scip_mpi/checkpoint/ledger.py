@@ -118,6 +118,14 @@ class Ledger:
         """Whether every range has been measured, or written."""
         return self.counts[state] == len(self.entries)
 
+    def put_back(self, lo: int) -> None:
+        """Have a range that was assigned handed out again, before all others."""
+        entry = self.entries[lo]
+        if entry.state is not State.ASSIGNED:
+            raise ValueError(f"images {lo} to {entry.hi} are with no rank")
+        entry.state, entry.rank = State.TO_DO, -1
+        self.to_do.appendleft(lo)
+
     def lose(self, rank: int) -> list[int]:
         """Put back what a lost rank had not written; returns the ranges' starts."""
         lost = [e for e in self.entries.values() if e.rank == rank and e.state is not State.WRITTEN]

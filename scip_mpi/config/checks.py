@@ -12,7 +12,7 @@ from typing import Any
 
 from scip_mpi import registry
 from scip_mpi.config.problems import Finding, Path, unknown_key
-from scip_mpi.config.schema import Filter, SegmentSettings
+from scip_mpi.config.schema import Filter, IlluminationSettings, SegmentSettings
 from scip_mpi.config.settings import unfit
 from scip_mpi.config.values import as_reference, channel_problem
 from scip_mpi.errors import UserError
@@ -33,6 +33,7 @@ def findings_in(data: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _segmented(mask, data.get("segment") is not None)
     sets = set_names(mask)
     yield from _project(data)
+    yield from _illumination(_mapping(data.get("illumination_correction")))
     yield from _segment(_mapping(data.get("segment")))
     if isinstance(data.get("filter"), dict):
         yield from _filter(data["filter"], sets, ("filter",))
@@ -188,6 +189,26 @@ def _refused(function: Any, kwargs: Mapping[str, Any], path: Path) -> list[Findi
     except UserError as error:
         return [Finding(path, str(error))]
     return []
+
+
+def _illumination(chosen: Mapping[str, Any]) -> Iterator[Finding]:
+    function, problem = _found("illumination", chosen.get("method"))
+    top: Path = ("illumination_correction",)
+    if problem:
+        yield Finding((*top, "method"), problem)
+    if function is None:
+        return
+    known = IlluminationSettings.model_fields
+    given = {k: v for k, v in _mapping(chosen.get("settings")).items() if k not in known}
+    wrong = list(unfit(function, given, (*top, "settings"), also=known))
+    if not wrong and chosen["method"] in registry.BUILT_IN["illumination"]:
+        import numpy as np
+
+        try:
+            function(np.ones((1, 1)), **given)
+        except UserError as error:
+            wrong = [Finding((*top, "settings"), str(error))]
+    yield from wrong
 
 
 def _filter_channels(path: Path, chosen: Mapping[str, Any]) -> Iterator[tuple[Path, Any]]:

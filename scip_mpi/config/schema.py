@@ -292,6 +292,31 @@ class Segment(Section):
     settings: Annotated[SegmentSettings, BeforeValidator(values.none_as_empty)] = SegmentSettings()
 
 
+class IlluminationSettings(BaseModel):
+    """What all methods have in common; further keys are the method's own."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
+
+    precomputed: Text | None = Field(
+        None, description="Folder that an earlier run exported, or a .npy of (C, H, W) for all."
+    )
+
+    def own(self) -> dict[str, Any]:
+        """The method's own keys."""
+        return dict(self.model_extra or {})
+
+
+class Illumination(Section):
+    """Images divided by a smooth function of the place, per group of images and channel."""
+
+    method: Text
+    key: Text = Field("group", description="Column of the images' metadata that tells groups.")
+    export: bool = Field(False, description="Functions as pictures and arrays beside the table.")
+    settings: Annotated[IlluminationSettings, BeforeValidator(values.none_as_empty)] = (
+        IlluminationSettings()
+    )
+
+
 class Compensation(Section):
     """Spillover between channels, undone before anything is masked."""
 
@@ -363,7 +388,7 @@ class Config(Section):
 
     load: Load
     project: Project | None = None
-    illumination_correction: None = None
+    illumination_correction: Illumination | None = None
     compensation: Compensation | None = None
     segment: Segment | None = None
     mask: Mask | None = None

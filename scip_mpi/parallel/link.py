@@ -33,6 +33,9 @@ class Tag(IntEnum):
     TOLD = 14  # to the manager: the block's number, and what is known of it
     OFFER = 15  # to the manager: how many parts of a chunk are here for ranks that are free
     FOUND = 16  # what was found of a part, to the rank whose chunk it is of
+    # about devices that have failed
+    RETURN = 18  # to the manager: chunks that a rank does not do, as its device has failed
+    GO_ON = 19  # to such a rank: no device is left anywhere, so it does chunks on its CPU
     # beside all else
     PULSE = 17  # a rank lives, and where it is
 

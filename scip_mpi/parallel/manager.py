@@ -113,6 +113,9 @@ class ChunkOffice:
     Each rank that segments has `AHEAD` chunks from the beginning, and gets another for each that it
     has done: its report asks for it, or, where another rank measures, a message of its own.
 
+    A rank whose device has failed sends its chunks back, and they go to those that have one. When
+    none is left, all ranks share the work, on their CPUs.
+
     Parameters
     ----------
     ledger : Ledger
@@ -123,6 +126,8 @@ class ChunkOffice:
         ``progress(images, failed)``, called with every report.
     segmenters : sequence of int
         Ranks that share the work.
+    stand_ins : sequence of int
+        Ranks that share it when no device is left.
     """
 
     def __init__(
@@ -131,11 +136,15 @@ class ChunkOffice:
         message: Callable[[int, int], bytes],
         progress: Callable[[int, int], None],
         segmenters: Sequence[int],
+        stand_ins: Sequence[int] = (),
     ) -> None:
         self.ledger = ledger
         self.message = message
         self.progress = progress
-        self.segmenters = frozenset(segmenters)
+        # Ranks that chunks are assigned to, and those whose device has failed.
+        self.able = set(segmenters)
+        self.disabled: set[int] = set()
+        self.stand_ins = stand_ins
         # Some chunks may have been measured before this start.
         to_do = [lo for lo, e in ledger.entries.items() if e.state is State.TO_DO]
         self.left = sum(ledger.costs.get(lo, 0.0) for lo in to_do)
@@ -156,6 +165,8 @@ class ChunkOffice:
             self._assign(message.source, send)
         elif message.tag is Tag.OFFER:
             self._hear_offer(message, send)
+        elif message.tag is Tag.RETURN:
+            self._hear_return(message, send)
         else:
             self._hear_measured(message, send)
 
@@ -167,17 +178,44 @@ class ChunkOffice:
             self.at[rank] -= 1
         self.under_way.pop(lo, None)
         self.ask(send)
-        if message.source in self.segmenters:
-            self._assign(message.source, send)
+        if message.source == rank:
+            self._assign(rank, send)
         if not self.at[rank]:
             for _ in range(self.unmet.pop(rank, 0)):
-                self._assign_part(rank, send)
+                self._assign(rank, send)
+
+    def _hear_return(self, message: Message, send: Callable[..., None]) -> None:
+        """Put chunks back that a rank does not do, and wake those that can."""
+        rank, returned = message.source, message.body.view(np.int64).tolist()
+        for lo in returned:
+            self.ledger.put_back(lo)
+            self.left += self.ledger.costs.get(lo, 0.0)
+            self.under_way.pop(lo, None)
+        self.at[rank] -= len(returned)
+        if rank not in self.disabled:
+            self.disabled.add(rank)
+            self.able.discard(rank)
+            if not self.able:
+                self._go_on(send)
+        # Whoever had nothing to do, or asked for more than there was.
+        asking, self.free = [*self.free, *self.unmet.elements()], []
+        self.unmet.clear()
+        self.waiting += [*asking, *[rank] * len(returned)]
+        self.ask(send)
+
+    def _go_on(self, send: Callable[..., None]) -> None:
+        """No device is left: have all ranks do chunks on their CPUs."""
+        for rank in sorted(self.disabled):
+            send(rank, Tag.GO_ON)
+        new = [rank for rank in self.stand_ins if rank not in self.disabled]
+        self.able = {*self.disabled, *new}
+        self.waiting += [rank for _ in range(AHEAD) for rank in new]
 
     def _assign(self, rank: int, send: Callable[..., None]) -> None:
         if self._has_enough(rank):
             self.waiting.append(rank)
             return
-        entry = self.ledger.take(rank)
+        entry = self.ledger.take(rank) if rank in self.able else None
         if entry is not None:
             cost = self.ledger.costs.get(entry.lo, 0.0)
             if cost > self.dear:
@@ -195,7 +233,7 @@ class ChunkOffice:
 
         It would come last with another one.
         """
-        share = self.left / len(self.segmenters)
+        share = self.left / len(self.able)
         return any(busy == rank and cost > share for busy, cost in self.under_way.values())
 
     def _assign_part(self, rank: int, send: Callable[..., None]) -> None:
@@ -218,7 +256,7 @@ class ChunkOffice:
             self.free.append(rank)
         free, self.free = self.free, []
         for rank in free:
-            self._assign_part(rank, send)
+            self._assign(rank, send)
 
     def ask(self, send: Callable[..., None]) -> bool:
         """Assign chunks to those that wait for one, at first to all; whether any did."""
@@ -317,3 +355,8 @@ def segmenters(roles: Sequence[Roles]) -> list[int]:
     """Ranks that chunks are handed out to."""
     ranks = [rank for rank, held in enumerate(roles) if Role.SEGMENTER in held]
     return [rank for rank in ranks if rank or not spares(roles, Role.SEGMENTER)]
+
+
+def stand_ins(roles: Sequence[Roles]) -> list[int]:
+    """Ranks that chunks are handed out to when no device is left: all, but for a busy rank 0."""
+    return list(range(int(len(roles) >= MANY), len(roles)))

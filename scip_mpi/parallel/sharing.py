@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from scip_mpi.devices import DeviceLost
 from scip_mpi.parallel.link import Backoff, Link, Message, Tag
 from scip_mpi.parallel.manager import offer
 from scip_mpi.timers import Timers
@@ -37,7 +38,9 @@ class Sharing:
         self.measure = measure
         # Others' parts that wait here, as they came.
         self.given: deque[Message] = deque()
-        # Of this rank's parts: what makes one, those that nobody has yet, and what was found.
+        # Of this rank's parts: how many chunks had some before, what makes one, those that nobody
+        # has yet, and what was found.
+        self.chunk = 0
         self.part: Callable[[int], Any] = lambda _: None
         self.to_do: deque[int] = deque()
         self.found: dict[int, Any] = {}
@@ -56,6 +59,7 @@ class Sharing:
             Takes in what has arrived; whether there was anything. It leaves by an exception if the
             pass is over.
         """
+        self.chunk += 1
         self.part, self.to_do, self.found = part, deque(range(count)), {}
         self.manager.send(0, Tag.OFFER, offer(count))
         backoff = Backoff()
@@ -81,16 +85,30 @@ class Sharing:
         elif message.tag is Tag.ITEM:
             self.given.append(message)
         elif message.tag is Tag.FOUND:
-            k, found = pickle.loads(message.body)
-            self.found[k] = found
+            chunk, k, found = pickle.loads(message.body)
+            # What comes late is of a chunk that was abandoned.
+            if chunk == self.chunk:
+                self.found[k] = found
+
+    def abandon(self) -> None:
+        """Leave the chunk at hand to another rank; what is found of its parts is forgotten."""
+        self.chunk += 1
+        if self.to_do:
+            self.to_do.clear()
+            self.manager.send(0, Tag.OFFER, offer(0))
 
     def help(self) -> bool:
         """Do a part that was given to this rank, and ask for another; whether there was one."""
         if not self.given:
             return False
         message = self.given.popleft()
-        k, part = pickle.loads(message.body)
-        self._send(message.source, Tag.FOUND, (k, self.measure(part)))
+        chunk, k, part = pickle.loads(message.body)
+        try:
+            found = self.measure(part)
+        except DeviceLost:
+            # Another rank waits for this part: what is begun here is done on the CPU.
+            found = self.measure(part)
+        self._send(message.source, Tag.FOUND, (chunk, k, found))
         self.manager.send(0, Tag.ASK)
         return True
 
@@ -99,7 +117,7 @@ class Sharing:
         # The last part stays: it will be begun before a message could arrive.
         if len(self.to_do) > 1:
             k = self.to_do.pop()
-            self._send(rank, Tag.ITEM, (k, self.part(k)))
+            self._send(rank, Tag.ITEM, (self.chunk, k, self.part(k)))
         else:
             self.manager.send(0, Tag.OFFER, offer(0, rank))
 

@@ -108,9 +108,10 @@ class PassOver(Exception):
 
 def first_pass(
     desk: Desk,
-    segment: Callable[[References, Share], Measured],
+    segment: Callable[[References, Share], Measured | None],
     hold: Callable[[UInt8Array], Measured],
     measure: Callable[[Any], Any],
+    go_on: Callable[[], None] = lambda: None,
 ) -> str | None:
     """Segment what the manager assigns; hold what segmenters send; until the pass is over.
 
@@ -120,11 +121,14 @@ def first_pass(
         Links and roles.
     segment : callable
         Segments a chunk; on a rank that also computes features it keeps the result itself. With the
-        function that it is given it may have ranks that are free measure parts of the chunk.
+        function that it is given it may have ranks that are free measure parts of the chunk. None
+        where this rank's device has failed: others do that chunk, and those that wait here.
     hold : callable
         Takes in a chunk segmented elsewhere.
     measure : callable
         Measures a part of a chunk, whosever it is.
+    go_on : callable
+        Has ``segment`` use this rank's CPU from here on, as no device is left.
 
     Returns
     -------
@@ -148,6 +152,8 @@ def first_pass(
             queue.append(received(message.body))
         elif message.tag is Tag.CREDIT:
             credits.append(message.source)
+        elif message.tag is Tag.GO_ON:
+            go_on()
         elif message.tag is Tag.MASKS:
             tell(hold(message.body))
             desk.peers.send(message.source, Tag.CREDIT)
@@ -161,6 +167,10 @@ def first_pass(
         for message in heard.messages:
             take(message)
         return heard.busy
+
+    def give_back(chunks: Iterable[References]) -> None:
+        firsts = [int(chunk.index[0]) for chunk in chunks]
+        desk.manager.send(0, Tag.RETURN, np.array(firsts, np.int64).view(np.uint8))
 
     def share(count: int, part: Callable[[int], Any]) -> list[Any]:
         return sharing.share(count, part, listen)
@@ -178,8 +188,13 @@ def first_pass(
             return True
         if queue and len(outbox) < CREDITS:
             busy = True
-            done = segment(queue.popleft(), share)
-            if computes:
+            chunk = queue.popleft()
+            done = segment(chunk, share)
+            if done is None:
+                sharing.abandon()
+                give_back([chunk, *queue])
+                queue.clear()
+            elif computes:
                 tell(done)
             else:
                 desk.manager.send(0, Tag.ASK)

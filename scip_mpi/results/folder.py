@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scip_mpi.errors import UserError
-from scip_mpi.results import labels
+from scip_mpi.results import illumination, labels
 
 PRIVATE = ".scip_mpi"
 # In PRIVATE: what the unfinished run is. With it the run can be gone on with.
@@ -111,7 +111,9 @@ def claim(out: Path, overwrite: bool, names: Names = FEATURES, resumes: bool = F
         OUT cannot be written, is in use by a run, or holds results, or files of our names that
         are not ours, which ``overwrite`` does not remove either.
     """
-    ours = [names.table, names.partial, names.fresh, names.parquet, labels.FOLDER, *BESIDE]
+    tables = [names.table, names.partial, names.fresh, names.parquet, *BESIDE]
+    ours = [*tables, labels.FOLDER, illumination.FOLDER]
+    patterns = {labels.FOLDER: labels.PATTERNS, illumination.FOLDER: (illumination.PATTERN,)}
     begun = os.path.isdir(out / PRIVATE)
     lock, locked = _lock(out)
     try:
@@ -132,8 +134,7 @@ def claim(out: Path, overwrite: bool, names: Names = FEATURES, resumes: bool = F
             for name in held:
                 path = out / name
                 if path.is_dir() and not path.is_symlink():
-                    own = labels.PATTERNS if name == labels.FOLDER else (PARTS,)
-                    _remove_parts(path, own)
+                    _remove_parts(path, patterns.get(name, (PARTS,)))
                 else:
                     path.unlink()
         empty(out / PRIVATE)

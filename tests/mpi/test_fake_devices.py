@@ -97,7 +97,41 @@ def test_devices_that_are_too_small_or_fail(
     assert used[1]["lost"] == used[3]["lost"] == "made to fail"
     assert used[4]["lost"] == ""
     assert "scip_mpi: rank 1 on node0: the device fake-1 failed (made to fail)" in done.stderr
-    assert "2 of 4 devices failed, and the CPU took over" in done.stderr
+    assert "2 of 4 devices failed (made to fail): " in done.stderr
+    assert "of their chunks went to other devices" in done.stderr
+    # Rank 3 never did anything on its device, nor on its CPU.
+    assert used[3]["images"] == 0
+    assert used[3]["chunks_handed_over"] > 0
+    assert not any(used[k]["on_cpu_instead"] for k in (0, 1, 3, 4))
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize(
+    ("ranks", "per_node", "calls"),
+    [(4, 2, {0: 3, 1: 0, 2: 9, 3: 1}), (6, 3, {0: 2, 1: 4, 3: 0, 4: 2}), (4, 4, {0: 5, 1: 1})],
+)
+def test_when_no_device_is_left_all_ranks_segment(
+    ranks: int,
+    per_node: int,
+    calls: dict[int, int],
+    cells: Path,
+    serial: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    faults = {str(rank): {"calls_left": left} for rank, left in calls.items()}
+    done, facts = job(cells, tmp_path, ranks=ranks, per_node=per_node, faults=faults)
+    assert done.returncode == 0, done.stderr
+    assert digest(tmp_path / "out") == serial
+    used = {f["rank"]: f["device"] for f in facts["ranks"] if f["device"]}
+    assert used.keys() == calls.keys()
+    for device in used.values():
+        assert device["lost"] == "made to fail"
+    assert any(device["on_cpu_instead"] for device in used.values())
+    assert "no device is left on any rank: this rank segments on its CPU" in done.stderr
+    assert f"{len(calls)} of {len(calls)} devices failed (made to fail)" in done.stderr
+    # All but the featurizers' own have been at chunks; here these have too.
+    chunks = [bool(f["costs"]["chunks"]) for f in facts["ranks"] if "chunks" in f["costs"]]
+    assert len(chunks) > 0
 
 
 @pytest.mark.mpi

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
 
 from scip_mpi.batches import UInt8Array
 from scip_mpi.checkpoint.ledger import Ledger
+from scip_mpi.devices import DeviceLost
 from scip_mpi.loaders.contract import Catalog, References
 from scip_mpi.loaders.dispatch import Dispatch
 from scip_mpi.memory import MemoryAccount
@@ -47,9 +49,15 @@ def job(
     slow: int | None = None,
     parts: dict[int, int] | None = None,
     stop_part: int | None = None,
+    fails: Mapping[int, int] | None = None,
 ):
-    """Both passes with work that only says who did it; ``parts`` of the chunks that have some."""
+    """Both passes with work that only says who did it; ``parts`` of the chunks that have some.
+
+    The devices of some ranks fail (``fails``) in the chunk after so many.
+    """
     roles, _ = assign_roles([Sight("n")] * world.size, segmenters)
+    calls = (fails or {}).get(world.rank, IMAGES)
+    went_on: list[int] = []
     stop = StopFlag()
     memory = MemoryAccount(1 << 20)
     desk = Desk(
@@ -74,9 +82,31 @@ def job(
             stop.signal = "SIGTERM"
         return part
 
-    def one(part: References, share: Share) -> Measured:
+    idle: list[int] = []
+    segmented_chunks: list[int] = []
+
+    def failing_part(after: int, lo: int):
+        made = []
+
+        def part(k: int) -> tuple[int, int]:
+            made.append(k)
+            if len(made) > after:
+                raise DeviceLost("made to fail")
+            return lo, k
+
+        return part
+
+    def one(part: References, share: Share) -> Measured | None:
         lo, n = int(part.index[0]), len(part)
         count = (parts or {}).get(lo, 0)
+        if len(segmented_chunks) >= calls and not went_on:
+            # In the middle of the chunk: some parts may be with others.
+            if count and not idle:
+                with pytest.raises(DeviceLost):
+                    share(count, failing_part(count // 2, lo))
+            idle.append(lo)
+            return None
+        segmented_chunks.append(lo)
         assert share(count, lambda k: (lo, k)) == [(lo, k) for k in range(count)]
         segmented.extend(part.index.tolist())
         if stop_at is not None and lo >= stop_at:
@@ -110,7 +140,8 @@ def job(
     def chunks() -> ChunkOffice:
         message = Dispatch(CATALOG).message
         sharers = managers.segmenters(roles)
-        return ChunkOffice(measured, message, lambda *told: seen.append(told), sharers)
+        others = managers.stand_ins(roles)
+        return ChunkOffice(measured, message, lambda *told: seen.append(told), sharers, others)
 
     def rows() -> RowOffice:
         # A row per image, so that rows are numbered as images are.
@@ -134,7 +165,10 @@ def job(
     def tell(block: int) -> bytes:
         return f"{world.rank} of {block}".encode()
 
-    reason = run_pass(chunks, lambda: first_pass(desk, one, hold, measure))
+    def go_on() -> None:
+        went_on.append(1)
+
+    reason = run_pass(chunks, lambda: first_pass(desk, one, hold, measure, go_on))
     if reason is None:
         own = [
             Run(lo, start, min(2, lo + n - start), None)
@@ -146,6 +180,7 @@ def job(
     return {
         "held": held,
         "segmented": segmented,
+        "went_on": len(went_on),
         "written": written,
         "did": did,
         "reason": reason,
@@ -221,6 +256,40 @@ def test_parts_of_chunks_are_shared_out(size: int, segmenters: int, in_thread: b
     assert all(Role.SEGMENTER in results[k]["roles"][k] for k, r in enumerate(results) if r["did"])
     able = sum(Role.SEGMENTER in roles for roles in results[0]["roles"])
     assert len(doers) >= min(able, 2)
+
+
+@pytest.mark.parametrize("in_thread", [True, False])
+@pytest.mark.parametrize("parts", [{}, {0: 30, 6: 1, 16: 9, 30: 20}])
+@pytest.mark.parametrize(
+    ("size", "segmenters", "fails"),
+    [
+        (4, 2, {0: 1}), (4, 2, {1: 0}), (4, 2, {0: 1, 1: 0}), (3, 1, {0: 0}), (1, 0, {0: 1}),
+        (2, 0, {0: 0, 1: 0}), (6, 3, {0: 0, 1: 0, 2: 1}), (5, 0, {1: 0, 2: 0}),
+    ],
+)  # fmt: skip
+def test_who_has_lost_its_device_hands_its_chunks_over(
+    size: int, segmenters: int, fails: dict[int, int], parts: dict[int, int], in_thread: bool
+) -> None:
+    results = run_threads(
+        size,
+        lambda world: job(world, segmenters, in_thread=in_thread, parts=parts, fails=fails),
+    )
+    assert {r["reason"] for r in results} == {None}
+    assert Counter(i for r in results for i in r["segmented"]) == Counter(range(IMAGES))
+    assert Counter(lo for r in results for lo in r["held"]) == Counter(BOUNDS[:-1])
+    assert Counter(row for r in results for row in r["written"]) == Counter(range(IMAGES))
+    able = [k for k, r in enumerate(results) if Role.SEGMENTER in r["roles"][k]]
+    if set(able) - set(fails):
+        # A device is left: nobody else segments.
+        assert {r["went_on"] for r in results} == {0}
+        assert all(not r["segmented"] for k, r in enumerate(results) if k not in able)
+        for rank, calls in fails.items():
+            assert len({i for i in results[rank]["segmented"] if i in BOUNDS}) <= calls
+    else:
+        # Who hears of it late hears that all is done.
+        went_on = {k for k, r in enumerate(results) if r["went_on"]}
+        assert went_on
+        assert went_on <= set(fails)
 
 
 @pytest.mark.parametrize("in_thread", [True, False])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -115,12 +117,16 @@ class Chunks:
     for.
     """
 
-    def __init__(self, costs: list[float], segmenters: list[int]) -> None:
+    def __init__(
+        self, costs: list[float], segmenters: list[int], stand_ins: Sequence[int] = ()
+    ) -> None:
         self.sent: list[tuple[int, Tag, int]] = []
         ledger = Ledger(range(len(costs) + 1), costs)
-        self.office = ChunkOffice(ledger, lambda lo, hi: bytes([lo]), lambda *_: None, segmenters)
+        self.office = ChunkOffice(
+            ledger, lambda lo, hi: bytes([lo]), lambda *_: None, segmenters, stand_ins
+        )
 
-    def _send(self, rank: int, tag: Tag, body: np.ndarray | bytes) -> None:
+    def _send(self, rank: int, tag: Tag, body: np.ndarray | bytes = b"\0") -> None:
         self.sent.append((rank, tag, int(np.frombuffer(body, np.uint8)[0])))
 
     def begin(self) -> list[tuple[int, Tag, int]]:
@@ -138,6 +144,9 @@ class Chunks:
 
     def measured(self, rank: int, lo: int) -> list[tuple[int, Tag, int]]:
         return self.tell(rank, Tag.MEASURED, report(lo, 1, 1, 0))
+
+    def returned(self, rank: int, *los: int) -> list[tuple[int, Tag, int]]:
+        return self.tell(rank, Tag.RETURN, np.array(los, np.int64))
 
 
 def chunks_of(*given: tuple[int, int]) -> list[tuple[int, Tag, int]]:
@@ -204,6 +213,53 @@ def test_when_a_rank_has_no_part_left_the_next_is_asked() -> None:
     chunks.measured(1, 0)
     assert not chunks.office.done()
     chunks.measured(2, 1)
+    assert chunks.office.done()
+
+
+def test_chunks_that_are_sent_back_go_to_ranks_with_a_device() -> None:
+    chunks = Chunks([1.0] * 5, [1, 2], [0, 1, 2, 3])
+    assert chunks.begin() == chunks_of((1, 0), (2, 1), (1, 2), (2, 3))
+    assert chunks.returned(1, 0, 2) == []
+    # What was on its way to it comes back by itself; it gets no other.
+    assert chunks.tell(1, Tag.ASK) == []
+    assert chunks.measured(2, 1) == chunks_of((2, 2))
+    assert chunks.measured(2, 3) == chunks_of((2, 0))
+    assert chunks.measured(2, 2) == chunks_of((2, 4))
+    assert not chunks.office.done()
+    assert [chunks.measured(2, lo) for lo in (0, 4)] == [[], []]
+    assert chunks.office.done()
+
+
+def test_ranks_that_had_nothing_left_to_do_take_what_is_sent_back() -> None:
+    chunks = Chunks([1.0] * 3, [1, 2])
+    assert chunks.begin() == chunks_of((1, 0), (2, 1), (1, 2))
+    assert chunks.measured(2, 1) == []
+    assert chunks.returned(1, 0, 2) == chunks_of((2, 2), (2, 0))
+    # The rank without a device may do parts.
+    assert chunks.tell(2, Tag.OFFER, offer(9)) == parts_of((2, 1), (2, 1))
+    chunks.tell(2, Tag.OFFER, offer(0))
+    assert [chunks.measured(2, lo) for lo in (0, 2)] == [[], []]
+    assert chunks.office.done()
+
+
+def test_when_no_device_is_left_all_ranks_share_the_chunks() -> None:
+    chunks = Chunks([1.0] * 9, [1, 2], [0, 1, 2, 3])
+    chunks.begin()
+    assert chunks.returned(2, 1) == []
+    # Rank 2 has one on its way still, which it sends back later.
+    sent = chunks.returned(1, 0, 2)
+    assert sent[:2] == [(1, Tag.GO_ON, 0), (2, Tag.GO_ON, 0)]
+    given = sent[2:]
+    assert {tag for _, tag, _ in given} == {Tag.ASSIGN}
+    assert sorted(rank for rank, _, _ in given) == [0, 0, 1, 1, 2, 3, 3]
+    assert chunks.returned(2, 3) == chunks_of((2, 3))
+    assert sorted(lo for _, _, lo in given) == [0, 1, 2, 4, 5, 6, 7]
+    at = {lo: rank for rank, _, lo in given} | {3: 2}
+    assert chunks.measured(at[0], 0) == chunks_of((at[0], 8))
+    for lo, rank in (at | {8: at[0]}).items():
+        if lo:
+            assert not chunks.office.done()
+            chunks.measured(rank, lo)
     assert chunks.office.done()
 
 

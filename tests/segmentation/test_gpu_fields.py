@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from scip_mpi.batches import ImageBatch
+from scip_mpi.devices import DeviceLost
 from scip_mpi.errors import UserError
 from scip_mpi.segmentation.field_watershed import watershed
 from scip_mpi.segmentation.fields import Segmenter
@@ -158,8 +159,10 @@ def test_what_a_rank_does_with_a_device(emulated: EmulatedCupy) -> None:
         assert right(use)
         assert (use.halved > 0, use.on_cpu) == (halved, on_cpu)
     use = DeviceUse(FakeDevice("fake", calls_left=0), "fake", log.append)
-    assert right(use)
+    with pytest.raises(DeviceLost):
+        right(use)
     assert use.lost == "made to fail"
+    assert right(use)
     use = DeviceUse(CudaDevice(0, np.dtype("u2"), emulated), "emulated", log.append)
     assert right(use)
     assert (use.images, use.planes_on_cpu) == (6, 0)

@@ -9,6 +9,7 @@ import pytest
 from mask_twins import speckled
 
 from scip_mpi.batches import ImageBatch
+from scip_mpi.devices import DeviceLost
 from scip_mpi.segmentation.bits import bit_offsets
 from scip_mpi.segmentation.chain import MaskSet, PackedMasks
 from scip_mpi.segmentation.circle import circle
@@ -54,7 +55,7 @@ def test_a_sound_device(use, log: list[str]) -> None:
     assert right(own)
     assert own.facts() == {
         "name": "fake", "images": 12, "batches_halved": 0, "images_on_cpu": 0, "planes_on_cpu": 0,
-        "lost": "",
+        "lost": "", "chunks_handed_over": 0, "on_cpu_instead": False,
     }  # fmt: skip
     assert log == remarks([own.facts(), None]) == []
 
@@ -96,18 +97,29 @@ def test_nothing_fits_at_all(use) -> None:
 
 
 @pytest.mark.parametrize("calls", [0, 1, 3])
-def test_the_cpu_takes_over_from_a_device_that_fails(calls: int, use, log: list[str]) -> None:
+def test_a_device_that_fails_leaves_what_is_begun_to_the_caller(
+    calls: int, use, log: list[str]
+) -> None:
     own = use(capacity=2 * LARGEST, calls_left=calls)
-    assert right(own)
+    assert not own.idle()
+    with pytest.raises(DeviceLost, match="made to fail"):
+        right(own)
     assert own.device is None
+    assert own.idle()
     assert own.lost == "made to fail"
     assert log[-1].startswith("the device fake failed (made to fail)")
     images = own.images
     assert right(own)
     assert own.images == images
     sound = {**own.facts(), "lost": "", "batches_halved": 0}
+    own.handed_over = 3
     assert remarks([own.facts() | {"batches_halved": 0}, sound, None]) == [
-        "1 of 2 devices failed, and the CPU took over: made to fail"
+        "1 of 2 devices failed (made to fail): 3 of their chunks went to other devices"
+    ]
+    own.go_on()
+    assert not own.idle()
+    assert remarks([own.facts() | {"batches_halved": 0}, None]) == [
+        "1 of 1 devices failed (made to fail): 3 of their chunks went to all ranks' CPUs"
     ]
 
 

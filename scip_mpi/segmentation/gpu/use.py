@@ -115,7 +115,8 @@ class DeviceUse:
     Attributes
     ----------
     device : Device or None
-        None once it has failed: then the CPU makes the masks, the same ones.
+        None once it has failed: whatever masks are still to be made here the CPU makes, the same
+        ones.
     name : str
     say : callable
         Takes a line for the log.
@@ -131,6 +132,10 @@ class DeviceUse:
         Channels that the kernels left to the CPU, with the others of their images.
     lost : str
         Why the device failed, if it did.
+    handed_over : int
+        How often a chunk was left to other ranks since.
+    alone : bool
+        Whether the CPU does chunks in its place, as no device is left anywhere.
     """
 
     device: Device | None
@@ -142,6 +147,8 @@ class DeviceUse:
     on_cpu: int = 0
     planes_on_cpu: int = 0
     lost: str = ""
+    handed_over: int = 0
+    alone: bool = False
     told: set[str] = field(default_factory=set)
 
     def on(self, mask_set: MaskSet, method: str, wanted: Wanted | None = None) -> MaskSet:
@@ -166,12 +173,19 @@ class DeviceUse:
         return replace(segmenter, method=partial(self._label, segmenter.method))
 
     def lose(self, reason: str) -> None:
-        """Go on without the device."""
+        """Give the device up for good."""
         self.lost = reason
         self.close()
-        self.say(
-            f"the device {self.name} failed ({reason}): from here on this rank segments on its CPU"
-        )
+        self.say(f"the device {self.name} failed ({reason}): others take this rank's chunks")
+
+    def idle(self) -> bool:
+        """Whether others are to do this rank's chunks."""
+        return bool(self.lost) and not self.alone
+
+    def go_on(self) -> None:
+        """Do chunks on the CPU, as no device is left."""
+        self.alone = True
+        self.say("no device is left on any rank: this rank segments on its CPU")
 
     def close(self) -> None:
         """Give the device back."""
@@ -188,6 +202,8 @@ class DeviceUse:
             "images_on_cpu": self.on_cpu,
             "planes_on_cpu": self.planes_on_cpu,
             "lost": self.lost,
+            "chunks_handed_over": self.handed_over,
+            "on_cpu_instead": self.alone,
         }
 
     def _make(
@@ -248,6 +264,11 @@ class DeviceUse:
             Does images ``lo`` to ``hi``; returns which planes of them are left, a row per image.
         on_cpu : callable
             Does images ``lo`` to ``hi``.
+
+        Raises
+        ------
+        DeviceLost
+            It has failed for good, just now: the same batch, given again, is done on the CPU.
         """
         waiting = pieces(batch, self.most)[::-1]
         while waiting:
@@ -267,7 +288,7 @@ class DeviceUse:
                     on_cpu(lo, hi)
             except DeviceLost as error:
                 self.lose(str(error))
-                waiting.append((lo, hi))
+                raise
             else:
                 self.images += hi - lo
                 self.planes_on_cpu += int(left.sum())
@@ -349,5 +370,10 @@ def remarks(facts: Iterable[Mapping[str, Any] | None]) -> list[str]:
             "the CPU"
         )
     if lost:
-        found.append(f"{len(lost)} of {len(used)} devices failed, and the CPU took over: {lost[0]}")
+        chunks = sum(f["chunks_handed_over"] for f in used)
+        where = "all ranks' CPUs" if any(f["on_cpu_instead"] for f in used) else "other devices"
+        found.append(
+            f"{len(lost)} of {len(used)} devices failed ({lost[0]}): {chunks:,} of their chunks "
+            f"went to {where}"
+        )
     return found
