@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -21,7 +21,7 @@ from scip_mpi.books import Books, block_bounds, tell
 from scip_mpi.checkpoint.ledger import Ledger, State
 from scip_mpi.checkpoint.spans import Spans
 from scip_mpi.holdings import Holdings, Survivors
-from scip_mpi.items import Bench, own_runs, unpack
+from scip_mpi.items import Bench, images_of, own_runs, unpack
 from scip_mpi.job import EndedEarly, Job
 from scip_mpi.loaders.contract import References
 from scip_mpi.loaders.dispatch import Dispatch
@@ -40,6 +40,7 @@ from scip_mpi.results.hygiene import ColumnCheck
 from scip_mpi.rows import compute
 from scip_mpi.segmenting import measure_part, segment
 from scip_mpi.store import MaskStore
+from scip_mpi.suspicion import without
 from scip_mpi.table import Table, open_writer, put_rows
 
 NOTHING = np.empty(0, np.uint8)
@@ -69,7 +70,8 @@ def segment_and_measure(job: Job) -> Holdings:
         return _summary(record, NOTHING)
 
     def one(references: References, share: Share) -> Measured:
-        with timers.piece("chunks", len(references)):
+        lo, hi = int(references.index[0]), int(references.index[-1]) + 1
+        with timers.piece("chunks", len(references)), recorder.at(lo, hi):
             record, pixels = segment(job.stages, references, timers, share)
         failures = record.failed()
         if failures and ends_run:
@@ -84,7 +86,9 @@ def segment_and_measure(job: Job) -> Holdings:
         return keep(from_buffer(Segmented, body), body, None)
 
     def measure(part: Part) -> Found:
-        return measure_part(job.stages, part, timers)
+        image = part.objects.image
+        with recorder.at(int(image[0]), int(image[-1]) + 1) if len(image) else nullcontext():
+            return measure_part(job.stages, part, timers)
 
     ledger = Ledger(plan.bounds, plan.costs)
     for lo, rank in held_before.items():
@@ -128,9 +132,11 @@ def compute_and_write(
     books = open_books(job, survivors, table) if beside else None
 
     def write(run: Run) -> int:
-        with job.timers.piece("runs", run.rows):
+        with job.timers.piece("runs", run.rows), job.recorder.at(*images_of(run, holdings)):
             with job.timers.stage("read"):
                 work = bench.lay_out(run)
+                if job.fatal:
+                    work = without(work, job.fatal)
             rows = compute(
                 job.stages, work.references, work.masks, work.crops, work.failures, job.timers,
                 scratch,

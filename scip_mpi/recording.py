@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from scip_mpi import disk
 from scip_mpi.batches import Int64Array, UInt8Array, to_buffer
+from scip_mpi.checkpoint.hands import Hand
 from scip_mpi.checkpoint.journal import Journal
 from scip_mpi.checkpoint.records import Kind
 from scip_mpi.holdings import saved_in
@@ -87,12 +89,29 @@ class Recorder:
     Parameters
     ----------
     journal : Journal
+    hand : Hand
     mode : {'full', 'rows', 'off'}
     """
 
-    def __init__(self, journal: Journal, mode: str) -> None:
+    def __init__(self, journal: Journal, hand: Hand, mode: str) -> None:
         self.journal = journal
+        self.hand = hand
         self.mode = mode
+
+    def at(self, lo: int, hi: int) -> AbstractContextManager[None]:
+        """Note that this rank is at images ``lo`` to ``hi``."""
+        return nullcontext() if self.mode == "off" else self.hand.at(lo, hi)
+
+    def fatal(self, failure: Failure) -> None:
+        """Write down that an image kills the process that works on it."""
+        told = json.dumps(asdict(failure)).encode()
+        self.journal.append(Kind.FATAL, failure.index, told)
+        self.journal.sync()
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self.journal.close()
+        self.hand.close()
 
     def measured(self, lo: int, body: UInt8Array) -> Saved | None:
         """Write down a chunk, a `Segmented`; where it is then."""
