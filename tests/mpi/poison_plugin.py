@@ -25,7 +25,7 @@ def read(references: Any, *rest: Any, **options: Any) -> Any:
     """Read images, if they let us."""
     for sources in references.sources:
         word, _, name = Path(sources[0]).stem.partition("_")
-        if word == "read" and name != "SIGNONE":
+        if word == "read":
             os.kill(os.getpid(), signal.Signals[name])
     return multiframe_tiff.read(references, *rest, **options)
 
