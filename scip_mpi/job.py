@@ -41,6 +41,7 @@ class Request:
 class Job:
     """What a rank works with from beginning to end.
 
+    ``started`` is by the clock on the wall, which may jump, ``begun`` by one that does not.
     ``catalog``, ``claim``, ``holders`` (the rank that holds each chunk, by its first image) and
     ``found`` (what earlier starts have left) mean something on rank 0 only. ``device`` is what the
     rank segments on, if not the CPU; ``fatal`` are the images that kill the process that works on
@@ -59,6 +60,7 @@ class Job:
     timers: Timers = field(default_factory=Timers)
     stop: StopFlag = field(default_factory=StopFlag)
     started: float = field(default_factory=time.time)
+    begun: float = field(default_factory=time.monotonic)
     holders: dict[int, int] = field(default_factory=dict)
     device: DeviceUse | None = None
     beat: Callable[[], None] = field(default=lambda: None)

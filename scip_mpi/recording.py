@@ -29,6 +29,8 @@ from scip_mpi.store import Saved
 MEASURED_SAFE = 5.0
 # Seconds after which rows are brought to the disk; before, they do not count as written.
 ROWS_SAFE = 0.5
+# The same where a chunk is complete: an end costs the rows of one chunk, or of so much work.
+CHUNK_SAFE = 0.1
 
 
 @dataclass
@@ -161,13 +163,20 @@ class RowLog:
         self.generation = generation
         self.outcome = outcome
         self.file = -1
+        self.chunk = -1
         self._begin()
 
     def _begin(self) -> None:
         assert self.outcome.seen is not None
         self.spans: list[tuple[int, int]] = []
         self.fresh = Outcome(seen=ColumnCheck(len(self.outcome.seen.nan)))
-        self.due = time.monotonic() + ROWS_SAFE
+        self.since = time.monotonic()
+
+    def turn_to(self, chunk: int) -> None:
+        """Rows of a chunk are next: make those of another one count, unless some did just now."""
+        if chunk != self.chunk and self.spans and time.monotonic() - self.since >= CHUNK_SAFE:
+            self.flush()
+        self.chunk = chunk
 
     def add(self, start: int, rows: int) -> None:
         """So many rows from ``start`` on are written."""
@@ -176,7 +185,7 @@ class RowLog:
             self.spans[-1] = self.spans[-1][0], start + rows
         else:
             self.spans.append((start, start + rows))
-        if time.monotonic() >= self.due:
+        if time.monotonic() - self.since >= ROWS_SAFE:
             self.flush()
 
     def flush(self) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from scip_mpi.checkpoint.journal import Found
 from scip_mpi.items import Work
 from scip_mpi.job import Job
 from scip_mpi.loaders.contract import Failure, References
-from scip_mpi.pipeline import Read
+from scip_mpi.pipeline import sparing
 
 # Runs of suspected images that are named.
 LISTED = 5
@@ -47,8 +46,8 @@ def set_apart(job: Job) -> None:
         fatal = job.world.bcast(fatal)
     if fatal:
         job.fatal = fatal
-        dtype = np.dtype(job.plan.dtype)
-        job.stages = replace(job.stages, read=sparing(job.stages.read, fatal, dtype))
+        unread = [f for f in fatal.values() if f.stage == STAGES[0]]
+        job.stages = sparing(job.stages, unread, job.plan.dtype)
 
 
 def suspected(job: Job, found: Found) -> tuple[dict[int, Failure], list[References]]:
@@ -127,26 +126,6 @@ def shown(span: Sequence[int]) -> str:
     """Images, for people."""
     lo, hi = span
     return f"image {lo}" if hi - lo == 1 else f"images {lo} to {hi - 1}"
-
-
-def sparing(read: Read, fatal: Mapping[int, Failure], dtype: np.dtype[Any]) -> Read:
-    """A loader that leaves alone what is fatal to be read or segmented: failures instead.
-
-    ``dtype`` is the pixel type of the run.
-    """
-    lost = [index for index, failure in fatal.items() if failure.stage == STAGES[0]]
-
-    def spared(references: References) -> tuple[ImageBatch, list[Failure]]:
-        gone = np.isin(references.index, lost)
-        if not gone.any():
-            return read(references)
-        noted = [fatal[index] for index in references.index[gone].tolist()]
-        if gone.all():
-            return ImageBatch.from_images([], dtype=dtype), noted
-        images, failures = read(references.take(np.flatnonzero(~gone)))
-        return images, noted + failures
-
-    return spared
 
 
 def without(work: Work, fatal: Mapping[int, Failure]) -> Work:

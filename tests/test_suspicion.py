@@ -20,6 +20,7 @@ from scip_mpi.config import read_config
 from scip_mpi.job import Request
 from scip_mpi.parallel.inprocess import run_threads
 from scip_mpi.parallel.roles import Sight
+from scip_mpi.parallel.world import Alone
 from scip_mpi.plan import Plan, find_images, make_plan
 from scip_mpi.results.folder import PRIVATE
 from scip_mpi.run import run
@@ -58,9 +59,19 @@ def read(references, *rest, **options):
 
 LOADER = sys.modules[__name__]
 """
-TEXT = CONFIG.replace("multiframe_tiff", "deadly:LOADER").split("feature_extraction")[0] + (
+FORMAT = "multiframe_tiff"
+TEXT = CONFIG.replace(FORMAT, "deadly:LOADER").split("feature_extraction")[0] + (
     "feature_extraction: {li: [shape], otsu: [bbox]}\nresources: {chunk_size: 3}\n"
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_kernels(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Kernels that nobody has compiled are compiled by one rank, never by two threads."""
+    folder = tmp_path_factory.mktemp("warm")
+    cells = copy_cells(jurkat_files(shared_dir, 1), folder / "cells")
+    config = write_config(folder / "scip.yml", text=TEXT.replace("deadly:LOADER", FORMAT))
+    assert run(Alone(), Request(config, [str(cells)], folder / "out", quiet=True)) == 0
 
 
 @pytest.fixture
