@@ -20,11 +20,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from scip_mpi.batches import Scratch
 from scip_mpi.loaders.contract import References
+from scip_mpi.memory import machine_memory
 from scip_mpi.plan import Plan
 from scip_mpi.rows import compute, cut_out
 from scip_mpi.segmenting import segment
@@ -44,6 +46,9 @@ DEADLY = frozenset(
 TURN = 0.1
 # Seconds in which whoever kills this process too will have done so.
 GRACE = 1.0
+# One in so many parts of the memory is so much that its want is the image's doing.
+MUCH = 2
+VMSTAT = Path("/proc/vmstat")
 # A message: place among the references, and what is begun with it. A pipe takes it whole.
 _STEP = struct.Struct("<qq")
 STAGES = ("segment", "features")
@@ -114,6 +119,7 @@ def _watch(
     finally:
         os.close(tell)
     assert process.stdin is not None
+    starved = oom_kills()
     told, ended = b"", False
     poll = select.poll()
     poll.register(hear, select.POLLIN)
@@ -129,7 +135,8 @@ def _watch(
         os.close(hear)
         if not ended:
             process.kill()
-        code = process.wait()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = code = os.waitstatus_to_exitcode(status)
     if len(told) < _STEP.size:
         if halted():
             return 0, DONE, ""
@@ -138,10 +145,20 @@ def _watch(
     if step in (DONE, RAISED):
         # What is raised is an error like others when the rank itself comes to the image.
         return place, step, ""
+    if code == -signal.SIGKILL and oom_kills() > starved:
+        # This process is the first to go for want of memory, whoever has it.
+        large = usage.ru_maxrss * 1024 > machine_memory() // MUCH
+        return place, step, "SIGKILL, out of memory" if large else ""
     cause = _cause(code)
     if cause:
         _wait(GRACE, halted, beat)
     return place, step, cause
+
+
+def oom_kills() -> int:
+    """How many processes of this machine the kernel has killed for want of memory, if it tells."""
+    lines = VMSTAT.read_text().splitlines() if VMSTAT.exists() else []
+    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
 
 
 def _cause(code: int) -> str:

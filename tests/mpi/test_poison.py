@@ -22,8 +22,10 @@ from scip_mpi.results.folder import PRIVATE
 HERE = Path(__file__).parent
 CELLS = 16
 BAD = 9
-TEXT = CONFIG.replace("format: multiframe_tiff", "format: poison_plugin:LOADER").replace(
-    "li: [shape, intensity,", "li: [shape, 'poison_plugin:FAMILY',"
+TEXT = (
+    CONFIG.replace("format: multiframe_tiff", "format: poison_plugin:LOADER")
+    .replace("li: [shape, intensity,", "li: [shape, 'poison_plugin:FAMILY',")
+    .replace(" texture,", "")
 )
 
 
