@@ -196,6 +196,15 @@ class Bench:
             self.holdings.store.drop(lo)
 
 
+def images_of(run: Run, holdings: Holdings) -> tuple[int, int]:
+    """The images that a run is of: the first, and the one behind the last."""
+    if isinstance(run.work, Parcel):
+        index = run.work.index
+    else:
+        index = holdings.records[run.work.lo].image[run.work.objects]
+    return int(index[0]), int(index[-1]) + 1
+
+
 def joined(held: ImageBatch, read: ImageBatch, wanted: Int64Array) -> ImageBatch:
     """Images that were held already, as far as they are wanted, and those just read, in order."""
     kept = np.flatnonzero(np.isin(held.index, wanted))

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from scip_mpi.checkpoint.journal import Found
 from scip_mpi.errors import UserError
-from scip_mpi.loaders.contract import Catalog
+from scip_mpi.loaders.contract import Catalog, Failure
 from scip_mpi.parallel.world import World
 from scip_mpi.pipeline import Stages
 from scip_mpi.plan import Plan
@@ -41,9 +41,11 @@ class Request:
 class Job:
     """What a rank works with from beginning to end.
 
+    ``started`` is by the clock on the wall, which may jump, ``begun`` by one that does not.
     ``catalog``, ``claim``, ``holders`` (the rank that holds each chunk, by its first image) and
     ``found`` (what earlier starts have left) mean something on rank 0 only. ``device`` is what the
-    rank segments on, if not the CPU; ``beat`` says between batches that it lives, where no thread
+    rank segments on, if not the CPU; ``fatal`` are the images that kill the process that works on
+    them, by their place; ``beat`` says between batches that it lives, where no thread
     may.
     """
 
@@ -58,10 +60,12 @@ class Job:
     timers: Timers = field(default_factory=Timers)
     stop: StopFlag = field(default_factory=StopFlag)
     started: float = field(default_factory=time.time)
+    begun: float = field(default_factory=time.monotonic)
     holders: dict[int, int] = field(default_factory=dict)
     device: DeviceUse | None = None
     beat: Callable[[], None] = field(default=lambda: None)
     found: Found | None = None
+    fatal: dict[int, Failure] = field(default_factory=dict)
 
 
 class EndedEarly(Exception):

@@ -51,7 +51,7 @@ def merge(outs: Sequence[Path], out: Path, overwrite: bool = False, quiet: bool 
         An OUT is not that of a finished run, or is given twice; columns or channels differ; or
         ``out`` cannot be used.
     """
-    started = time.time()
+    begun = time.monotonic()
     parts = [open_part(Path(path)) for path in outs]
     check_parts(parts, out)
     filenames = {part.names.filename for part in parts}
@@ -63,7 +63,7 @@ def merge(outs: Sequence[Path], out: Path, overwrite: bool = False, quiet: bool 
         for note in told["notes"]:
             progress.say(f"note: {note}")
         write(parts, out, names, told, progress)
-        told["wall_s"] = round(time.time() - started, 3)
+        told["wall_s"] = round(time.monotonic() - begun, 3)
         (out / "run.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
         disk.replace(out / names.partial, out / names.table)
         progress.say(f"table: {out / names.table} ({told['rows']:,} cells of {len(parts):,} runs)")

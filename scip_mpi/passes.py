@@ -9,22 +9,22 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from scip_mpi.batches import Scratch, UInt8Array, from_buffer, to_buffer
+from scip_mpi.batches import ImageBatch, Scratch, UInt8Array, from_buffer, to_buffer
 from scip_mpi.books import Books, block_bounds, tell
 from scip_mpi.checkpoint.ledger import Ledger, State
 from scip_mpi.checkpoint.spans import Spans
 from scip_mpi.devices import DeviceLost
 from scip_mpi.holdings import Holdings, Survivors
-from scip_mpi.items import Bench, own_runs, unpack
+from scip_mpi.items import Bench, images_of, own_runs, unpack
 from scip_mpi.job import EndedEarly, Job
-from scip_mpi.loaders.contract import References
+from scip_mpi.loaders.contract import Failure, References
 from scip_mpi.loaders.dispatch import Dispatch
 from scip_mpi.memory import MemoryAccount
 from scip_mpi.objects import Found, Part
@@ -41,13 +41,14 @@ from scip_mpi.parallel.manager import (
 )
 from scip_mpi.parallel.roles import Role
 from scip_mpi.parallel.workers import Desk, Measured, Run, Share, first_pass, second_pass
-from scip_mpi.pipeline import Segmented
+from scip_mpi.pipeline import Segmented, sparing
 from scip_mpi.recording import Outcome, RowLog
 from scip_mpi.restart import adopt, adopt_rows
 from scip_mpi.results.hygiene import ColumnCheck
 from scip_mpi.rows import compute
 from scip_mpi.segmenting import measure_part, segment
 from scip_mpi.store import MaskStore
+from scip_mpi.suspicion import without
 from scip_mpi.table import Table, open_writer, put_rows
 
 NOTHING = np.empty(0, np.uint8)
@@ -78,12 +79,13 @@ def segment_and_measure(job: Job) -> Holdings:
 
     def one(references: References, share: Share) -> Measured | None:
         use = job.device
+        lo, hi = int(references.index[0]), int(references.index[-1]) + 1
         if use is not None and use.idle():
             use.handed_over += 1
             return None
         try:
-            with timers.piece("chunks", len(references)):
-                record, pixels = segment(job.stages, references, timers, share)
+            with timers.piece("chunks", len(references)), recorder.at(lo, hi):
+                record, pixels = segment_what_fits(job, references, share)
         except DeviceLost:
             assert use is not None
             use.handed_over += 1
@@ -101,7 +103,9 @@ def segment_and_measure(job: Job) -> Holdings:
         return keep(from_buffer(Segmented, body), body, None)
 
     def measure(part: Part) -> Found:
-        return measure_part(job.stages, part, timers)
+        image = part.objects.image
+        with recorder.at(int(image[0]), int(image[-1]) + 1) if len(image) else nullcontext():
+            return measure_part(job.stages, part, timers)
 
     def go_on() -> None:
         assert job.device is not None
@@ -131,6 +135,31 @@ def segment_and_measure(job: Job) -> Holdings:
     return holdings
 
 
+def segment_what_fits(
+    job: Job, references: References, share: Share
+) -> tuple[Segmented, ImageBatch]:
+    """Segment a chunk, of which images for whose masks there is not enough memory are failures.
+
+    Not where parts of them may be with other ranks by then: there this is an error as others are.
+    """
+    stages, timers = job.stages, job.timers
+    shares = stages.fields is not None and bool(stages.sets)
+    try:
+        return segment(stages, references, timers, share)
+    except MemoryError:
+        if shares:
+            raise
+    lost = []
+    for k in range(len(references)):
+        try:
+            segment(stages, references.take([k]), timers)
+        except MemoryError:
+            index = int(references.index[k])
+            lost.append(Failure(index, "segment", "not enough memory to segment and measure it"))
+    # Where each fits by itself, and all do not: an error again.
+    return segment(sparing(stages, lost, job.plan.dtype), references, timers, share)
+
+
 def compute_and_write(
     job: Job, holdings: Holdings, survivors: Survivors, table: Table
 ) -> tuple[Outcome, Books | None]:
@@ -149,9 +178,13 @@ def compute_and_write(
     books = open_books(job, survivors, table) if beside else None
 
     def write(run: Run) -> int:
-        with job.timers.piece("runs", run.rows):
+        with job.timers.stage("write"):
+            log.turn_to(run.chunk)
+        with job.timers.piece("runs", run.rows), job.recorder.at(*images_of(run, holdings)):
             with job.timers.stage("read"):
                 work = bench.lay_out(run)
+                if job.fatal:
+                    work = without(work, job.fatal)
             rows = compute(
                 job.stages, work.references, work.masks, work.crops, work.failures, job.timers,
                 scratch,

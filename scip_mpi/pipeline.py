@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -140,6 +140,21 @@ class Segmented:
     def objects(self) -> MaskBatch:
         """The table of objects and their masks."""
         return from_buffer(MaskBatch, self.masks)
+
+
+def sparing(stages: Stages, lost: Sequence[Failure], dtype: str) -> Stages:
+    """Stages that leave some images alone, as if they could not be read, of a run's pixel type."""
+    read, known = stages.read, {failure.index: failure for failure in lost}
+
+    def spared(references: References) -> tuple[ImageBatch, list[Failure]]:
+        gone = np.isin(references.index, list(known))
+        noted = [known[index] for index in references.index[gone].tolist()]
+        if gone.all():
+            return ImageBatch.from_images([], dtype=dtype), noted
+        images, failures = read(references.take(np.flatnonzero(~gone)))
+        return images, noted + failures
+
+    return replace(stages, read=spared)
 
 
 def references_of(

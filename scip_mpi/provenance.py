@@ -73,7 +73,7 @@ def write_run_json(
         "exit_code": code,
         "failed_images": len({f.index for f in failures}),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(job.started)),
-        "wall_s": round(time.time() - job.started, 3),
+        "wall_s": round(time.monotonic() - job.begun, 3),
         "out": os.fspath(job.request.out),
         **facts,
     }

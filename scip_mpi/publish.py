@@ -97,7 +97,7 @@ def nothing_readable(job: Job, books: Books | None) -> int:
 
 def give_up(job: Job, reason: str) -> int:
     """The run ended early: nothing is published, and the same command goes on with it."""
-    job.recorder.journal.close()
+    job.recorder.close()
     job.world.barrier()
 
     def clean() -> int:

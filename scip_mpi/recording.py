@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from scip_mpi import disk
 from scip_mpi.batches import Int64Array, UInt8Array, to_buffer
+from scip_mpi.checkpoint.hands import Hand
 from scip_mpi.checkpoint.journal import Journal
 from scip_mpi.checkpoint.records import Kind
 from scip_mpi.holdings import saved_in
@@ -27,6 +29,8 @@ from scip_mpi.store import Saved
 MEASURED_SAFE = 5.0
 # Seconds after which rows are brought to the disk; before, they do not count as written.
 ROWS_SAFE = 0.5
+# The same where a chunk is complete: an end costs the rows of one chunk, or of so much work.
+CHUNK_SAFE = 0.1
 
 
 @dataclass
@@ -87,12 +91,29 @@ class Recorder:
     Parameters
     ----------
     journal : Journal
+    hand : Hand
     mode : {'full', 'rows', 'off'}
     """
 
-    def __init__(self, journal: Journal, mode: str) -> None:
+    def __init__(self, journal: Journal, hand: Hand, mode: str) -> None:
         self.journal = journal
+        self.hand = hand
         self.mode = mode
+
+    def at(self, lo: int, hi: int) -> AbstractContextManager[None]:
+        """Note that this rank is at images ``lo`` to ``hi``."""
+        return nullcontext() if self.mode == "off" else self.hand.at(lo, hi)
+
+    def fatal(self, failure: Failure) -> None:
+        """Write down that an image kills the process that works on it."""
+        told = json.dumps(asdict(failure)).encode()
+        self.journal.append(Kind.FATAL, failure.index, told)
+        self.journal.sync()
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self.journal.close()
+        self.hand.close()
 
     def measured(self, lo: int, body: UInt8Array) -> Saved | None:
         """Write down a chunk, a `Segmented`; where it is then."""
@@ -142,13 +163,20 @@ class RowLog:
         self.generation = generation
         self.outcome = outcome
         self.file = -1
+        self.chunk = -1
         self._begin()
 
     def _begin(self) -> None:
         assert self.outcome.seen is not None
         self.spans: list[tuple[int, int]] = []
         self.fresh = Outcome(seen=ColumnCheck(len(self.outcome.seen.nan)))
-        self.due = time.monotonic() + ROWS_SAFE
+        self.since = time.monotonic()
+
+    def turn_to(self, chunk: int) -> None:
+        """Rows of a chunk are next: make those of another one count, unless some did just now."""
+        if chunk != self.chunk and self.spans and time.monotonic() - self.since >= CHUNK_SAFE:
+            self.flush()
+        self.chunk = chunk
 
     def add(self, start: int, rows: int) -> None:
         """So many rows from ``start`` on are written."""
@@ -157,7 +185,7 @@ class RowLog:
             self.spans[-1] = self.spans[-1][0], start + rows
         else:
             self.spans.append((start, start + rows))
-        if time.monotonic() >= self.due:
+        if time.monotonic() - self.since >= ROWS_SAFE:
             self.flush()
 
     def flush(self) -> None:

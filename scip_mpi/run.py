@@ -14,6 +14,7 @@ import numpy as np
 
 from scip_mpi import publish
 from scip_mpi import verdict as verdicts
+from scip_mpi.checkpoint.hands import Hand, hand_path
 from scip_mpi.checkpoint.journal import Found, Journal, journal_path
 from scip_mpi.compilation import compiling, loaded
 from scip_mpi.config import read_config
@@ -40,14 +41,21 @@ from scip_mpi.segmentation.gpu.use import DeviceUse
 from scip_mpi.signals import StopFlag, outlast_signals
 from scip_mpi.stages import build_stages, filter_tree, on_device, warm_up
 from scip_mpi.store import scratch_problem
+from scip_mpi.suspicion import set_apart
 from scip_mpi.table import choose_writer, create_table
 from scip_mpi.timers import Timers
 
 
 def run(
-    world: World, request: Request, stop: StopFlag | None = None, pulse: Pulse | None = None
+    world: World,
+    request: Request,
+    stop: StopFlag | None = None,
+    pulse: Pulse | None = None,
+    trace: Callable[[Hand], None] = lambda _: None,
 ) -> int:
     """Do the job on all ranks of a world; returns the exit code that all of them agree on.
+
+    ``trace`` is to have crashes noted, where this process is the rank's own.
 
     Raises
     ------
@@ -60,6 +68,9 @@ def run(
         return job
     try:
         with only_here(world):
+            if job.recorder.mode != "off":
+                trace(job.recorder.hand)
+            set_apart(job)
             correct_illumination(job)
             holdings = segment_and_measure(job)
             survivors = decide(job, holdings)
@@ -72,7 +83,7 @@ def run(
     except EndedEarly as reason:
         return publish.give_up(job, str(reason))
     finally:
-        job.recorder.journal.close()
+        job.recorder.close()
         job.progress.close()
 
 
@@ -124,8 +135,12 @@ def prepare(world: World, request: Request, stop: StopFlag, pulse: Pulse) -> Job
     plan, starts = decided
     with only_here(world):
         stages = build_stages(plan, request.out)
-    journal = Journal(journal_path(request.out / PRIVATE, starts, world.rank))
-    recorder = Recorder(journal, plan.config.resources.checkpoint)
+    folder = request.out / PRIVATE
+    recorder = Recorder(
+        Journal(journal_path(folder, starts, world.rank)),
+        Hand(hand_path(folder, starts, world.rank)),
+        plan.config.resources.checkpoint,
+    )
     job = Job(
         world, request, plan, stages, progress, catalog, claimed, recorder, timers=timers, stop=stop
     )
@@ -223,7 +238,8 @@ def normalize(job: Job, holdings: Holdings, survivors: Survivors) -> None:
                 references, images = holdings.records[lo].references, holdings.store.pixels(lo)
                 if images is None:
                     wanted = np.unique(masks.image) - references.index[0]
-                    images, _ = job.stages.read(references.take(wanted))
+                    with job.recorder.at(lo, lo + len(references)):
+                        images, _ = job.stages.read(references.take(wanted))
                 yield from masked_pixels(job.stages, references, masks, cut_out(images, masks))
 
     with job.timers.stage("normalize"):
@@ -245,7 +261,7 @@ def start(request: Request) -> int:
     stop = StopFlag()
     stop.listen()
     with abort_guard(world):
-        return conclude(world, lambda pulse: run(world, request, stop, pulse))
+        return conclude(world, lambda pulse: run(world, request, stop, pulse, Hand.trace_crashes))
 
 
 def conclude(world: World, job: Callable[[Pulse], int]) -> int:

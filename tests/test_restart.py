@@ -441,7 +441,7 @@ def test_a_power_cut_takes_what_was_not_synced(
     same(asked.out, undisturbed)
 
 
-@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
+@pytest.mark.parametrize("error", ["ENOSPC", "EDQUOT", "EIO"])
 @pytest.mark.parametrize("at", [2, 9, 24, 45, 61, 90])
 def test_a_disk_that_fails_now_and_then(
     error: str,
@@ -466,7 +466,7 @@ def test_a_disk_that_fails_now_and_then(
 
     with monkeypatch.context() as patch:
         patch.setattr(disk.os, "pwrite", faulty)
-        with pytest.raises(OSError, match=r"No space|Input/output"):
+        with pytest.raises(OSError, match=r"No space|quota|Input/output"):
             run(Alone(), asked)
     assert attempt(2, asked)
     same(asked.out, undisturbed)

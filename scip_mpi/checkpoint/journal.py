@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scip_mpi import disk
+from scip_mpi.checkpoint.hands import Held, look_at_hands
 from scip_mpi.checkpoint.records import HEAD, Kind, Record, padded, scan
 
 _NAME = re.compile(r"journal-(\d+)-(\d+)")
@@ -109,6 +110,10 @@ class Found:
     measured : dict of int to Record
         By the chunk's first image.
     written : list of Record
+    fatal : list of Record
+        An image each that kills the process that works on it.
+    held : list of Held
+        What the ranks had in hand.
     damaged : list of Path
         Files of which something could not be read.
     """
@@ -116,6 +121,8 @@ class Found:
     starts: int = 0
     measured: dict[int, Record] = field(default_factory=dict)
     written: list[Record] = field(default_factory=list)
+    fatal: list[Record] = field(default_factory=list)
+    held: list[Held] = field(default_factory=list)
     damaged: list[Path] = field(default_factory=list)
 
 
@@ -136,4 +143,8 @@ def look(folder: Path) -> Found:
                 found.measured[record.key] = record
             elif record.kind is Kind.WRITTEN:
                 found.written.append(record)
+            elif record.kind is Kind.FATAL:
+                found.fatal.append(record)
+    found.held = look_at_hands(folder)
+    found.starts = max([found.starts, *(h.start + 1 for h in found.held)])
     return found

@@ -36,6 +36,7 @@ class Kind(IntEnum):
     TABLE = 2  # where in the unfinished table each dataset lies
     MEASURED = 3  # a chunk after the first pass; the key is its first image
     WRITTEN = 4  # rows that are on the disk; the key is the table's generation
+    FATAL = 5  # an image that kills the process that works on it; the key is its place
 
 
 @dataclass(frozen=True)
