@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scip_mpi.checkpoint.journal import Found
+from scip_mpi.config import Config
 from scip_mpi.errors import UserError
 from scip_mpi.loaders.contract import Catalog
 from scip_mpi.parallel.world import World
@@ -38,6 +39,30 @@ class Request:
 
 
 @dataclass
+class Past:
+    """What a run has come to in worlds of which ranks have died (`RanksLost`).
+
+    Attributes
+    ----------
+    deaths : list of dict
+        For run.json.
+    timers : Timers
+        Those of the world before, whose ``latest`` tells in which stage ranks have died.
+    config : Config, optional
+    catalog, claim, code
+        On rank 0: what stays as it is, and the exit code once all is published or given up.
+    """
+
+    started: float = field(default_factory=time.time)
+    deaths: list[dict[str, Any]] = field(default_factory=list)
+    timers: Timers = field(default_factory=Timers)
+    config: Config | None = None
+    catalog: Catalog | None = None
+    claim: Claim | None = None
+    code: int | None = None
+
+
+@dataclass
 class Job:
     """What a rank works with from beginning to end.
 
@@ -57,7 +82,7 @@ class Job:
     recorder: Recorder
     timers: Timers = field(default_factory=Timers)
     stop: StopFlag = field(default_factory=StopFlag)
-    started: float = field(default_factory=time.time)
+    past: Past = field(default_factory=Past)
     holders: dict[int, int] = field(default_factory=dict)
     device: DeviceUse | None = None
     beat: Callable[[], None] = field(default=lambda: None)
