@@ -261,8 +261,8 @@ def start(request: Request) -> int:
     stop = StopFlag()
     stop.listen()
     past = Past()
-    with abort_guard(world):
-        while True:
+    while True:
+        with abort_guard(world):
             try:
                 return conclude(world, partial(run_in, world, request, stop, past))
             except RanksLost:

@@ -324,7 +324,11 @@ class MPIWorld:
         leave = threading.Timer(PATIENCE, os._exit, (code,))
         leave.daemon = True
         leave.start()
-        MPI.COMM_WORLD.Abort(code)
+        if self.survives:
+            self.revoke()
+            ulfm.end(self.comm, self.lock)
+        else:
+            MPI.COMM_WORLD.Abort(code)
         os._exit(code)
 
     def close(self) -> None:

@@ -25,6 +25,8 @@ from scip_mpi.parallel.guard import GRACE, advice
 DEATHS = (MPI.ERR_PROC_FAILED, MPI.ERR_PROC_FAILED_PENDING, MPI.ERR_REVOKED)
 # How `mpiexec --with-ft ulfm` tells the ranks; the functions are there without it, too.
 ENABLED = "OMPI_MCA_mpi_ft_enable"
+# What ranks say when they agree.
+FINE, GOING_ON = 1, 2
 T = TypeVar("T")
 
 
@@ -59,8 +61,25 @@ def notices(method: Callable[..., T]) -> Callable[..., T]:
 
 
 def unanimous(comm: MPI.Intracomm, lock: RLock, fine: bool) -> bool:
-    """Whether all ranks live and say so; the same answer on all. Works when revoked, too."""
-    flag = np.array([fine], np.int32)
+    """Whether all ranks live and say so; the same answer on all. Works when revoked, too.
+
+    If one of them is ending the job, this process ends.
+    """
+    answer = _agree(comm, lock, GOING_ON | (FINE if fine else 0))
+    if not answer & GOING_ON:
+        # What is wrong has been said.
+        os._exit(FAILED)
+    return bool(answer & FINE)
+
+
+def end(comm: MPI.Intracomm, lock: RLock) -> None:
+    """Let all ranks end: launchers that let ranks outlive others let them outlive an abort."""
+    _agree(comm, lock, 0)
+
+
+def _agree(comm: MPI.Intracomm, lock: RLock, said: int) -> int:
+    """The bits that all ranks have said, without `FINE` if a rank is dead."""
+    flag = np.array([said], np.int32)
     try:
         with lock:
             request = comm.Iagree(flag)
@@ -68,8 +87,8 @@ def unanimous(comm: MPI.Intracomm, lock: RLock, fine: bool) -> bool:
     except MPI.Exception as error:
         if not is_death(error):
             raise
-        return False
-    return bool(flag[0])
+        return int(flag[0]) & ~FINE
+    return int(flag[0])
 
 
 def shrink(comm: MPI.Intracomm, nodes: list[str]) -> tuple[MPI.Intracomm, list[int]]:
@@ -92,8 +111,7 @@ def shrink(comm: MPI.Intracomm, nodes: list[str]) -> tuple[MPI.Intracomm, list[i
                 f"scip_mpi: rank 0{where} has died, which led the run. The job ends. {advice()}\n"
             )
             sys.stderr.flush()
-        # The launcher may drop what it has not forwarded when the abort reaches it.
+        # All know, and leave by themselves: after an abort the launcher may hang here.
         time.sleep(GRACE)
-        MPI.COMM_WORLD.Abort(FAILED)
         os._exit(FAILED)
     return smaller, kept

@@ -84,3 +84,12 @@ def test_a_writer_that_outlives_nobody_is_refused(ground: Ground, tmp_path: Path
     assert job.end(job.start(2, "none", "mpi", ulfm=True)) == 2
     assert "--writer mpi cannot outlive the death of a rank" in job.said()
     assert not job.out.exists()
+
+
+def test_a_bug_ends_the_job_all_the_same(ground: Ground, tmp_path: Path) -> None:
+    job = Disturbed(tmp_path / "job", ground.cells, "full", 0)
+    assert job.end(job.start(3, "EIO:1:1", ulfm=True)) not in (0, None)
+    assert "Input/output error" in job.said()
+    assert not (job.out / "features.h5ad").exists()
+    assert job.end(job.start(2, "none")) == 0, job.said()
+    same(job, ground)
