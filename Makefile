@@ -50,6 +50,7 @@ fuzz: $(BIN)/.test
 
 # Kills runs N times, and adds what became of them to bench/results/chaos.csv.
 chaos: $(BIN)/.test
+	PYTHON=$(BIN)/python bash .ci/ulfm
 	$(BIN)/python tests/chaos -n $(N)
 
 clean:

@@ -11,3 +11,7 @@ STOPPED = 75
 
 class UserError(Exception):
     """Something the user must mend: said in plain words, without a traceback, exit code 2."""
+
+
+class RanksLost(Exception):
+    """Other ranks have died, and the MPI has told so: what was done together is over."""

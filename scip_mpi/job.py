@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scip_mpi.checkpoint.journal import Found
+from scip_mpi.config import Config
 from scip_mpi.errors import UserError
 from scip_mpi.loaders.contract import Catalog, Failure
 from scip_mpi.parallel.world import World
@@ -38,15 +39,40 @@ class Request:
 
 
 @dataclass
+class Past:
+    """What a run has come to in worlds of which ranks have died (`RanksLost`).
+
+    Attributes
+    ----------
+    started, begun : float
+        When, by the clock on the wall, which may jump, and by one that does not.
+    deaths : list of dict
+        For run.json.
+    timers : Timers
+        Those of the world before, whose ``latest`` tells in which stage ranks have died.
+    config : Config, optional
+    catalog, claim, code
+        On rank 0: what stays as it is, and the exit code once all is published or given up.
+    """
+
+    started: float = field(default_factory=time.time)
+    begun: float = field(default_factory=time.monotonic)
+    deaths: list[dict[str, Any]] = field(default_factory=list)
+    timers: Timers = field(default_factory=Timers)
+    config: Config | None = None
+    catalog: Catalog | None = None
+    claim: Claim | None = None
+    code: int | None = None
+
+
+@dataclass
 class Job:
     """What a rank works with from beginning to end.
 
-    ``started`` is by the clock on the wall, which may jump, ``begun`` by one that does not.
     ``catalog``, ``claim``, ``holders`` (the rank that holds each chunk, by its first image) and
     ``found`` (what earlier starts have left) mean something on rank 0 only. ``device`` is what the
     rank segments on, if not the CPU; ``fatal`` are the images that kill the process that works on
-    them, by their place; ``beat`` says between batches that it lives, where no thread
-    may.
+    them, by their place; ``beat`` says between batches that it lives, where no thread may.
     """
 
     world: World
@@ -59,8 +85,7 @@ class Job:
     recorder: Recorder
     timers: Timers = field(default_factory=Timers)
     stop: StopFlag = field(default_factory=StopFlag)
-    started: float = field(default_factory=time.time)
-    begun: float = field(default_factory=time.monotonic)
+    past: Past = field(default_factory=Past)
     holders: dict[int, int] = field(default_factory=dict)
     device: DeviceUse | None = None
     beat: Callable[[], None] = field(default=lambda: None)

@@ -21,6 +21,7 @@ from scip_mpi.books import Books, block_bounds, tell
 from scip_mpi.checkpoint.ledger import Ledger, State
 from scip_mpi.checkpoint.spans import Spans
 from scip_mpi.devices import DeviceLost
+from scip_mpi.errors import RanksLost
 from scip_mpi.holdings import Holdings, Survivors
 from scip_mpi.items import Bench, images_of, own_runs, unpack
 from scip_mpi.job import EndedEarly, Job
@@ -45,6 +46,7 @@ from scip_mpi.pipeline import Segmented, sparing
 from scip_mpi.recording import Outcome, RowLog
 from scip_mpi.restart import adopt, adopt_rows
 from scip_mpi.results.hygiene import ColumnCheck
+from scip_mpi.results.writers import Writer
 from scip_mpi.rows import compute
 from scip_mpi.segmenting import measure_part, segment
 from scip_mpi.store import MaskStore
@@ -208,13 +210,14 @@ def compute_and_write(
     total, left = survivors.total, survivors.total - len(written)
     if left < total:
         job.progress.say(f"{total - left:,} of {total:,} rows are written, {left:,} to do")
-    with managing(job, desk, office, clerk, "features", left, "cells"):
-        reason = second_pass(desk, runs, write, bench.pack, unpack, tell)
-    with job.timers.stage("sync"):
-        # Within the library nobody could tell who waits from who hangs.
-        job.world.barrier()
-        writer.finalize()
-        log.close()
+    with closed_if_lost(log, books, writer):
+        with managing(job, desk, office, clerk, "features", left, "cells"):
+            reason = second_pass(desk, runs, write, bench.pack, unpack, tell)
+        with job.timers.stage("sync"):
+            # Within the library nobody could tell who waits from who hangs.
+            job.world.barrier()
+            writer.finalize()
+            log.close()
     holdings.store.close()
     if books is not None:
         books.close()
@@ -238,13 +241,30 @@ def write_books(
         return RowOffice(Ledger([]), job.world.size, progress, clerk)
 
     tell = teller(job, holdings, survivors)
-    with managing(job, desk, office, clerk, "books", job.plan.images, "images"):
+    with (
+        closed_if_lost(books),
+        managing(job, desk, office, clerk, "books", job.plan.images, "images"),
+    ):
         reason = second_pass(desk, [], nothing, nothing, nothing, tell)
     if books is not None:
         books.close()
     if reason is not None:
         raise EndedEarly(reason)
     return books
+
+
+@contextmanager
+def closed_if_lost(*files: Books | RowLog | Writer | None) -> Iterator[None]:
+    """Close what is open when ranks have died: this process will open the same files again."""
+    try:
+        yield
+    except RanksLost:
+        for file in files:
+            if isinstance(file, Writer):
+                file.finalize()
+            elif file is not None:
+                file.close()
+        raise
 
 
 def open_books(job: Job, survivors: Survivors, table: Table | None) -> Books | None:
@@ -314,10 +334,20 @@ def managing(
             thread.start()
     else:
         desk.serve = manager.serve if clerk is None else lambda: manager.serve() | clerk.work()
-    yield
-    for thread in threads:
-        thread.join()
-    sys.setswitchinterval(switching)
+
+    def end() -> None:
+        for thread in threads:
+            thread.join()
+        sys.setswitchinterval(switching)
+
+    try:
+        yield
+    except RanksLost:
+        # Nobody will tell the clerk that the pass is over.
+        manager.over = True
+        end()
+        raise
+    end()
     job.progress.finish()
 
 

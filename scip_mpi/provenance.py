@@ -72,8 +72,8 @@ def write_run_json(
     told = provenance(job, survivors) | {
         "exit_code": code,
         "failed_images": len({f.index for f in failures}),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(job.started)),
-        "wall_s": round(time.monotonic() - job.begun, 3),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(job.past.started)),
+        "wall_s": round(time.monotonic() - job.past.begun, 3),
         "out": os.fspath(job.request.out),
         **facts,
     }

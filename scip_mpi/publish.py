@@ -44,6 +44,7 @@ def finish(
             "overflows": sum(o.overflows for o, _ in told),
             "writer": table.writer,
             "ranks": [facts for _, facts in told],
+            "deaths": job.past.deaths,
         }
         code = SOME_FAILED if failures and job.request.strict else DONE
         books.publish({f.index for f in late})
@@ -58,7 +59,7 @@ def finish(
         # The table's name says that the run is finished: all else is on the disk before.
         settle_all(out, names)
         disk.replace(table.partial, final)
-        leave(job)
+        leave(job, code)
         for remark in remarks(facts["device"] for _, facts in told):
             job.progress.say(f"note: {remark}")
         shape = f"{table.rows:,} cells x {len(job.plan.columns):,} features"
@@ -84,7 +85,7 @@ def nothing_readable(job: Job, books: Books | None) -> int:
         assert books is not None
         books.publish(set())
         write_failures(job, books.failures)
-        leave(job)
+        leave(job, FAILED)
         first = books.failures[0].error if books.failures else "no reason given"
         sys.stderr.write(
             f"scip_mpi: none of {job.plan.images:,} images could be processed, see "
@@ -112,7 +113,8 @@ def give_up(job: Job, reason: str) -> int:
             job.claim.keep()
             advice += ", from what is finished"
         sys.stderr.write(f"scip_mpi: ended early ({reason}); no table was written: {advice}\n")
-        return STOPPED if stopped else FAILED
+        job.past.code = STOPPED if stopped else FAILED
+        return job.past.code
 
     return agree(job.world, clean)
 
@@ -150,10 +152,14 @@ def write_illumination(job: Job) -> None:
         illumination.write_functions(folder, light.groups.names, light.each(len(correction.offset)))
 
 
-def leave(job: Job) -> None:
-    """Give OUT back: the lock and what only an unfinished run needs are gone afterwards."""
+def leave(job: Job, code: int) -> None:
+    """Give OUT back: the lock and what only an unfinished run needs are gone afterwards.
+
+    Whoever dies from now on, the exit code stays.
+    """
     assert job.claim is not None
     job.claim.release()
+    job.past.code = code
 
 
 def finished_before(claim: Claim, names: Names) -> int | None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -19,10 +20,10 @@ from scip_mpi.checkpoint.journal import Found, Journal, journal_path
 from scip_mpi.compilation import compiling, loaded
 from scip_mpi.config import read_config
 from scip_mpi.devices import DeviceLost, OutOfMemory, visible_devices
-from scip_mpi.errors import USAGE, UserError
+from scip_mpi.errors import USAGE, RanksLost, UserError
 from scip_mpi.holdings import Holdings, Survivors, number_rows
 from scip_mpi.illuminate import correct_illumination
-from scip_mpi.job import EndedEarly, Job, Request, agree
+from scip_mpi.job import EndedEarly, Job, Past, Request, agree
 from scip_mpi.loaders.contract import Catalog
 from scip_mpi.normalization import MaskedPixels, pixel_quantiles
 from scip_mpi.parallel.guard import abort_guard
@@ -52,6 +53,7 @@ def run(
     stop: StopFlag | None = None,
     pulse: Pulse | None = None,
     trace: Callable[[Hand], None] = lambda _: None,
+    past: Past | None = None,
 ) -> int:
     """Do the job on all ranks of a world; returns the exit code that all of them agree on.
 
@@ -61,9 +63,12 @@ def run(
     ------
     UserError
         On every rank, before any work: the config, the images or OUT need mending.
+    RanksLost
+        Ranks have died, and the MPI lets the others go on: the same call in the world of those goes
+        on from what is finished.
     """
     stop = StopFlag() if stop is None else stop
-    job = prepare(world, request, stop, pulse or Pulse(world))
+    job = prepare(world, request, stop, pulse or Pulse(world), past or Past())
     if isinstance(job, int):
         return job
     try:
@@ -83,18 +88,23 @@ def run(
     except EndedEarly as reason:
         return publish.give_up(job, str(reason))
     finally:
+        if job.device is not None:
+            job.device.close()
         job.recorder.close()
         job.progress.close()
 
 
-def prepare(world: World, request: Request, stop: StopFlag, pulse: Pulse) -> Job | int:
+def prepare(world: World, request: Request, stop: StopFlag, pulse: Pulse, past: Past) -> Job | int:
     """Rank 0 reads the config, claims OUT, lists the images and makes the plan for all.
 
     An exit code instead where there is nothing left to do.
     """
     progress = open_progress(request.quiet) if world.rank == 0 else Silent()
-    config = agree(world, lambda: suited(read_config(request.config), request.paths))
-    timers = Timers()
+    # What was decided before ranks died stays, whatever becomes of the files meanwhile.
+    past.config = config = agree(
+        world, lambda: past.config or suited(read_config(request.config), request.paths)
+    )
+    timers = past.timers = Timers()
     pulse.follow(timers, config.resources.stall_timeout)
     # The driver need not be woken on a node whose devices nobody wants.
     seen = visible_devices() if config.resources.device != "cpu" else ((), "")
@@ -112,18 +122,22 @@ def prepare(world: World, request: Request, stop: StopFlag, pulse: Pulse) -> Job
         for problem, seen_by in zip(scratch, sights, strict=True):
             if problem:
                 raise UserError(f"resources.scratch: on {seen_by.node}, {problem}")
-        catalog = find_images(config, request.paths)
+        catalog = past.catalog = past.catalog or find_images(config, request.paths)
         plan = make_plan(config, catalog, sights)
         # What only the functions themselves can refuse is refused here, before OUT is touched.
         build_stages(plan)
         choose_writer(world, request.writer)
         names = Names(config.export.filename)
-        claimed = claim(request.out, request.overwrite, names, resumes=True)
+        if past.claim is None:
+            claimed = claim(request.out, request.overwrite, names, resumes=True)
+        else:
+            claimed = replace(past.claim, unfinished=True)
         try:
             plan, found = take_up(plan, catalog, claimed, progress.say)
         except UserError:
             claimed.keep()
             raise
+        past.claim = claimed
         code = publish.finished_before(claimed, names) if claimed.unfinished else None
         return (plan, found.starts) if code is None else code
 
@@ -142,8 +156,9 @@ def prepare(world: World, request: Request, stop: StopFlag, pulse: Pulse) -> Job
         plan.config.resources.checkpoint,
     )
     job = Job(
-        world, request, plan, stages, progress, catalog, claimed, recorder, timers=timers, stop=stop
-    )
+        world, request, plan, stages, progress, catalog, claimed, recorder,
+        timers=timers, stop=stop, past=past,
+    )  # fmt: skip
     job.found = found
     job.beat = pulse.between_batches
     for note in plan.notes:
@@ -260,8 +275,37 @@ def start(request: Request) -> int:
     world = enter()
     stop = StopFlag()
     stop.listen()
-    with abort_guard(world):
-        return conclude(world, lambda pulse: run(world, request, stop, pulse, Hand.trace_crashes))
+    past = Past()
+    while True:
+        with abort_guard(world):
+            try:
+                return conclude(world, partial(run_in, world, request, stop, past))
+            except RanksLost:
+                if not world.survives:
+                    raise
+            world = regroup(world, past, request.quiet)
+
+
+def run_in(world: World, request: Request, stop: StopFlag, past: Past, pulse: Pulse) -> int:
+    """Do the job, unless it was done in a world of which ranks have died since."""
+    code = world.bcast(past.code)
+    return run(world, request, stop, pulse, Hand.trace_crashes, past) if code is None else int(code)
+
+
+def regroup(world: World, past: Past, quiet: bool) -> World:
+    """The world of those that live, after `RanksLost`; rank 0 says who has died. Collective."""
+    smaller = world.survivors()
+    if smaller.rank == 0:
+        kept = smaller.formerly
+        stage = past.timers.latest
+        for rank in sorted(set(range(world.size)) - set(kept)):
+            node = world.nodes[rank]
+            past.deaths.append({"rank": rank, "of": world.size, "node": node, "stage": stage})
+            open_progress(quiet).say(
+                f"rank {rank} of {world.size} on {node} has died in stage {stage or 'start'}; the "
+                f"run goes on with {smaller.size} rank(s), from what is finished"
+            )
+    return smaller
 
 
 def conclude(world: World, job: Callable[[Pulse], int]) -> int:

@@ -140,9 +140,14 @@ def choose_writer(world: World, asked: str) -> str:
             "--writer hdf5 needs an h5py built with parallel HDF5, and mpiexec or srun; without "
             "them --writer auto writes the same table"
         )
+    if world.survives and asked in ("mpi", "hdf5"):
+        raise UserError(
+            f"--writer {asked} cannot outlive the death of a rank (mpiexec --with-ft); --writer "
+            "auto writes the same table"
+        )
     if asked != "auto":
         return asked
-    if alone:
+    if alone or world.survives:
         return "posix"
     return "hdf5" if parallel_hdf5() else "mpi"
 

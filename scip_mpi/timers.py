@@ -28,12 +28,15 @@ class Timers:
     ----------
     at : str
         The stage that the rank is in; "" between two.
+    latest : str
+        The stage begun last.
     steps : int
         Stages and pieces of work begun so far: it stands still when the rank does.
     """
 
     def __init__(self) -> None:
         self.at = ""
+        self.latest = ""
         self.steps = 0
         self.wall: dict[str, float] = defaultdict(float)
         self.cpu: dict[str, float] = defaultdict(float)
@@ -43,7 +46,7 @@ class Timers:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Count the time of a block to a stage."""
-        before, self.at = self.at, name
+        before, self.at, self.latest = self.at, name, name
         self.steps += 1
         wall, cpu = time.perf_counter(), time.thread_time()
         try:

@@ -15,6 +15,13 @@ H5PY = Path(__file__).resolve().parents[1] / ".venv-h5py" / "bin" / "python"
 SYSTEM_MPI = Path("/usr/bin/mpiexec.openmpi")
 SYSTEM_OPTIONS = ("--allow-run-as-root", "--oversubscribe", "--mca", "osc", "^ucx")
 SYSTEM_LIBRARY = {"MPI4PY_LIBMPI": "/usr/lib/x86_64-linux-gnu/libmpi.so.40"}
+# Open MPI 5, of which ranks may outlive others, by `bash .ci/ulfm`. It says so by a variable.
+ULFM = Path(__file__).resolve().parents[1] / ".venv-ulfm"
+ULFM_OPTIONS = ("--with-ft", "ulfm", "--allow-run-as-root", "--oversubscribe")
+ULFM_ENVIRON = {
+    "MPI4PY_LIBMPI": str(ULFM / "lib" / "libmpi.so.40"),
+    "OMPI_MCA_osc": "^ucx",
+}
 # `SCIP_MPI_TESTS_SYSTEM=2 pytest -m mpi` runs the tests of several ranks with that MPI, at 2 ranks.
 SYSTEM_RANKS = int(os.environ.get("SCIP_MPI_TESTS_SYSTEM", "0"))
 # Ranks of tests for which any number would do.

@@ -1,7 +1,7 @@
 """The three configurations that SCIP's authors published, on small data in their layout.
 
-Written anew from what they say. Cellpose is replaced by `watershed`, BBBC021's illumination is left
-as it is, and its ``substract: true`` with keys below it, which is no YAML, has lost its ``true``.
+Written anew from what they say. Cellpose is replaced by `watershed`, and BBBC021's
+``substract: true`` with keys below it, which is no YAML, has lost its ``true``.
 """
 
 from __future__ import annotations
@@ -90,6 +90,12 @@ BBBC021 = OFF | {
         "channels": [1, 2, 4],
         "channel_names": ["DAPI", "actin", "tubulin"],
         "kwargs": {"regex": r"^.+\/(?P<plate>.+)\/(?P<id>.+)_w(?P<channel>[0-9]).+$"},
+    },
+    "illumination_correction": {
+        "method": "jones_2006",
+        "key": "plate",
+        "export": False,
+        "settings": {"median_filter_size": 125, "downscale": 4},
     },
     "segment": {
         "method": "watershed",
@@ -255,5 +261,4 @@ def test_ours_says_what_the_published_one_says(
         # Settings of cellpose; it looks for objects in all channels.
         del theirs["segment"]["settings"]["flow_threshold"]
         del ours["segment"]["settings"]["children"]
-        theirs["illumination_correction"] = None
     assert ours == theirs

@@ -9,11 +9,11 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Thread
 
 import scip_mpi
-from scip_mpi.errors import FAILED
+from scip_mpi.errors import FAILED, RanksLost
 from scip_mpi.parallel.world import World
 
 # What is wrong with a disk, and not with the program.
@@ -31,7 +31,7 @@ def abort_guard(world: World) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        report(world, disk_fault(error) or traceback.format_exc())
+        report(world, lost_ranks(error) or disk_fault(error) or traceback.format_exc())
         # The launcher may drop what it has not forwarded when the abort reaches it.
         time.sleep(GRACE)
         world.abort(FAILED)
@@ -46,6 +46,11 @@ def disk_fault(error: BaseException) -> str | None:
     where = f" [{os.path.basename(ours[-1].filename)}, line {ours[-1].lineno}]" if ours else ""
     file = f": {error.filename}" if error.filename else ""
     return f"scip_mpi: {os.strerror(error.errno)}{file}{where}. {advice()}"
+
+
+def lost_ranks(error: BaseException) -> str | None:
+    """What to say where ranks have died, and what is done cannot go on without them."""
+    return f"scip_mpi: {error}. {advice()}" if isinstance(error, RanksLost) else None
 
 
 def advice() -> str:
@@ -67,7 +72,10 @@ def report(world: World, text: str) -> None:
 
 
 class GuardedThread(Thread):
-    """A thread whose failure ends all ranks, as one of the main thread does."""
+    """A thread whose failure ends all ranks, as one of the main thread does.
+
+    That other ranks have died ends only the thread: the main thread hears of it, too.
+    """
 
     def __init__(self, world: World, target: object, name: str) -> None:
         super().__init__(name=name, daemon=True)
@@ -76,5 +84,5 @@ class GuardedThread(Thread):
 
     def run(self) -> None:
         """Run the job under the guard."""
-        with abort_guard(self.world):
+        with abort_guard(self.world), suppress(RanksLost):
             self.job()  # type: ignore[operator]

@@ -13,7 +13,7 @@ import numpy as np
 from scip_mpi.batches import Int64Array, UInt8Array
 from scip_mpi.errors import UserError
 from scip_mpi.parallel.link import Link, Message, Port, Tag
-from scip_mpi.parallel.world import SharedFile
+from scip_mpi.parallel.world import SharedFile, World
 
 
 class _Meeting:
@@ -74,6 +74,9 @@ class ThreadWorld:
         self.size = meeting.size
         self.epoch = epoch
         self.serves_in_thread = True
+        self.survives = False
+        self.nodes = ["threads"] * self.size
+        self.formerly = list(range(self.size))
 
     def link(self, port: Port) -> Link:
         """The messages of one port."""
@@ -123,6 +126,10 @@ class ThreadWorld:
         """Break the barrier, so that the other threads end too."""
         self.meeting.gone.add(self.rank)
         self.meeting.barrier.abort()
+
+    def survivors(self) -> World:
+        """A thread that ends ends all."""
+        return self
 
     def close(self) -> None:
         """Nothing to leave."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from threading import RLock
@@ -22,8 +22,10 @@ mpi4py.rc.thread_level = "multiple"
 from mpi4py import MPI  # noqa: E402
 
 from scip_mpi.batches import Int64Array, UInt8Array  # noqa: E402
-from scip_mpi.parallel import collectives  # noqa: E402
+from scip_mpi.errors import RanksLost  # noqa: E402
+from scip_mpi.parallel import collectives, ulfm  # noqa: E402
 from scip_mpi.parallel.link import Link, Message, Port, Tag  # noqa: E402
+from scip_mpi.parallel.world import World  # noqa: E402
 
 # What the operating system calls the errors of a disk.
 ERRNO = {
@@ -54,8 +56,11 @@ class MPILink:
     sent.
     """
 
-    def __init__(self, comm: MPI.Intracomm, lock: RLock, epoch: int) -> None:
+    def __init__(
+        self, comm: MPI.Intracomm, lock: RLock, epoch: int, revoke: Callable[[], None]
+    ) -> None:
         self.comm = comm
+        self.revoke = revoke
         self.lock = lock
         self.epoch = epoch
         self.rank: int = comm.rank
@@ -63,6 +68,7 @@ class MPILink:
         self.outbox: deque[tuple[MPI.Request, UInt8Array]] = deque()
         self.arriving: dict[tuple[int, int], Arriving] = {}
 
+    @ulfm.notices
     def send(self, to: int, tag: Tag, body: UInt8Array | bytes = b"") -> None:
         """Start sending; the buffer is held until it is gone."""
         data, most = np.frombuffer(body, np.uint8), collectives.LARGEST
@@ -77,6 +83,7 @@ class MPILink:
         request = self.comm.Isend([data, MPI.BYTE], to, self.epoch * KINDS + kind)
         self.outbox.append((request, data))
 
+    @ulfm.notices
     def poll(self) -> Message | None:
         """Take the next message that has arrived whole; those of an earlier epoch are dropped."""
         self._clean()
@@ -112,6 +119,7 @@ class MPILink:
             return None
         return self.arriving.pop(sender).body
 
+    @ulfm.notices
     def unsent(self) -> int:
         """Bytes whose sending has not finished."""
         self._clean()
@@ -119,7 +127,7 @@ class MPILink:
             return sum(data.nbytes for _, data in self.outbox)
 
     def failed(self, peer: int) -> bool:
-        """Plain MPI ends the job with a lost rank and reports none."""
+        """A lost rank ends the job, or, where the MPI lets others go on, the world."""
         return False
 
     def _clean(self) -> None:
@@ -176,45 +184,97 @@ class MPISharedFile:
             raise OSError(number, os.strerror(number), self.path) from error
 
 
-def name_nodes(comm: MPI.Intracomm, lock: RLock) -> str:
-    """A name for this rank's node. Collective.
+def name_nodes(comm: MPI.Intracomm, lock: RLock) -> list[str]:
+    """A name for the node of each rank. Collective.
 
     Ranks that can share memory are on one node. Names of hosts do not tell: they may be the same on
     several (containers, Slurm's virtual nodes), and then get the rank that is first there behind.
     """
     here = comm.Split_type(MPI.COMM_TYPE_SHARED, comm.rank)
-    firsts = comm.Split(0 if here.rank == 0 else MPI.UNDEFINED, comm.rank)
-    name = ""
-    if here.rank == 0:
-        name = os.environ.get("SLURMD_NODENAME") or MPI.Get_processor_name()
-        names = collectives.bcast(firsts, lock, collectives.gather(firsts, lock, name))
-        if names.count(name) > 1:
-            name = f"{name}+{comm.rank}"
-        firsts.Free()
-    name = collectives.bcast(here, lock, name)
+    first = here.Get_group().Translate_ranks([0], comm.Get_group())[0]
     here.Free()
-    return name
+    name = os.environ.get("SLURMD_NODENAME") or MPI.Get_processor_name()
+    told = collectives.gather(comm, lock, (first, name))
+    nodes: list[str] = []
+    if told is not None:
+        of_first = {first: told[first][1] for first, _ in told}
+        taken = Counter(of_first.values())
+        nodes = [
+            of_first[first] if taken[of_first[first]] == 1 else f"{of_first[first]}+{first}"
+            for first, _ in told
+        ]
+    return list(collectives.bcast(comm, lock, nodes))
 
 
 class MPIWorld:
-    """The ranks of an MPI communicator, duplicated for our own use."""
+    """The ranks of an MPI communicator, duplicated for our own use.
 
-    def __init__(self, comm: MPI.Intracomm, epoch: int = 0) -> None:
+    Parameters
+    ----------
+    comm : Intracomm
+    epoch : int, optional
+        How many worlds of this process there were before.
+    nodes : list of str, optional
+        Node of each rank, where it is known.
+    """
+
+    def __init__(self, comm: MPI.Intracomm, epoch: int = 0, nodes: list[str] | None = None) -> None:
         self.lock = RLock()
+        self.survives = ulfm.survives()
+        self.revoked = False
         self.comm = comm.Dup()
         self.rank: int = comm.rank
         self.size: int = comm.size
         self.epoch = epoch
         self.serves_in_thread = MPI.Query_thread() >= MPI.THREAD_SERIALIZED
         self.links: dict[Port, MPILink] = {
-            port: MPILink(comm.Dup(), self.lock, epoch) for port in Port
+            port: MPILink(comm.Dup(), self.lock, epoch, self.revoke) for port in Port
         }
-        self._node = name_nodes(self.comm, self.lock)
+        self.nodes = nodes or name_nodes(comm, self.lock)
+        self.formerly = list(range(self.size))
 
     @classmethod
     def enter(cls) -> MPIWorld:
         """The world of all ranks that were started."""
-        return cls(MPI.COMM_WORLD)
+        return cls.found(MPI.COMM_WORLD, 0, []) if ulfm.survives() else cls(MPI.COMM_WORLD)
+
+    @classmethod
+    def found(cls, comm: MPI.Intracomm, epoch: int, nodes: list[str]) -> MPIWorld:
+        """A world of all ranks of a communicator that live; some may die meanwhile. Collective."""
+        lock = RLock()
+        while True:
+            world = None
+            try:
+                world = cls(comm, epoch, nodes)
+            except MPI.Exception as error:
+                if not ulfm.is_death(error):
+                    raise
+                # Others may wait for this rank.
+                comm.Revoke()
+            if ulfm.unanimous(comm, lock, world is not None) and world is not None:
+                return world
+            comm, kept = ulfm.shrink(comm, nodes)
+            epoch, nodes = epoch + 1, [nodes[rank] for rank in kept] if nodes else []
+
+    def survivors(self) -> World:
+        """The world of those that live, in their old order. Collective; all have left this one."""
+        # Who thought that all was done hears that it was not.
+        ulfm.unanimous(self.comm, self.lock, False)
+        comm, kept = ulfm.shrink(self.comm, self.nodes)
+        world = self.found(comm, self.epoch + 1, [self.nodes[rank] for rank in kept])
+        between = world.comm.Get_group().Translate_ranks(
+            list(range(world.size)), self.comm.Get_group()
+        )
+        world.formerly = list(between)
+        return world
+
+    def revoke(self) -> None:
+        """Let everybody's next call fail: a rank has died."""
+        with self.lock:
+            if not self.revoked:
+                self.revoked = True
+                for comm in (self.comm, *(link.comm for link in self.links.values())):
+                    comm.Revoke()
 
     def link(self, port: Port) -> Link:
         """The messages of one port."""
@@ -222,24 +282,29 @@ class MPIWorld:
 
     def node(self) -> str:
         """This node's name, another than that of every other node."""
-        return self._node
+        return self.nodes[self.rank]
 
+    @ulfm.notices
     def bcast(self, value: Any) -> Any:
         """Rank 0's value, on every rank."""
         return collectives.bcast(self.comm, self.lock, value)
 
+    @ulfm.notices
     def gather(self, value: Any) -> list[Any] | None:
         """Every rank's value on rank 0."""
         return collectives.gather(self.comm, self.lock, value)
 
+    @ulfm.notices
     def allreduce(self, array: Int64Array) -> Int64Array:
         """Sum over the ranks."""
         return collectives.allreduce(self.comm, self.lock, array)
 
+    @ulfm.notices
     def allmax(self, array: Int64Array) -> Int64Array:
         """Largest over the ranks, item by item."""
         return collectives.allreduce(self.comm, self.lock, array, MPI.MAX)
 
+    @ulfm.notices
     def barrier(self) -> None:
         """Wait for all ranks."""
         collectives.barrier(self.comm, self.lock)
@@ -259,7 +324,11 @@ class MPIWorld:
         leave = threading.Timer(PATIENCE, os._exit, (code,))
         leave.daemon = True
         leave.start()
-        MPI.COMM_WORLD.Abort(code)
+        if self.survives:
+            self.revoke()
+            ulfm.end(self.comm, self.lock)
+        else:
+            MPI.COMM_WORLD.Abort(code)
         os._exit(code)
 
     def close(self) -> None:
@@ -272,4 +341,8 @@ class MPIWorld:
             if self.allreduce(np.array([unsent], np.int64))[0] == 0:
                 break
         self.barrier()
-        MPI.Finalize()
+        if not self.survives:
+            MPI.Finalize()
+        elif not ulfm.unanimous(self.comm, self.lock, True):
+            raise RanksLost("another rank has died")
+        # Else Open MPI would wait for the dead there; the launcher needs none of it.

@@ -17,7 +17,7 @@ import time
 
 import numpy as np
 
-from scip_mpi.errors import FAILED
+from scip_mpi.errors import FAILED, RanksLost
 from scip_mpi.parallel.guard import GRACE, GuardedThread, advice
 from scip_mpi.parallel.link import Port, Tag, drain
 from scip_mpi.parallel.watch import COMPUTING, Watch
@@ -77,6 +77,7 @@ class Pulse:
         self.silence = max(SILENCE if silence is None else silence, LATE * self.apart)
         self.node = world.node()
         self.over = threading.Event()
+        self.broken = False
         self.thread = GuardedThread(world, self._run, "pulse")
         self.clock = Clock(ASLEEP * TICK)
         # The first pulse is at once, so that rank 0 knows of all; the others are spread over the
@@ -103,13 +104,20 @@ class Pulse:
     def _run(self) -> None:
         clock = Clock(ASLEEP * TICK)
         if self.world.serves_in_thread:
-            self.beat()
+            self._beat_if_whole()
         while not self.over.wait(self._tick()):
             hangs = self.watch.look(clock.advance())
             if hangs is not None:
                 self._end(f"rank {self.world.rank} on {self.node} hangs: {hangs}")
-            elif self.world.serves_in_thread:
-                self.beat()
+            elif self.world.serves_in_thread and not self.broken:
+                self._beat_if_whole()
+
+    def _beat_if_whole(self) -> None:
+        """Who has died is heard of by the rank's own thread, too; that it gets on is looked at."""
+        try:
+            self.beat()
+        except RanksLost:
+            self.broken = True
 
     def between_batches(self) -> None:
         """Give and take life signs, where no thread may."""

@@ -41,6 +41,12 @@ class World(Protocol):
     epoch: int
     serves_in_thread: bool
     """Whether a second thread of rank 0 may send and receive."""
+    survives: bool
+    """Whether `RanksLost` is raised, and others go on, when a rank dies."""
+    nodes: list[str]
+    """Node of each rank."""
+    formerly: list[int]
+    """The rank that each rank was in the world whose survivors these are."""
 
     def link(self, port: Port) -> Link:
         """The messages of one port."""
@@ -71,6 +77,9 @@ class World(Protocol):
 
     def abort(self, code: int) -> None:
         """End all ranks at once."""
+
+    def survivors(self) -> World:
+        """The world of the ranks that live, after `RanksLost`. Collective."""
 
     def close(self) -> None:
         """Leave in order. Collective."""
@@ -111,6 +120,9 @@ class Alone:
     size: int = 1
     epoch: int = 0
     serves_in_thread: bool = False
+    survives: bool = False
+    nodes: list[str] = field(default_factory=lambda: [socket.gethostname()])
+    formerly: list[int] = field(default_factory=lambda: [0])
     links: dict[Port, LoopbackLink] = field(
         default_factory=lambda: {port: LoopbackLink() for port in Port}
     )
@@ -121,7 +133,7 @@ class Alone:
 
     def node(self) -> str:
         """The host's name."""
-        return socket.gethostname()
+        return self.nodes[0]
 
     def bcast(self, value: Any) -> Any:
         """Return the value itself."""
@@ -153,6 +165,10 @@ class Alone:
     def abort(self, code: int) -> None:
         """End this process without clean-up, as an abort of MPI does."""
         os._exit(code)
+
+    def survivors(self) -> World:
+        """There is nobody to lose."""
+        return self
 
     def close(self) -> None:
         """Nothing to leave."""

@@ -3,7 +3,8 @@
 It notes its process number and the stage it is in in FOLDER, and every image that it segments. HARM
 is ``none``, or what happens to one rank with the n-th of its events: ``kill:RANK:N`` ends it in the
 middle of whatever that is, ``ENOSPC:RANK:N`` and ``EIO:RANK:N`` let the n-th write to a disk fail
-half-way, ``stage:RANK:NAME`` ends it before a stage. Writes are short now and then in any case.
+half-way, ``stage:RANK:NAME`` ends it before a stage. Several ranks may come to harm: ``HARM+HARM``.
+Writes are short now and then in any case.
 """
 
 import errno
@@ -25,8 +26,9 @@ from scip_mpi.parallel.world import launched_rank
 folder_name, start, harm, *sys.argv[1:] = sys.argv[1:]
 FOLDER = Path(folder_name)
 RANK = launched_rank(os.environ)
-kind, victim, number = harm.split(":") if ":" in harm else (harm, "-1", "-1")
-MINE = int(victim) == RANK
+own = [one for one in harm.split("+") if ":" in one and int(one.split(":")[1]) == RANK]
+kind, _, number = own[0].split(":") if own else ("none", "", "-1")
+MINE = bool(own)
 events = 0
 writes = 0
 
@@ -104,11 +106,13 @@ def faulty(write: Callable[..., int]) -> Callable[..., int]:
 
 note("start")
 staged(scip_mpi.run, "prepare", "prepare")
+staged(scip_mpi.run, "compile_once_per_node", "compile")
 staged(scip_mpi.run, "segment_and_measure", "first pass")
 staged(scip_mpi.run, "decide", "reduce")
 staged(scip_mpi.run, "create_table", "create")
 staged(scip_mpi.run, "compute_and_write", "second pass")
 staged(scip_mpi.publish, "finish", "publish")
+staged(scip_mpi.run, "regroup", "regroup")
 for owner, name in [
     (scip_mpi.passes, "segment"),
     (scip_mpi.passes, "compute"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -14,8 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from cells import copy_cells, jurkat_files, write_config
-from launch import PATIENCE
+from launch import PATIENCE, ULFM, ULFM_ENVIRON, ULFM_OPTIONS
 from tables import digest, obs_names
 
 from scip_mpi.results.folder import PRIVATE
@@ -71,6 +73,15 @@ def prepare(shared_dir: Path, folder: Path) -> Ground:
     return Ground(folder, cells, job.out, seconds)
 
 
+def ulfm_or_skip() -> None:
+    """Where the MPI of which ranks outlive others is missing: a skip, in CI a failure."""
+    if not ULFM.is_dir():
+        message = f"no {ULFM}: bash .ci/ulfm makes it"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+
+
 class Disturbed:
     """A job in a folder of its own."""
 
@@ -86,23 +97,32 @@ class Disturbed:
         self.ranks = 0
 
     def start(
-        self, ranks: int, harm: str, writer: str = "auto", python: Path = Path(sys.executable)
+        self,
+        ranks: int,
+        harm: str,
+        writer: str = "auto",
+        python: Path = Path(sys.executable),
+        ulfm: bool = False,
     ) -> subprocess.Popen[bytes]:
-        """Start the command, the same each time."""
+        """Start the command, the same each time; with ``ulfm`` ranks may outlive others."""
         self.starts += 1
         self.ranks = ranks
-        mpiexec = python.with_name("mpiexec")
+        mpiexec: list[str | Path] = [python.with_name("mpiexec")]
+        environ = {**os.environ, "LD_LIBRARY_PATH": str(python.parents[1] / "shim")}
+        if ulfm:
+            mpiexec = [ULFM / "bin" / "mpiexec", *ULFM_OPTIONS]
+            environ |= ULFM_ENVIRON
         program = [PROGRAM, self.notes, self.starts, harm]
         command = ["run", self.config, self.cells, "-o", self.out, "--writer", writer]
         with (self.folder / "said").open("ab") as said:
             said.write(f"--- start {self.starts}: {ranks} ranks, {harm}\n".encode())
             said.flush()
             return subprocess.Popen(
-                [str(a) for a in (mpiexec, "-n", ranks, python, *program, *command)],
+                [str(a) for a in (*mpiexec, "-n", ranks, python, *program, *command)],
                 stdout=said,
                 stderr=said,
                 start_new_session=True,
-                env={**os.environ, "LD_LIBRARY_PATH": str(python.parents[1] / "shim")},
+                env=environ,
             )
 
     def said(self) -> str:
@@ -172,6 +192,30 @@ def harm_once(job: Disturbed, ground: Ground, draw: random.Random, tally: Tally)
     return not finished
 
 
+def outlive(job: Disturbed, ground: Ground, draw: random.Random, tally: Tally, most: int) -> None:
+    """Start a run of which ranks are killed, all but rank 0 at most, and the others go on."""
+    ranks = draw.choice([3, 4])
+    victims = draw.sample(range(1, ranks), draw.randint(1, min(ranks - 1, most)))
+    how = draw.choice(["rank", "event", "event"])
+    harms = [f"kill:{victim}:{1 + int(25 * draw.random() ** 2)}" for victim in victims]
+    process = job.start(ranks, "+".join(harms) if how == "event" else "none", ulfm=True)
+    if how == "rank":
+        job.wait_for_work(process)
+        for victim in victims:
+            time.sleep(draw.uniform(0, 0.5 * ground.seconds) * draw.random())
+            alive = job.ranks_at()
+            if victim in alive:
+                end(alive[victim][0], signal.SIGKILL)
+    code = job.end(process)
+    if code != 0:
+        tally.unexpected.append(f"exit code {code} of a run that outlives its ranks")
+        return
+    # Whose time had not come when all was done was not killed.
+    for death in json.loads((job.out / "run.json").read_text())["deaths"]:
+        tally.kills[how] += 1
+        tally.stages[death["stage"]] += 1
+
+
 def end(pid: int, number: signal.Signals) -> None:
     """Send a signal to a process that may be gone."""
     with suppress(ProcessLookupError):
@@ -194,6 +238,18 @@ def campaign(ground: Ground, kills: int, seed: int, tally: Tally, each: int = 8)
             code = job.end(job.start(draw.choice([2, 3]), "none"))
             if code != 0:
                 tally.unexpected.append(f"exit code {code} of an undisturbed start")
+        judge(job, ground, tally, mode)
+
+
+def outlasting(ground: Ground, kills: int, seed: int, tally: Tally) -> None:
+    """Jobs under ULFM until so many ranks were killed; each is done by the ranks that live."""
+    draw = random.Random(seed)
+    while tally.total < kills and not tally.unexpected:
+        tally.jobs += 1
+        mode = draw.choice(["full", "full", "full", "rows", "off"])
+        folder = ground.folder / f"ulfm-{seed}-{tally.jobs}"
+        job = Disturbed(folder, ground.cells, mode, draw.choice([0, 0, 1, 2]))
+        outlive(job, ground, draw, tally, kills - tally.total)
         judge(job, ground, tally, mode)
 
 

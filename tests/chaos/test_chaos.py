@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from jobs import CHUNK, Ground, Tally, campaign, prepare
+from jobs import CHUNK, Ground, Tally, campaign, outlasting, prepare, ulfm_or_skip
 
 KILLS = 12
 SEEDS = 5
+OUTLIVED = 6
 
 
 @pytest.fixture(scope="module")
@@ -28,3 +29,16 @@ def test_kills_cost_nothing_but_time(seed: int, ground: Ground) -> None:
     assert (tally.lost, tally.differing) == (0, 0)
     # A chunk of each rank, for every kill.
     assert tally.twice <= tally.total * 3 * CHUNK
+
+
+@pytest.mark.mpi
+@pytest.mark.ranks
+def test_ranks_that_others_outlive_cost_nothing_but_time(ground: Ground) -> None:
+    ulfm_or_skip()
+    tally = Tally()
+    outlasting(ground, OUTLIVED, 0, tally)
+    print(f"seed 0: {tally}")
+    assert tally.unexpected == []
+    assert tally.total >= OUTLIVED
+    assert (tally.lost, tally.differing) == (0, 0)
+    assert tally.twice <= tally.total * 4 * CHUNK
