@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
+from scip_mpi.loaders import lzw
 from scip_mpi.loaders.contract import Window
 from scip_mpi.loaders.gather import ImageError, Pick, checked_window, refuse_beyond_memory
 from scip_mpi.loaders.series import Place, checked, image_at
@@ -29,7 +30,7 @@ _TYPES = {
     9: ("u1", 4), 12: ("<i4", 1), 13: ("<f8", 1),
 }  # fmt: skip
 _RAW, _JPEG, _LZW, _JPEGXR, _ZSTD, _ZSTD_PACKED = 0, 1, 2, 4, 5, 6
-_DECODERS = {_JPEG: "jpeg8_decode", _LZW: "lzw_decode", _JPEGXR: "jpegxr_decode"}
+_DECODERS = {_JPEG: "jpeg8_decode", _JPEGXR: "jpegxr_decode"}
 _ENTRY, _DIMENSION = struct.Struct("<2siqiiBB4si"), struct.Struct("<4siifi")
 # A directory of more is of no file that is read here.
 _MOST_ENTRIES = 1 << 24
@@ -273,6 +274,8 @@ def _decoded(data: bytes, block: Block, expected: int) -> Any:
         return np.frombuffer(data[:expected], np.uint8)
     if block.compression in _DECODERS:
         return _array(getattr(imagecodecs, _DECODERS[block.compression])(data))
+    if block.compression == _LZW:
+        return lzw.unpack(data, np.empty(expected, np.uint8))
     if block.compression not in (_ZSTD, _ZSTD_PACKED):
         raise ImageError(f"has a tile of compression {block.compression}, which is not known")
     packed = False

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
+from scip_mpi.loaders import lzw
 from scip_mpi.loaders.contract import Window
 from scip_mpi.loaders.gather import (
     Empty,
@@ -236,6 +237,7 @@ def _read_page(page: Any, part: Window, wanted: dict[int, NDArray[Any]]) -> None
         [offsets[k] for k in segments], [counts[k] for k in segments], segments
     )
     for data, number in read:
+        lzw.refuse_broken(frame, data)
         pixels, (s, _, row, column, _), _ = frame.decode(data, number, **extra)
         if data is not None and pixels is None:
             raise ImageError("is truncated or broken: a part of a page cannot be decoded")

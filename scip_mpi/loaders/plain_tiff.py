@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scip_mpi.batches import Int64Array, UInt8Array
+from scip_mpi.loaders import lzw
 from scip_mpi.loaders import plain_kernels as kernels
 
 # More pages or strips than this are left to the general reader.
@@ -161,7 +162,7 @@ def _decoders() -> dict[int, Callable[..., Any]]:
     # wrong checksums too.
     return {
         kernels.DEFLATE: imagecodecs.deflate_decode,
-        kernels.LZW: imagecodecs.lzw_decode,
+        kernels.LZW: lzw.unpack,
         kernels.ZSTD: imagecodecs.zstd_decode,
     }
 
@@ -172,6 +173,7 @@ def warm_up() -> None:
     parse(data, tables)
     tables.pages[0] = 0
     kernels.copy_stored(data, tables.pages[:1], tables.strips, chosen, 1, data)
+    lzw.decode(data, np.zeros(0, np.uint8))
     for size in (1, 2, 4):
         kernels.undo_differences(np.zeros((1, 1, 1), f"u{size}"))
 

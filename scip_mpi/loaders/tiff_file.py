@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scip_mpi.batches import UInt8Array
-from scip_mpi.loaders import plain_tiff
+from scip_mpi.loaders import lzw, plain_tiff
 from scip_mpi.loaders.contract import ImageInfo
 from scip_mpi.loaders.gather import (
     Empty,
@@ -199,6 +199,9 @@ def _decode_any(path: str, pick: Pick, only: int | None) -> NDArray[Any]:
                         f"take {max(page.databytecounts):,} bytes, the file has {size:,}"
                     )
                 refuse_beyond_memory(len(chosen) * shape[0] * shape[1] * dtype.itemsize)
+                parts = page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts)
+                for data, _ in parts if page.compression == lzw.LZW else ():
+                    lzw.refuse_broken(page, data)
                 decoded = {plane.page: page.asarray(maxworkers=1)}
             pixels = decoded[plane.page]
             if plane.axis is not None:

@@ -329,10 +329,10 @@ def damage_config(folder: Path, rng: np.random.Generator) -> str:
 
 
 def read_config(folder: Path) -> tuple[int, int]:
-    """The whole job."""
-    return run_config(
-        folder / "scip.yml", folder / "images", folder.with_name(f"{folder.name}_out")
-    )
+    """The whole job; where a campaign goes on after a crash it was done before."""
+    out = folder.with_name(f"{folder.name}_out")
+    shutil.rmtree(out, ignore_errors=True)
+    return run_config(folder / "scip.yml", folder / "images", out)
 
 
 TARGETS = {
