@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 from emulated_cupy import COMPILER, EmulatedCupy
+from hypothesis import settings
 from launch import SYSTEM_MPI, SYSTEM_RANKS
+
+# Kernels are compiled in whichever test comes first, and machines are shared.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
