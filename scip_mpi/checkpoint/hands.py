@@ -21,6 +21,8 @@ import numpy as np
 
 from scip_mpi import disk
 from scip_mpi.batches import Int64Array
+from scip_mpi.devices import DeviceLost
+from scip_mpi.errors import RanksLost
 
 _NAME = re.compile(r"hand-(\d+)-(\d+)")
 _FACTS = struct.Struct("<8sqq")
@@ -58,15 +60,17 @@ class Hand:
     def at(self, lo: int, hi: int) -> Iterator[None]:
         """Be at images ``lo`` to ``hi``; what this rank was at before waits.
 
-        Whoever leaves by an error lives, and has nothing of them in hand.
+        After an error they stay in hand, as the run is over; but for errors that are none of
+        theirs, after which this process goes on.
         """
         self.spans.append((lo, hi))
         self._note()
         try:
             yield
-        finally:
-            self.spans.pop()
-            self._note()
+        except (DeviceLost, RanksLost):
+            self._leave()
+            raise
+        self._leave()
 
     def trace_crashes(self) -> None:
         """Have a crash of this process (SIGSEGV and its like, not a kill) noted behind the slot."""
@@ -87,6 +91,10 @@ class Hand:
     def _open(self) -> None:
         if self.file < 0:
             self.file = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
+
+    def _leave(self) -> None:
+        self.spans.pop()
+        self._note()
 
     def _note(self) -> None:
         self._open()

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from scip_mpi.checkpoint.hands import Hand, Held, hand_path, look_at_hands, suspects
+from scip_mpi.devices import DeviceLost
+from scip_mpi.errors import RanksLost
 
 
 def in_hand(folder: Path) -> list[tuple[int, int, int, int]]:
@@ -27,12 +29,23 @@ def test_what_is_in_hand_is_the_innermost_and_gone_when_it_is_done(tmp_path: Pat
     hand.close()
 
 
-def test_after_an_error_nothing_is_in_hand(tmp_path: Path) -> None:
+def test_after_an_error_it_stays_in_hand(tmp_path: Path) -> None:
     hand = Hand(hand_path(tmp_path, 0, 0))
     with pytest.raises(ValueError, match="a bug"), hand.at(5, 9):
         raise ValueError("a bug")
     hand.close()
+    assert in_hand(tmp_path) == [(0, 0, 5, 9)]
+
+
+@pytest.mark.parametrize("error", [DeviceLost, RanksLost])
+def test_who_goes_on_after_an_error_has_nothing_in_hand(
+    error: type[Exception], tmp_path: Path
+) -> None:
+    hand = Hand(hand_path(tmp_path, 0, 0))
+    with pytest.raises(error), hand.at(5, 9):
+        raise error("it is gone")
     assert in_hand(tmp_path) == [(0, 0, -1, -1)]
+    hand.close()
 
 
 @pytest.mark.parametrize("place", range(28))
