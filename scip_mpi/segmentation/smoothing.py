@@ -21,6 +21,8 @@ from scip_mpi.segmentation.morphology import mirror
 from scip_mpi.segmentation.planes import per_channel
 
 ROOT = math.sqrt(2.0)
+# A wider Gaussian would need a frame around each plane that takes more memory than the plane.
+MOST = 250.0
 # Pixels that are worked on together, so that what is summed of them stays near the core.
 BLOCK = 1024
 
@@ -31,13 +33,13 @@ def sigmas_of(smooth: float | Sequence[float], channels: int, method: str) -> li
     Raises
     ------
     UserError
-        There is not one value per channel, or one is negative or not finite.
+        There is not one value per channel, or one is negative, above `MOST` or not finite.
     """
     key = f"mask.methods: {method}: kwargs.smooth"
     sigmas = per_channel(smooth, channels, key)
     for s in sigmas:
-        if not 0 <= s < math.inf:
-            raise UserError(f"{key} must be 0 or more, not {s:g}")
+        if not 0 <= s <= MOST:
+            raise UserError(f"{key} must be from 0 to {MOST:g} pixels, not {s:g}")
     return sigmas
 
 

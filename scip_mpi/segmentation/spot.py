@@ -15,6 +15,9 @@ from scip_mpi.segmentation.planes import largest, require_numpy
 
 FRACTION = 0.99
 
+# A larger disc is no spot, and takes its square in time.
+MOST = 250
+
 
 def spot(batch: ImageBatch, enabled: BoolArray, xp: ModuleType, *, spotsize: int) -> UInt8Array:
     """Masks of bright spots, SCIP's ``spot``.
@@ -41,13 +44,13 @@ def spot(batch: ImageBatch, enabled: BoolArray, xp: ModuleType, *, spotsize: int
     Raises
     ------
     UserError
-        ``spotsize`` is not a whole number of at least 1; ``xp`` is not numpy.
+        ``spotsize`` is not a whole number from 1 to `MOST`; ``xp`` is not numpy.
     """
     require_numpy(xp, "spot")
-    if int(spotsize) != spotsize or spotsize < 1:
+    if not 1 <= spotsize <= MOST or int(spotsize) != spotsize:
         raise UserError(
-            "mask.methods: spot: kwargs.spotsize must be a whole number of pixels, at least 1, "
-            f"not {spotsize}"
+            "mask.methods: spot: kwargs.spotsize must be a whole number of pixels from 1 to "
+            f"{MOST}, not {spotsize}"
         )
     masks = np.zeros(batch.pixels.size, np.uint8)
     if len(batch):

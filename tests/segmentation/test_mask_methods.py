@@ -205,9 +205,10 @@ def test_one_sigma_for_each_channel() -> None:
     ("smooth", "message"),
     [
         ([1, 2], r"kwargs\.smooth has 2 values, the images have 3 channels"),
-        ([1, -1, 0], r"kwargs\.smooth must be 0 or more, not -1"),
-        (float("nan"), r"kwargs\.smooth must be 0 or more, not nan"),
-        (float("inf"), r"kwargs\.smooth must be 0 or more, not inf"),
+        ([1, -1, 0], r"kwargs\.smooth must be from 0 to 250 pixels, not -1"),
+        (float("nan"), r"kwargs\.smooth must be from 0 to 250 pixels, not nan"),
+        (250.5, r"kwargs\.smooth must be from 0 to 250 pixels, not 250.5"),
+        (float("inf"), r"kwargs\.smooth must be from 0 to 250 pixels, not inf"),
     ],
 )
 def test_a_bad_sigma_is_named(smooth, message: str) -> None:
@@ -216,7 +217,7 @@ def test_a_bad_sigma_is_named(smooth, message: str) -> None:
         li(batch, everything(batch), np, smooth=smooth)
 
 
-@pytest.mark.parametrize("spotsize", [0, -3, 2.5])
+@pytest.mark.parametrize("spotsize", [0, -3, 2.5, 251, float("inf"), float("nan")])
 def test_a_bad_spot_size_is_named(spotsize) -> None:
     batch = ImageBatch.from_images(speckled([(9, 9)], 1))
     with pytest.raises(UserError, match=r"kwargs\.spotsize"):

@@ -138,7 +138,10 @@ WRONG = [
     ({"method": "local", "block_size": 1}, r"kwargs\.block_size must be an odd number"),
     ({"method": "local", "offset": float("inf")}, r"kwargs\.offset must be finite"),
     ({"method": "fixed", "value": float("nan")}, r"kwargs\.value must be finite"),
-    ({"method": "otsu", "smooth": -1}, r"threshold: kwargs\.smooth must be 0 or more, not -1"),
+    (
+        {"method": "otsu", "smooth": -1},
+        r"threshold: kwargs\.smooth must be from 0 to 250 pixels, not -1",
+    ),
     ({"method": "mean"}, r"kwargs\.method must be one of fixed, otsu"),
     ({"method": "otsu", "foreground": "white"}, r"kwargs\.foreground must be bright or dark"),
 ]
