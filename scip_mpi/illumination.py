@@ -22,6 +22,8 @@ BITS = 32
 # Of 32 bits each, from the smallest single that is not 0 (2^-149) to the largest (below 2^128).
 LIMBS = 9
 LOWEST = -149
+# Pixels of a window, a Gaussian or a downscaled one: more would take all memory and time.
+MOST = 1000
 
 
 @dataclass(frozen=True)
@@ -140,9 +142,9 @@ def jones_2006(mean: FloatArray, *, median_filter_size: int = 50, downscale: int
     Raises
     ------
     UserError
-        A setting is below 1.
+        A setting is below 1, or above `MOST`.
     """
-    at_least("median_filter_size", median_filter_size, 1)
+    within("median_filter_size", median_filter_size, 1)
 
     def median(plane: FloatArray) -> FloatArray:
         from scipy.ndimage import median_filter
@@ -158,10 +160,9 @@ def gaussian(mean: FloatArray, *, sigma: float = 50.0, downscale: int = 1) -> Fl
     Parameters
     ----------
     sigma : float
-        Its standard deviation, in pixels of the smaller image; above 0.
+        Its standard deviation, in pixels of the smaller image; 0.1 or more.
     """
-    if not 0 < sigma < np.inf:
-        raise UserError(f"sigma must be above 0, not {sigma:g}")
+    within("sigma", sigma, 0.1)
 
     def smooth(plane: FloatArray) -> FloatArray:
         from scipy.ndimage import gaussian_filter
@@ -171,16 +172,16 @@ def gaussian(mean: FloatArray, *, sigma: float = 50.0, downscale: int = 1) -> Fl
     return _smoothed(mean, downscale, smooth)
 
 
-def at_least(key: str, value: int, least: int) -> None:
-    """Raise `UserError` for a setting that is too small."""
-    if value < least:
-        raise UserError(f"{key} must be {least} or more, not {value}")
+def within(key: str, value: float, least: float) -> None:
+    """Raise `UserError` for a setting below ``least`` or above `MOST`."""
+    if not least <= value <= MOST:
+        raise UserError(f"{key} must be from {least:g} to {MOST:,}, not {value:g}")
 
 
 def _smoothed(mean: FloatArray, downscale: int, smooth: Any) -> FloatArray:
     from skimage.transform import resize
 
-    at_least("downscale", downscale, 1)
+    within("downscale", downscale, 1)
     height, width = mean.shape
     known = np.isfinite(mean)
     if not known.any():

@@ -313,7 +313,9 @@ def test_what_is_wrong_is_said_before_any_work(images: Path, serial: Path, tmp_p
     text = CONFIG + LIGHT % "median_filter_size: 0"
     message = refused(images, tmp_path, text)
     assert "illumination_correction.settings" in message
-    assert "median_filter_size must be 1 or more, not 0" in message
+    assert "median_filter_size must be from 1 to 1,000, not 0" in message
+    message = refused(images, tmp_path, CONFIG + LIGHT % "median_filter_size: 100000")
+    assert "median_filter_size must be from 1 to 1,000, not 100000" in message
     assert "median_filter_size" in refused(
         images, tmp_path, CONFIG + LIGHT % "median_filtersize: 3"
     )
@@ -414,3 +416,9 @@ def test_check_names_the_stage(images: Path, tmp_path: Path) -> None:
         line.startswith("light       jones_2006 by plate: 2 groups; up to ") for line in lines
     )
     assert any("offset > illumination > (compensation off) > segment" in line for line in lines)
+
+
+@pytest.mark.parametrize("sigma", [0.0, 1e9, float("inf"), float("nan")])
+def test_a_gaussian_that_nobody_can_want(sigma: float) -> None:
+    with pytest.raises(UserError, match=r"sigma must be from 0\.1 to 1,000"):
+        gaussian(np.ones((3, 4)), sigma=sigma)
