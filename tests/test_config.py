@@ -184,7 +184,7 @@ WRONG = [
     ("[1, 0.5, 1]", ".nan", "mask.methods[0].kwargs.smooth", 0, ".nan is not a finite number"),
     ("spotsize: 3", "spotsize: 3.5", "mask.methods[1].kwargs.spotsize", 0,
      "expected a whole number, found 3.5"),
-    ("spotsize: 3", "spotsize: 0", "mask.methods[1].kwargs", 0, "at least 1"),
+    ("spotsize: 3", "spotsize: 0", "mask.methods[1].kwargs", 0, "from 1 to 250"),
     ("otsu, kwargs: ", "otsu, kwargs: {size: 3}", "mask.methods[2].kwargs.size", 0,
      "unknown key; known here: none"),
     ("otsu, kwargs: ", "otsu, kwargs: [3]", "mask.methods[2].kwargs", 0,

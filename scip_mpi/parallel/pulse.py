@@ -86,7 +86,8 @@ class Pulse:
         self.later = self.apart * world.rank / world.size
         self.heard = np.zeros(world.size)
         self.idle = np.zeros(world.size)
-        self.places = [""] * world.size
+        # Whoever dies at once was on its node all the same.
+        self.places = [f"on {node}" for node in world.nodes]
         self.watch = Watch(world, Timers())
 
     def follow(self, timers: Timers, stall: float | None) -> None:
@@ -168,11 +169,10 @@ class Pulse:
         return max(self.silence, COMPUTING * stall) if stall else float("inf")
 
     def _missed(self, rank: int, now: float) -> str:
-        where = self.places[rank]
         return (
             f"nothing was heard of rank {rank} for {now - self.heard[rank]:,.0f} s: it was killed, "
-            "its node or the network is down, or it hangs"
-            + (f". Before that it was {where}" if where else "")
+            "its node or the network is down, or it hangs. Before that it was "
+            f"{self.places[rank]}"
         )
 
     def _tick(self) -> float:

@@ -286,10 +286,10 @@ def test_who_has_lost_its_device_hands_its_chunks_over(
         for rank, calls in fails.items():
             assert len({i for i in results[rank]["segmented"] if i in BOUNDS}) <= calls
     else:
-        # Who hears of it late hears that all is done.
+        # Who hears of it late hears that all is done, by others if there are any.
         went_on = {k for k, r in enumerate(results) if r["went_on"]}
-        assert went_on
         assert went_on <= set(fails)
+        assert went_on or len(fails) < size
 
 
 @pytest.mark.parametrize("in_thread", [True, False])
