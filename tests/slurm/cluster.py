@@ -144,11 +144,8 @@ class Cluster:
     def stop(self) -> None:
         """Take it down: jobs first, then the daemons, then whatever may be left of either."""
         if "slurmctld" in self.daemons:
-            with contextlib.suppress(AssertionError):
-                jobs = self.run("squeue", "-h", "-o", "%A", patience=30).stdout.split()
-                if jobs:
-                    self.run("scancel", *jobs, patience=30)
-                    self._wait(lambda: self.run("squeue", "-h", patience=30).stdout == "", 15)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._cancel_all()
         for kind in ("slurmd", "slurmctld", "munged"):
             mine = [p for name, p in self.daemons.items() if name.startswith(kind)]
             for daemon in mine:
@@ -175,22 +172,41 @@ class Cluster:
         environ: dict[str, str] | None = None,
         patience: float = PATIENCE,
     ) -> subprocess.CompletedProcess[str]:
-        """Run one of Slurm's commands to its end; what it said, where that does not come."""
+        """Run one of Slurm's commands to its end; where that does not come, what it said.
+
+        The nodes are free again then.
+        """
         try:
-            return subprocess.run(
-                list(map(str, command)),
-                capture_output=True,
-                text=True,
-                timeout=patience,
-                cwd=cwd,
-                env=self.environ() | (environ or {}),
-                check=False,
-            )
+            return self._call(*command, cwd=cwd, environ=environ, patience=patience)
         except subprocess.TimeoutExpired as late:
+            self._cancel_all()
             said = (late.stderr or b"").decode(errors="replace")
             raise AssertionError(
                 f"{command[0]} has not ended after {patience} s:\n{said}"
             ) from late
+
+    def _call(
+        self,
+        *command: str | Path,
+        cwd: Path | None = None,
+        environ: dict[str, str] | None = None,
+        patience: float = 30,
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            list(map(str, command)),
+            capture_output=True,
+            text=True,
+            timeout=patience,
+            cwd=cwd,
+            env=self.environ() | (environ or {}),
+            check=False,
+        )
+
+    def _cancel_all(self) -> None:
+        jobs = self._call("squeue", "-h", "-o", "%A").stdout.split()
+        if jobs:
+            self._call("scancel", *jobs)
+            self._wait(lambda: self._call("squeue", "-h").stdout == "", 15)
 
     def submit(
         self, *arguments: str | Path, cwd: Path, environ: dict[str, str] | None = None
