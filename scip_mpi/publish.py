@@ -53,7 +53,10 @@ def finish(
         final = out / names.table
         h5ad.complete(table.partial, {"n_nan": n_nan, "constant": constant})
         if job.plan.config.export.format == "parquet":
-            parquet.export(table.partial, out / names.parquet, job.plan.sets)
+            # The other ranks of this node wait meanwhile: their cores are free.
+            nodes = job.world.nodes
+            beside = nodes.count(nodes[0])
+            parquet.export(table.partial, out / names.parquet, job.plan.sets, beside)
         write_illumination(job)
         write_run_json(job, survivors, failures, code, facts)
         # The table's name says that the run is finished: all else is on the disk before.

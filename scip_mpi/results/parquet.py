@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ from scip_mpi.registry import OBS_WORDS
 
 # Rows held at once, and of a row group: few enough for memory not to grow with the table.
 BLOCK = 2000
-# Rows of a file. What is told of each column of each block stays in memory until it is closed.
-PART = 5 * BLOCK
+# Bytes of features in a file, about: so many files are written at the same time as there are cores
+# to spare.
+PART = 64 << 20
+# A thread holds a block twice; more of them only wait for Python's lock.
+THREADS = 16
 
 
-def export(table: Path, folder: Path, sets: Sequence[str] = ()) -> None:
+def export(table: Path, folder: Path, sets: Sequence[str] = (), threads: int = 1) -> None:
     """Write ``FOLDER/part-*.parquet``: features as they are, columns of obs with ``meta_``.
 
     Their names sort as their rows do.
@@ -32,9 +36,10 @@ def export(table: Path, folder: Path, sets: Sequence[str] = ()) -> None:
     sets : sequence of str
         Names of the mask sets: as in SCIP, the regions and bounding box of each stand before its
         features. An empty name is that of whole images.
+    threads : int
+        Files written at the same time, at most; they are the same for any number.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     with h5py.File(table) as file:
         X, obs = file["X"], file["obs"]
@@ -44,25 +49,40 @@ def export(table: Path, folder: Path, sets: Sequence[str] = ()) -> None:
         types |= dict.fromkeys(names, pa.float32())
         order = scip_order(meta, names, sets)
         schema = pa.schema([("obs_name", pa.string()), *((n, types[n]) for n in order)])
-        place = {name: j for j, name in enumerate(names)}
         folder.mkdir(exist_ok=True)
-        texts = [field.name for field in schema if field.type == pa.string()]
-        for first in range(0, max(len(X), 1), PART):
-            # Features do not repeat.
-            with pq.ParquetWriter(
-                folder / f"part-{first // PART:06d}.parquet", schema, use_dictionary=texts,
-                write_statistics=False,
-            ) as writer:  # fmt: skip
-                for lo in range(first, min(first + PART, len(X)), BLOCK):
-                    part = slice(lo, min(lo + BLOCK, len(X)))
-                    block = np.asfortranarray(X[part])
-                    columns = [pa.array(obs["_index"].asstr()[part])]
-                    for name in order:
-                        if name in place:
-                            columns.append(pa.array(block[:, place[name]]))
-                        else:
-                            columns.append(_column(pa, obs[name.removeprefix("meta_")], part))
-                    writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+        rows = BLOCK * max(1, PART // (BLOCK * X.dtype.itemsize * max(1, len(names))))
+        parts = [slice(lo, min(lo + rows, len(X))) for lo in range(0, max(len(X), 1), rows)]
+
+        def write(k: int) -> None:
+            _write_part(file, parts[k], names, schema, folder / f"part-{k:06d}.parquet")
+
+        with ThreadPoolExecutor(min(threads, THREADS)) as pool:
+            for done in [pool.submit(write, k) for k in range(len(parts))]:
+                done.result()
+
+
+def _write_part(
+    file: h5py.File, part: slice, names: Sequence[str], schema: Any, path: Path
+) -> None:
+    """One file: some rows of the table, block by block."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    X, obs = file["X"], file["obs"]
+    place = {name: j for j, name in enumerate(names)}
+    # Features do not repeat.
+    texts = [field.name for field in schema if field.type == pa.string()]
+    with pq.ParquetWriter(path, schema, use_dictionary=texts, write_statistics=False) as writer:
+        for lo in range(part.start, part.stop, BLOCK):
+            rows = slice(lo, min(lo + BLOCK, part.stop))
+            block = np.asfortranarray(X[rows])
+            columns = [pa.array(obs["_index"].asstr()[rows])]
+            for name in schema.names[1:]:
+                if name in place:
+                    columns.append(pa.array(block[:, place[name]]))
+                else:
+                    columns.append(_column(pa, obs[name.removeprefix("meta_")], rows))
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
 
 
 def scip_order(meta: Sequence[str], names: Sequence[str], sets: Sequence[str]) -> list[str]:

@@ -65,9 +65,13 @@ def test_the_same_bits_in_blocks(
 ) -> None:
     X = make_table(tmp_path / "t.h5ad", rows)
     monkeypatch.setattr(parquet, "BLOCK", 10)
-    monkeypatch.setattr(parquet, "PART", 40)
-    folder = tmp_path / "cells.parquet"
+    monkeypatch.setattr(parquet, "PART", 40 * 4 * len(FEATURES))
+    folder, beside = tmp_path / "cells.parquet", tmp_path / "in_threads.parquet"
     parquet.export(tmp_path / "t.h5ad", folder)
+    parquet.export(tmp_path / "t.h5ad", beside, threads=3)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == {
+        p.name: p.read_bytes() for p in beside.iterdir()
+    }
     parts = sorted(folder.iterdir())
     assert [p.name for p in parts] == [f"part-{k:06d}.parquet" for k in range(len(parts))]
     files = [pq.ParquetFile(p) for p in parts]
