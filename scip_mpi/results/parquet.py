@@ -12,12 +12,13 @@ import numpy as np
 
 from scip_mpi.columns import prefix
 from scip_mpi.registry import OBS_WORDS
+from scip_mpi.results.tables import arrow_column
 
 # Rows held at once, and of a row group: few enough for memory not to grow with the table.
 BLOCK = 2000
 # Bytes of features in a file, about: so many files are written at the same time as there are cores
 # to spare.
-PART = 64 << 20
+PART = 128 << 20
 # A thread holds a block twice; more of them only wait for Python's lock.
 THREADS = 16
 
@@ -76,10 +77,10 @@ def _write_part(
         for lo in range(part.start, part.stop, BLOCK):
             rows = slice(lo, min(lo + BLOCK, part.stop))
             block = np.asfortranarray(X[rows])
-            columns = [pa.array(obs["_index"].asstr()[rows])]
+            columns = [arrow_column(obs["_index"].asstr()[rows].tolist())]
             for name in schema.names[1:]:
                 if name in place:
-                    columns.append(pa.array(block[:, place[name]]))
+                    columns.append(arrow_column(block[:, place[name]]))
                 else:
                     columns.append(_column(pa, obs[name.removeprefix("meta_")], rows))
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
@@ -108,7 +109,7 @@ def _type(pa: Any, node: Any) -> Any:
 
 def _column(pa: Any, node: Any, part: slice) -> Any:
     if not isinstance(node, h5py.Group):
-        return pa.array(node[part])
+        return arrow_column(node[part])
     codes = node["codes"][part].astype(np.int64)
     present = codes >= 0
     if not present.any():
@@ -116,5 +117,7 @@ def _column(pa: Any, node: Any, part: slice) -> Any:
     # Images are categories in the order of the rows: a block of rows needs a small part of them,
     # and reading all of them for each block would cost the square of the images.
     least, most = int(codes[present].min()), int(codes[present].max())
-    categories = pa.array(node["categories"].asstr()[least : most + 1], pa.string())
-    return categories.take(pa.array(codes - least, mask=~present))
+    categories = arrow_column(node["categories"].asstr()[least : most + 1].tolist())
+    valid = pa.py_buffer(np.packbits(present, bitorder="little"))
+    places = [valid, pa.py_buffer(np.maximum(codes - least, 0))]
+    return categories.take(pa.Array.from_buffers(pa.int64(), len(codes), places))

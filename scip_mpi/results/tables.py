@@ -40,7 +40,7 @@ class ParquetRows:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        arrays = [_arrow(pa, values) for values in columns.values()]
+        arrays = [arrow_column(values) for values in columns.values()]
         if self.writer is None:
             kinds = zip(columns, arrays, strict=True)
             schema = pa.schema([pa.field(name, a.type, nullable=False) for name, a in kinds])
@@ -61,8 +61,10 @@ class ParquetRows:
             self.writer.close()
 
 
-def _arrow(pa: Any, values: NDArray[Any] | Sequence[str]) -> Any:
+def arrow_column(values: NDArray[Any] | Sequence[str]) -> Any:
     """A column for Arrow, from its buffers: ``pa.array`` would first load pandas."""
+    import pyarrow as pa
+
     if not isinstance(values, np.ndarray):
         texts = Texts.of(values).printable()
         edges = np.zeros(len(texts) + 1, np.int32)
