@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def finish(
             raise RuntimeError(f"{recorded} of {table.rows} rows were written: not published")
         late = {f for o, _ in told for f in o.failures}
         failures = sorted({*books.failures, *late}, key=lambda f: (f.index, f.stage))
-        facts = {
+        facts: dict[str, Any] = {
             "overflows": sum(o.overflows for o, _ in told),
             "writer": table.writer,
             "ranks": [facts for _, facts in told],
@@ -56,7 +57,9 @@ def finish(
             # The other ranks of this node wait meanwhile: their cores are free.
             nodes = job.world.nodes
             beside = nodes.count(nodes[0])
+            begun = time.monotonic()
             parquet.export(table.partial, out / names.parquet, job.plan.sets, beside)
+            facts["parquet_s"] = round(time.monotonic() - begun, 3)
         write_illumination(job)
         write_run_json(job, survivors, failures, code, facts)
         # The table's name says that the run is finished: all else is on the disk before.

@@ -201,7 +201,8 @@ def foresee(
         rows.append({
             "config": name, "images": count, "ranks": ranks, "chunks": told.chunks,
             "startup_s": told.startup, "first_s": told.first, "between_s": told.between,
-            "second_s": told.second, "finish_s": told.finish, "ideal_s": told.alone / ranks,
+            "second_s": told.second, "finish_s": told.finish, "parquet_s": told.parquet,
+            "ideal_s": told.alone / ranks,
             "manager_s": told.manager_first + told.manager_second, "moved": told.moved,
             "clerk_s": told.clerk, "efficiency": told.efficiency,
             "with_startup": told.efficiency_with_startup, "aim": aim,

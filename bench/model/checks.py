@@ -219,6 +219,7 @@ def check_program(
                 n: predict(
                     machine, Fixed(), work, ranks, chunk_sizes(n, ranks, PIXELS), PIXELS
                 ).after
+                + work.parquet * n
                 for n in (few, images)
             }
             wall, waited = walls[ranks, images]

@@ -58,10 +58,11 @@ def pieces(records: Sequence[Sequence[float]], total: float | None = None) -> Pi
 
 @dataclass(frozen=True)
 class Work:
-    """Both passes: the cost of images, and of rows."""
+    """Both passes: the cost of images, and of rows; and a row's part of Parquet at the end."""
 
     images: Pieces
     rows: Pieces
+    parquet: float = 0.0
 
 
 def from_run(run: Mapping[str, Any]) -> Work:
@@ -78,4 +79,5 @@ def from_run(run: Mapping[str, Any]) -> Work:
     return Work(
         recorded("chunks", run["images"], FIRST),
         recorded("runs", max(run["rows"], 1), SECOND),
+        run.get("parquet_s", 0.0) / max(run["rows"], 1),
     )
