@@ -23,7 +23,7 @@ from scip_mpi.checkpoint.spans import Spans
 from scip_mpi.devices import DeviceLost
 from scip_mpi.errors import RanksLost
 from scip_mpi.holdings import Holdings, Survivors
-from scip_mpi.items import Bench, images_of, own_runs, unpack
+from scip_mpi.items import Bench, Work, images_of, own_runs, unpack
 from scip_mpi.job import EndedEarly, Job
 from scip_mpi.loaders.contract import Failure, References
 from scip_mpi.loaders.dispatch import Dispatch
@@ -47,7 +47,7 @@ from scip_mpi.recording import Outcome, RowLog
 from scip_mpi.restart import adopt, adopt_rows
 from scip_mpi.results.hygiene import ColumnCheck
 from scip_mpi.results.writers import Writer
-from scip_mpi.rows import compute
+from scip_mpi.rows import Rows, compute
 from scip_mpi.segmenting import measure_part, segment
 from scip_mpi.store import MaskStore
 from scip_mpi.suspicion import without
@@ -145,11 +145,17 @@ def segment_what_fits(
     Not where parts of them may be with other ranks by then: there this is an error as others are.
     """
     stages, timers = job.stages, job.timers
-    shares = stages.fields is not None and bool(stages.sets)
+    shared = False
+
+    def sharing(count: int, part: Callable[[int], Part]) -> list[Found]:
+        nonlocal shared
+        shared = True
+        return share(count, part)
+
     try:
-        return segment(stages, references, timers, share)
+        return segment(stages, references, timers, sharing)
     except MemoryError:
-        if shares:
+        if shared:
             raise
     lost = []
     for k in range(len(references)):
@@ -160,6 +166,29 @@ def segment_what_fits(
             lost.append(Failure(index, "segment", "not enough memory to segment and measure it"))
     # Where each fits by itself, and all do not: an error again.
     return segment(sparing(stages, lost, job.plan.dtype), references, timers, share)
+
+
+def compute_what_fits(job: Job, work: Work, scratch: Scratch) -> Rows:
+    """The rows of a run, of which images for whose features there is not enough memory fail."""
+
+    def rows_of(some: Work) -> Rows:
+        return compute(
+            job.stages, some.references, some.masks, some.crops, some.failures, job.timers, scratch
+        )
+
+    try:
+        return rows_of(work)
+    except MemoryError:
+        images = np.unique(work.masks.image[work.crops.index]).tolist()
+    each = {k: Failure(k, "features", "not enough memory to compute its rows") for k in images}
+    lost = {}
+    for k in images:
+        try:
+            rows_of(without(work, {other: each[other] for other in images if other != k}))
+        except MemoryError:
+            lost[k] = each[k]
+    # Where each fits by itself, and all do not: an error again.
+    return rows_of(without(work, lost))
 
 
 def compute_and_write(
@@ -187,10 +216,7 @@ def compute_and_write(
                 work = bench.lay_out(run)
                 if job.fatal:
                     work = without(work, job.fatal)
-            rows = compute(
-                job.stages, work.references, work.masks, work.crops, work.failures, job.timers,
-                scratch,
-            )  # fmt: skip
+            rows = compute_what_fits(job, work, scratch)
             with job.timers.stage("write"):
                 fresh = log.fresh
                 assert fresh.seen is not None

@@ -20,6 +20,7 @@ from cells import copy_cells, jurkat_files, write_config
 from tables import digest, obs_names
 
 import scip_mpi.passes
+import scip_mpi.segmenting
 from scip_mpi.job import Request
 from scip_mpi.parallel.inprocess import run_threads
 from scip_mpi.parallel.world import Alone
@@ -92,6 +93,33 @@ def test_an_image_that_its_masks_need_too_much_memory_for_is_one_failure(
         assert np.array_equal(ours["X"][()], theirs["X"][()][kept], equal_nan=True)
 
 
+def test_an_image_whose_rows_need_too_much_memory_keeps_them_empty(
+    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute, lost = scip_mpi.passes.compute, [4, 6, 7, 8]
+
+    def short(stages: Any, references: Any, masks: Any, crops: Any, *rest: Any) -> Any:
+        rows = compute(stages, references, masks, crops, *rest)
+        if np.isin(masks.image[crops.index], lost).any():
+            raise MemoryError
+        return rows
+
+    (tmp_path / "usual").mkdir()
+    usual = start(tmp_path / "usual", cells)
+    monkeypatch.setattr(scip_mpi.passes, "compute", short)
+    out = start(tmp_path, cells)
+    with (out / "failures.csv").open(newline="") as handle:
+        told = {(row["stage"], row["error"]) for row in csv.DictReader(handle)}
+    assert told == {("features", "not enough memory to compute its rows")}
+    assert obs_names(out) == obs_names(usual)
+    gone = np.isin([int(n.split("_")[0]) for n in obs_names(out)], lost)
+    assert gone.sum() == len(lost)
+    with h5py.File(out / "features.h5ad") as ours, h5py.File(usual / "features.h5ad") as theirs:
+        assert np.array_equal(ours["obs/failed"][()], gone)
+        assert np.isnan(ours["X"][()][gone]).all()
+        assert np.array_equal(ours["X"][()][~gone], theirs["X"][()][~gone], equal_nan=True)
+
+
 def test_what_only_together_needs_too_much_memory_is_an_error(
     cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +152,27 @@ def fields(folder: Path, *objects: int) -> Path:
             (folder / name).mkdir(parents=True, exist_ok=True)
             tifffile.imwrite(folder / name / f"f{k}.tif", plane)
     return folder / "fields"
+
+
+def test_a_field_that_needs_too_much_memory_is_one_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where its objects have masks of their own, and could be with other ranks."""
+    segment_fields = scip_mpi.segmenting.segment_fields
+
+    def short(batch: Any, *rest: Any) -> Any:
+        if 1 in batch.index:
+            raise MemoryError
+        return segment_fields(batch, *rest)
+
+    monkeypatch.setattr(scip_mpi.segmenting, "segment_fields", short)
+    masks = "mask: {methods: [{name: cell, method: segmented, border: keep}]}\n"
+    text = FIELDS.replace("[shape, intensity]", "{cell: [shape]}") + masks
+    out = start(tmp_path, fields(tmp_path / "images", 2, 3, 1), text=text)
+    assert [n.split("_")[0] for n in obs_names(out)] == ["0", "0", "2"]
+    with (out / "failures.csv").open(newline="") as handle:
+        told = [(row["stage"], row["error"]) for row in csv.DictReader(handle)]
+    assert told == [("segment", "not enough memory to segment and measure it")]
 
 
 @pytest.mark.parametrize("objects", [(0,), (1,), (0, 1, 0), (0, 100_000, 1)])
