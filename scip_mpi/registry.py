@@ -71,6 +71,11 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "intensity": "scip_mpi.features.intensity:FAMILY",
         "texture": "scip_mpi.features.texture:FAMILY",
         "raw": "scip_mpi.features.raw:FAMILY",
+        "haralick": "scip_mpi.features.haralick:FAMILY",
+        "glrlm": "scip_mpi.features.glrlm:FAMILY",
+        "glszm": "scip_mpi.features.glszm:FAMILY",
+        "ngtdm": "scip_mpi.features.ngtdm:FAMILY",
+        "gldm": "scip_mpi.features.gldm:FAMILY",
     },
 }
 
