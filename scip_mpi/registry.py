@@ -76,6 +76,9 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "glszm": "scip_mpi.features.glszm:FAMILY",
         "ngtdm": "scip_mpi.features.ngtdm:FAMILY",
         "gldm": "scip_mpi.features.gldm:FAMILY",
+        "lbp": "scip_mpi.features.lbp:FAMILY",
+        "focus": "scip_mpi.features.focus:FAMILY",
+        "gabor": "scip_mpi.features.gabor:FAMILY",
     },
 }
 
