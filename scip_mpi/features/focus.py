@@ -13,7 +13,6 @@ from scip_mpi.batches import FloatArray, ImageBatch, Scratch, SetMasks
 from scip_mpi.features.family import Family, Feature
 from scip_mpi.features.mask_pixels import (
     are_numbers,
-    chosen_channels,
     inner_places,
     lay_out,
     mask_pixels,
@@ -22,7 +21,7 @@ from scip_mpi.features.mask_pixels import (
 )
 from scip_mpi.features.power_spectrum import make_tables, ring_powers, side_of, slope_of
 from scip_mpi.features.regions import MASKS, MaskWord
-from scip_mpi.features.selection import channel_places, pick
+from scip_mpi.features.selection import channel_places, chosen_channels, pick
 from scip_mpi.features.shared import Shared
 
 NAMES = (

@@ -16,13 +16,12 @@ from scip_mpi.features.angles import ANGLES, MERGED, Statistic, in_words, over_a
 from scip_mpi.features.family import Family, Feature
 from scip_mpi.features.mask_pixels import (
     are_numbers,
-    chosen_channels,
     mask_pixels,
     stand_out,
     tight_box,
 )
 from scip_mpi.features.regions import MASKS, MaskWord
-from scip_mpi.features.selection import channel_places, pick
+from scip_mpi.features.selection import channel_places, chosen_channels, pick
 from scip_mpi.features.shared import Shared
 
 SHORTEST, LONGEST = 2, 64

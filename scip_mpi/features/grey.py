@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 from scip_mpi.batches import BoolArray, ImageBatch, Scratch, SetMasks
 from scip_mpi.errors import UserError
 from scip_mpi.features.family import Feature
-from scip_mpi.features.mask_pixels import MaskPixels, are_numbers, chosen_channels, mask_pixels
+from scip_mpi.features.mask_pixels import MaskPixels, are_numbers, mask_pixels
 from scip_mpi.features.regions import MASKS, MaskWord
-from scip_mpi.features.selection import channel_places, pick
+from scip_mpi.features.selection import channel_places, chosen_channels, pick
 
 # IBSI's own number where it fixes one (configurations D and E of its reference manual).
 LEVELS = 32

@@ -15,13 +15,12 @@ from scip_mpi.errors import UserError
 from scip_mpi.features.family import Family, Feature
 from scip_mpi.features.mask_pixels import (
     are_numbers,
-    chosen_channels,
     inner_places,
     lay_out,
     mask_pixels,
 )
 from scip_mpi.features.regions import MASKS, MaskWord
-from scip_mpi.features.selection import channel_places, pick
+from scip_mpi.features.selection import channel_places, chosen_channels, pick
 from scip_mpi.features.shared import Shared
 
 NEIGHBOURS = 8

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from scip_mpi.batches import FloatArray, ImageBatch, Int64Array, Scratch, SetMasks, offsets_of
 from scip_mpi.features.regions import MaskWord, regions
-from scip_mpi.features.selection import Part, wanted, windows
+from scip_mpi.features.selection import windows
 
 
 class MaskPixels(NamedTuple):
@@ -52,18 +51,6 @@ class MaskPixels(NamedTuple):
     values: FloatArray
     begins: Int64Array
     most: int
-
-
-def chosen_channels(channels: Sequence[int] | None, number: int) -> Int64Array:
-    """Places of the channels asked for, each once, in order; all of ``number`` by default.
-
-    Raises
-    ------
-    UserError
-        There are not as many channels.
-    """
-    part = Part((0,), None if channels is None else tuple(channels))
-    return np.flatnonzero(wanted([part], number, 1)[1:, 0]).astype(np.int64)
 
 
 def mask_pixels(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filter_twins
 import numpy as np
 from hypothesis import given, settings
 from scipy import ndimage
@@ -9,48 +10,12 @@ from test_families import cells, masked_cells, odd_images
 
 from scip_mpi.features import focus
 
-LAPLACE = [[0, 1, 0], [1, -4, 1], [0, 1, 0]]
-
-
-def twin(plane: np.ndarray, mask: np.ndarray) -> list[float]:
-    if not mask.any():
-        return [np.nan] * 3
-    plane = plane.astype(float)
-    inner = ndimage.binary_erosion(mask, np.ones((3, 3)), border_value=0)
-    found = [np.nan] * 3
-    if inner.any():
-        squared = (ndimage.sobel(plane, 0) / 8) ** 2 + (ndimage.sobel(plane, 1) / 8) ** 2
-        laplace = ndimage.correlate(plane, np.array(LAPLACE, float))
-        found[:2] = [squared[inner].mean(), laplace[inner].var()]
-    found[2] = slope(plane, mask)
-    return found
-
-
-def slope(plane: np.ndarray, mask: np.ndarray) -> float:
-    inside = plane[mask]
-    if np.ptp(inside) == 0:
-        return np.nan
-    rows, columns = np.nonzero(mask)
-    box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
-    side = 4
-    while side < max(plane[box].shape):
-        side *= 2
-    power = np.abs(np.fft.fft2(np.where(mask, plane - inside.mean(), 0)[box], (side, side))) ** 2
-    at = np.fft.fftfreq(side) * side
-    ring = np.floor(np.hypot(*np.meshgrid(at, at)) + 0.5)
-    frequencies = np.arange(1, side // 2 + 1)
-    means = np.array([power[ring == f].mean() for f in frequencies])
-    some = means > 1e-24 * means.max()
-    if some.sum() < 2:
-        return np.nan
-    return float(np.polyfit(np.log(frequencies[some]), np.log(means[some]), 1)[0])
-
 
 def check(image: np.ndarray, mask: np.ndarray) -> None:
     ours = focus.select(mask="own").measure([image], [mask])
     found = np.array([v[0] for v in ours.values()]).reshape(len(image), 3)
     for values, plane, own in zip(found, image, mask, strict=True):
-        expected = twin(plane, own)
+        expected = filter_twins.focus(plane, own)
         size = max(float(np.abs(plane.astype(float)).max()), 1.0)
         np.testing.assert_allclose(values[:2], expected[:2], rtol=1e-9, atol=1e-12 * size**2)
         np.testing.assert_allclose(values[2], expected[2], rtol=1e-6, atol=1e-6)

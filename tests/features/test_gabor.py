@@ -2,39 +2,15 @@
 
 from __future__ import annotations
 
+import filter_twins
 import numpy as np
 import pytest
 from grey_twins import ANGLES
 from hypothesis import given, settings
-from scipy import ndimage
-from skimage.filters import gabor_kernel
 from test_families import masked_cells, odd_images
 
 from scip_mpi.errors import UserError
 from scip_mpi.features import gabor
-from scip_mpi.features.gabor import reach_of
-
-
-def kernel(wave: int, angle: str) -> np.ndarray:
-    """scikit-image's filter, cut off at the same place for each angle."""
-    # Rows count downwards there and here; our angles are counted upwards.
-    theta = -np.deg2rad(float(angle.removesuffix("deg")))
-    whole = gabor_kernel(1 / wave, theta, bandwidth=1, n_stds=6)
-    reach, middle = reach_of(wave), np.array(whole.shape) // 2
-    part = tuple(slice(m - reach, m + reach + 1) for m in middle)
-    found: np.ndarray = whole[part]
-    assert found.shape == (2 * reach + 1,) * 2
-    return found
-
-
-def twin(plane: np.ndarray, mask: np.ndarray, wave: int, angle: str) -> float:
-    if not mask.any():
-        return np.nan
-    cell = np.where(mask, plane - plane[mask].astype(float).mean(), 0)
-    filter_ = kernel(wave, angle)
-    real = ndimage.convolve(cell, filter_.real, mode="constant")
-    imaginary = ndimage.convolve(cell, filter_.imag, mode="constant")
-    return float(np.hypot(real, imaginary)[mask].mean())
 
 
 def check(image: np.ndarray, mask: np.ndarray) -> None:
@@ -44,7 +20,7 @@ def check(image: np.ndarray, mask: np.ndarray) -> None:
     ours = family.measure([image], [mask])
     for c, (plane, own) in enumerate(zip(image, mask, strict=True)):
         for wave in waves:
-            at = {a: twin(plane, own, wave, a) for a in ANGLES}
+            at = {a: filter_twins.gabor(plane, own, wave, a) for a in ANGLES}
             values = np.array(list(at.values()))
             expected = {"mean": values.mean(), "range": np.ptp(values), **at}
             size = 1e-12 * max(float(np.abs(plane.astype(float)).max()), 1.0)

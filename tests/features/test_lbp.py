@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import filter_twins
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import ndimage
 from skimage.feature import local_binary_pattern
 from test_families import masked_cells, odd_images
 
@@ -14,28 +14,11 @@ from scip_mpi.errors import UserError
 from scip_mpi.features import lbp
 from scip_mpi.features.lbp import BINS
 
-# Around a circle.
-CIRCLE = ((0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1))
-
-
-def twin(plane: np.ndarray, mask: np.ndarray, distance: int) -> list[float]:
-    ring = np.zeros((2 * distance + 1,) * 2, bool)
-    ring[::distance, ::distance] = True
-    alone = ndimage.binary_erosion(mask, ring, border_value=0)
-    if not alone.any():
-        return [np.nan] * BINS
-    bins = []
-    for y, x in zip(*np.nonzero(alone), strict=True):
-        bits = [plane[y + distance * d, x + distance * r] >= plane[y, x] for d, r in CIRCLE]
-        changes = sum(a != b for a, b in zip(bits, [*bits[1:], bits[0]], strict=True))
-        bins.append(sum(bits) if changes <= 2 else BINS - 1)
-    return list(np.bincount(bins, minlength=BINS) / len(bins))
-
 
 def check(image: np.ndarray, mask: np.ndarray, distance: int) -> None:
     ours = lbp.select(mask="own", distance=distance).measure([image], [mask])
     found = np.array([v[0] for v in ours.values()]).reshape(len(image), BINS)
-    expected = [twin(p, m, distance) for p, m in zip(image, mask, strict=True)]
+    expected = [filter_twins.lbp(p, m, distance) for p, m in zip(image, mask, strict=True)]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
@@ -56,7 +39,7 @@ def test_all_patterns_are_put_where_scikit_image_puts_them() -> None:
     # beside 0 stays above, one of -12000 below the centre, whatever is mixed in: 100 or -100.
     for code in range(256):
         plane = np.zeros((3, 3))
-        for k, (down, right) in enumerate(CIRCLE):
+        for k, (down, right) in enumerate(filter_twins.CIRCLE):
             size = 100 if k % 2 == 0 else 12000
             plane[1 + down, 1 + right] = size if code >> k & 1 else -size
         theirs = int(local_binary_pattern(plane, 8, 1, "uniform")[1, 1])
