@@ -12,7 +12,20 @@ import numpy as np
 from kernel_inputs import COMBINED, SMOOTH, Cells
 
 from scip_mpi.batches import ImageBatch, Scratch
-from scip_mpi.features import intensity, raw, shape, texture
+from scip_mpi.features import (
+    focus,
+    gabor,
+    gldm,
+    glrlm,
+    glszm,
+    haralick,
+    intensity,
+    lbp,
+    ngtdm,
+    raw,
+    shape,
+    texture,
+)
 from scip_mpi.features.family import Family, whole_sets
 from scip_mpi.features.shared import prepare
 from scip_mpi.segmentation.crops import cut_crops
@@ -35,6 +48,14 @@ FAMILIES: dict[str, Family] = {
     "co-occurrence": texture.select(sobel=[]),
     "Sobel": texture.select(properties=[]),
     "raw": raw.FAMILY,
+    "haralick": haralick.FAMILY,
+    "glrlm": glrlm.FAMILY,
+    "glszm": glszm.FAMILY,
+    "ngtdm": ngtdm.FAMILY,
+    "gldm": gldm.FAMILY,
+    "lbp": lbp.FAMILY,
+    "focus": focus.FAMILY,
+    "gabor": gabor.FAMILY,
 }
 
 
@@ -166,4 +187,6 @@ def twins(few: Cells, cells: Cells) -> list[Case]:
         found.append(
             Case(kernel, "crops", "twin", "scikit-image, SciPy", columns, len(few) * each, whole)
         )
-    return found
+    import texture_peers
+
+    return [*found, *texture_peers.twins(few)]

@@ -19,7 +19,7 @@ from skimage.filters import sobel
 from skimage.measure import regionprops, regionprops_table
 from skimage.morphology import disk
 
-PEERS = ("cp_measure", "mahotas", "scikit-image")
+PEERS = ("cp_measure", "mahotas", "nyxus", "scikit-image")
 LEVELS = 16
 ANGLES = (0, np.pi / 4, np.pi / 2, 3 * np.pi / 4)
 GREY = ("contrast", "dissimilarity", "homogeneity", "energy", "correlation", "ASM")
@@ -49,7 +49,9 @@ def peers(cells: Cells, few: Cells) -> list[Case]:
         found += _of_mahotas(few, cells)
     if harness.optional("cp_measure"):
         found += _of_cp_measure(few, cells)
-    return found
+    import texture_peers
+
+    return [*found, *texture_peers.peers(few, cells)]
 
 
 def missing() -> list[str]:
@@ -58,7 +60,7 @@ def missing() -> list[str]:
     return [p for p in PEERS if harness.optional(modules.get(p, p)) is None]
 
 
-def _both(
+def both(
     kernel: str, who: str, how: str, columns: int, call: Call, few: Cells, cells: Cells,
     given: tuple[str, ...] = ("crops", "field"),
 ) -> Iterator[Case]:  # fmt: skip
@@ -103,17 +105,17 @@ def _of_scikit_image(few: Cells, cells: Cells) -> Iterator[Case]:
         return regionprops_table(labels, sobel(pixels), properties=INTENSITY[:4])
 
     with_bins = f"graycomatrix, {LEVELS} levels, 2 distances, 4 angles"
-    yield from _both("shape", who, "regionprops_table", 59, shape, few, cells)
-    yield from _both(FIVE, who, "regionprops_table", 5, intensity, few, cells)
-    yield from _both("co-occurrence", who, with_bins, 48, cooccurrence, few, cells)
-    yield from _both("Sobel", who, "sobel, regionprops_table", 4, gradient, few, cells)
+    yield from both("shape", who, "regionprops_table", 59, shape, few, cells)
+    yield from both(FIVE, who, "regionprops_table", 5, intensity, few, cells)
+    yield from both("co-occurrence", who, with_bins, 48, cooccurrence, few, cells)
+    yield from both("Sobel", who, "sobel, regionprops_table", 4, gradient, few, cells)
 
 
-def quantised(pixels: Plane, mask: Plane) -> Plane:
-    """Levels 1 to 16 of the pixels of a mask, 0 outside."""
+def quantised(pixels: Plane, mask: Plane, number: int = LEVELS) -> Plane:
+    """Levels from 1 to so many of the pixels of a mask, 0 outside."""
     values = pixels[mask].astype(float)
     low, span = values.min(), max(float(np.ptp(values)), 1.0)
-    levels = 1 + ((pixels - low) * (LEVELS - 1) / span).clip(0, LEVELS - 1).astype(np.uint8)
+    levels = 1 + ((pixels - low) * (number - 1) / span).clip(0, number - 1).astype(np.uint8)
     return np.where(mask, levels, 0).astype(np.uint8)
 
 
@@ -155,18 +157,19 @@ def _of_mahotas(few: Cells, cells: Cells) -> Iterator[Case]:
     def gradient(_: Plane, pixels: Plane) -> Any:
         return mahotas.sobel(pixels.astype(float), just_filter=True)
 
-    yield from _both("otsu", who, "its two median filters alone", 0, two_medians, few, cells)
-    yield from _both("spot", who, "tophat_open alone", 0, spot, few, cells)
-    yield from _both("shape", who, "roundness, ellipse_axes, eccentricity, perimeter", 5, shape,
+    yield from both("otsu", who, "its two median filters alone", 0, two_medians, few, cells)
+    yield from both("spot", who, "tophat_open alone", 0, spot, few, cells)
+    yield from both("shape", who, "roundness, ellipse_axes, eccentricity, perimeter", 5, shape,
                      few, cells, ("crops",))  # fmt: skip
-    yield from _both(FIVE, who, "labeled sum, max, min, size", 4, intensity, few, cells)
-    yield from _both("co-occurrence", who, f"haralick, {LEVELS} levels, 2 distances, 4 angles", 104,
+    yield from both(FIVE, who, "labeled sum, max, min, size", 4, intensity, few, cells)
+    yield from both("co-occurrence", who, f"haralick, {LEVELS} levels, 2 distances, 4 angles", 104,
                      cooccurrence, few, cells)  # fmt: skip
-    yield from _both("Sobel", who, "sobel, no statistics", 0, gradient, few, cells)
+    yield from both("Sobel", who, "sobel, no statistics", 0, gradient, few, cells)
 
 
 def _of_cp_measure(few: Cells, cells: Cells) -> Iterator[Case]:
     import cp_measure
+    import texture_peers
     from cp_measure.bulk import get_core_measurements
 
     for backend in (None, "numba"):
@@ -189,8 +192,11 @@ def _of_cp_measure(few: Cells, cells: Cells) -> Iterator[Case]:
 
         if backend is None:  # no other version of it there is
             columns = len(call("sizeshape")(few.union[0].astype(np.int32), few.batch.image(0)[0]))
-            yield from _both("shape", who, "sizeshape", columns, call("sizeshape"), few, cells)
+            yield from both("shape", who, "sizeshape", columns, call("sizeshape"), few, cells)
         columns = len(call("intensity")(few.union[0].astype(np.int32), few.batch.image(0)[0]))
-        yield from _both("intensity", who, "intensity", columns, call("intensity"), few, cells)
-        yield from _both("co-occurrence", who, f"texture, {LEVELS} levels, 2 distances, 4 angles",
+        yield from both("intensity", who, "intensity", columns, call("intensity"), few, cells)
+        yield from both("co-occurrence", who, f"texture, {LEVELS} levels, 2 distances, 4 angles",
                          104, texture, few, cells)  # fmt: skip
+        levels = texture_peers.LEVELS
+        yield from both("haralick", who, f"texture, {levels} levels, 4 angles", 52,
+                        call("texture", scale=1, gray_levels=levels), few, cells)  # fmt: skip

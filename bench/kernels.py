@@ -21,10 +21,10 @@ import kernel_peers
 from harness import Settings
 from kernel_cases import FIVE, US, Case
 
-LIBRARIES = (*harness.LIBRARIES, "scipy", "cp_measure", "mahotas")
+LIBRARIES = (*harness.LIBRARIES, "scipy", "cp_measure", "mahotas", "nyxus")
 ORDER = (
     "li", "otsu", "spot", "normaltest", "shape", "intensity", FIVE, "texture", "co-occurrence",
-    "Sobel", "raw",
+    "Sobel", "raw", "haralick", "glrlm", "glszm", "ngtdm", "gldm", "lbp", "focus", "gabor",
 )  # fmt: skip
 
 

@@ -71,6 +71,14 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "intensity": "scip_mpi.features.intensity:FAMILY",
         "texture": "scip_mpi.features.texture:FAMILY",
         "raw": "scip_mpi.features.raw:FAMILY",
+        "haralick": "scip_mpi.features.haralick:FAMILY",
+        "glrlm": "scip_mpi.features.glrlm:FAMILY",
+        "glszm": "scip_mpi.features.glszm:FAMILY",
+        "ngtdm": "scip_mpi.features.ngtdm:FAMILY",
+        "gldm": "scip_mpi.features.gldm:FAMILY",
+        "lbp": "scip_mpi.features.lbp:FAMILY",
+        "focus": "scip_mpi.features.focus:FAMILY",
+        "gabor": "scip_mpi.features.gabor:FAMILY",
     },
 }
 
