@@ -12,7 +12,7 @@ import numpy as np
 from kernel_inputs import COMBINED, SMOOTH, Cells
 
 from scip_mpi.batches import ImageBatch, Scratch
-from scip_mpi.features import intensity, raw, shape, texture
+from scip_mpi.features import ideas, intensity, raw, shape, texture
 from scip_mpi.features.family import Family, whole_sets
 from scip_mpi.features.shared import prepare
 from scip_mpi.segmentation.crops import cut_crops
@@ -35,6 +35,7 @@ FAMILIES: dict[str, Family] = {
     "co-occurrence": texture.select(sobel=[]),
     "Sobel": texture.select(properties=[]),
     "raw": raw.FAMILY,
+    "ideas": ideas.FAMILY,
 }
 
 

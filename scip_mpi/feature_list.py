@@ -104,7 +104,8 @@ def listed(name: str, cost: Cost | None) -> Listed:
     family = registry.find("features", name)
     module = importlib.import_module(registry.locate("features", name).partition(":")[0])
     about, _, of_module = documented(module)
-    _, notes, references = documented(family.compute)
+    # Of a family with settings, the function that they are given to.
+    _, notes, references = documented(getattr(family.compute, "func", family.compute))
     return Listed(
         name,
         re.sub(r" \(family ``\w+``\)", "", about),

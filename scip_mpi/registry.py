@@ -71,6 +71,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "intensity": "scip_mpi.features.intensity:FAMILY",
         "texture": "scip_mpi.features.texture:FAMILY",
         "raw": "scip_mpi.features.raw:FAMILY",
+        "ideas": "scip_mpi.features.ideas:FAMILY",
     },
 }
 
