@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from scip_mpi.registry import OBS_WORDS
 BLOCK = 2000
 # Rows of a file. What is told of each column of each block stays in memory until it is closed.
 PART = 5 * BLOCK
+# The first column.
+FIRST = "obs_name"
 
 
 def export(table: Path, folder: Path, sets: Sequence[str] = ()) -> None:
@@ -34,35 +36,66 @@ def export(table: Path, folder: Path, sets: Sequence[str] = ()) -> None:
         features. An empty name is that of whole images.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     with h5py.File(table) as file:
         X, obs = file["X"], file["obs"]
         names = file["var/_index"].asstr()[()].tolist()
         meta = list(obs.attrs["column-order"])
-        types = {f"meta_{name}": _type(pa, obs[name]) for name in meta}
+        types = {f"meta_{name}": column_type(pa, obs[name]) for name in meta}
         types |= dict.fromkeys(names, pa.float32())
         order = scip_order(meta, names, sets)
-        schema = pa.schema([("obs_name", pa.string()), *((n, types[n]) for n in order)])
+        schema = pa.schema([(FIRST, pa.string()), *((n, types[n]) for n in order)])
         place = {name: j for j, name in enumerate(names)}
-        folder.mkdir(exist_ok=True)
-        texts = [field.name for field in schema if field.type == pa.string()]
-        for first in range(0, max(len(X), 1), PART):
-            # Features do not repeat.
-            with pq.ParquetWriter(
-                folder / f"part-{first // PART:06d}.parquet", schema, use_dictionary=texts,
-                write_statistics=False,
-            ) as writer:  # fmt: skip
-                for lo in range(first, min(first + PART, len(X)), BLOCK):
-                    part = slice(lo, min(lo + BLOCK, len(X)))
-                    block = np.asfortranarray(X[part])
-                    columns = [pa.array(obs["_index"].asstr()[part])]
-                    for name in order:
-                        if name in place:
-                            columns.append(pa.array(block[:, place[name]]))
-                        else:
-                            columns.append(_column(pa, obs[name.removeprefix("meta_")], part))
-                    writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+
+        def block(part: slice) -> list[Any]:
+            values = np.asfortranarray(X[part])
+            columns = [pa.array(obs["_index"].asstr()[part])]
+            for name in order:
+                if name in place:
+                    columns.append(pa.array(values[:, place[name]]))
+                else:
+                    columns.append(column_of(pa, obs[name.removeprefix("meta_")], part))
+            return columns
+
+        write_parts(folder, len(X), schema, block)
+
+
+def write_parts(
+    folder: Path, rows: int, schema: Any, block: Callable[[slice], Sequence[Any]]
+) -> None:
+    """Write a table block by block, into files of so many rows; an empty one into one file.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is not there.
+    rows : int
+        Of the table.
+    schema : pyarrow.Schema
+    block : callable
+        Gives the columns of some rows.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder.mkdir(exist_ok=True)
+    texts = [field.name for field in schema if field.type == pa.string()]
+    for first in range(0, max(rows, 1), PART):
+        # Features do not repeat.
+        with pq.ParquetWriter(
+            folder / f"part-{first // PART:06d}.parquet", schema, use_dictionary=texts,
+            write_statistics=False,
+        ) as writer:  # fmt: skip
+            for lo in range(first, min(first + PART, rows), BLOCK):
+                columns = block(slice(lo, min(lo + BLOCK, rows)))
+                writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+
+
+def has_own_names(part: Path) -> bool:
+    """Whether a file is of a table that `export` wrote."""
+    import pyarrow.parquet as pq
+
+    return bool(pq.read_schema(part).names[0] == FIRST)
 
 
 def scip_order(meta: Sequence[str], names: Sequence[str], sets: Sequence[str]) -> list[str]:
@@ -80,13 +113,15 @@ def scip_order(meta: Sequence[str], names: Sequence[str], sets: Sequence[str]) -
     return order + [n for n in names if not n.startswith(tuple(starts))]
 
 
-def _type(pa: Any, node: Any) -> Any:
+def column_type(pa: Any, node: Any) -> Any:
+    """The type of a column of obs."""
     if isinstance(node, h5py.Group):
         return pa.string()
     return pa.from_numpy_dtype(node.dtype)
 
 
-def _column(pa: Any, node: Any, part: slice) -> Any:
+def column_of(pa: Any, node: Any, part: slice) -> Any:
+    """Some rows of a column of obs."""
     if not isinstance(node, h5py.Group):
         return pa.array(node[part])
     codes = node["codes"][part].astype(np.int64)
