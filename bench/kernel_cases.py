@@ -12,7 +12,7 @@ import numpy as np
 from kernel_inputs import COMBINED, SMOOTH, Cells
 
 from scip_mpi.batches import ImageBatch, Scratch
-from scip_mpi.features import ideas, intensity, raw, shape, texture
+from scip_mpi.features import ideas, intensity, raw, shape, spots, texture
 from scip_mpi.features.family import Family, whole_sets
 from scip_mpi.features.shared import prepare
 from scip_mpi.segmentation.crops import cut_crops
@@ -36,6 +36,7 @@ FAMILIES: dict[str, Family] = {
     "Sobel": texture.select(properties=[]),
     "raw": raw.FAMILY,
     "ideas": ideas.FAMILY,
+    "spots": spots.FAMILY,
 }
 
 

@@ -24,7 +24,7 @@ from kernel_cases import FIVE, US, Case
 LIBRARIES = (*harness.LIBRARIES, "scipy", "cp_measure", "mahotas")
 ORDER = (
     "li", "otsu", "spot", "normaltest", "shape", "intensity", FIVE, "texture", "co-occurrence",
-    "Sobel", "raw", "ideas",
+    "Sobel", "raw", "ideas", "spots",
 )  # fmt: skip
 
 

@@ -72,6 +72,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "texture": "scip_mpi.features.texture:FAMILY",
         "raw": "scip_mpi.features.raw:FAMILY",
         "ideas": "scip_mpi.features.ideas:FAMILY",
+        "spots": "scip_mpi.features.spots:FAMILY",
     },
 }
 
