@@ -1,12 +1,12 @@
-# make demo | make test | make lint | make bench | make fuzz | make chaos: each sets up what it needs
-# in .venv, from nothing.
+# make demo | make test | make lint | make features | make bench | make fuzz | make chaos: each sets up
+# what it needs in .venv, from nothing.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RANKS ?= 2
 N ?= 1000
 
-.PHONY: demo test lint bench fuzz chaos clean
+.PHONY: demo test lint features bench fuzz chaos clean
 
 $(BIN)/.run: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -32,6 +32,11 @@ lint: $(BIN)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# features.md, and in it what the families cost by the newest results of bench/kernels.py.
+features: $(BIN)/.run
+	$(BIN)/python bench/feature_costs.py
+	$(BIN)/python -m scip_mpi features --markdown > features.md
 
 # The short ones, a quarter of an hour; bench/README.md says how to run all.
 bench: $(BIN)/.bench

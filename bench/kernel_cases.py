@@ -19,11 +19,13 @@ from scip_mpi.features import (
     glrlm,
     glszm,
     haralick,
+    ideas,
     intensity,
     lbp,
     ngtdm,
     raw,
     shape,
+    spots,
     texture,
 )
 from scip_mpi.features.family import Family, whole_sets
@@ -56,6 +58,8 @@ FAMILIES: dict[str, Family] = {
     "lbp": lbp.FAMILY,
     "focus": focus.FAMILY,
     "gabor": gabor.FAMILY,
+    "ideas": ideas.FAMILY,
+    "spots": spots.FAMILY,
 }
 
 

@@ -25,6 +25,7 @@ LIBRARIES = (*harness.LIBRARIES, "scipy", "cp_measure", "mahotas", "nyxus")
 ORDER = (
     "li", "otsu", "spot", "normaltest", "shape", "intensity", FIVE, "texture", "co-occurrence",
     "Sobel", "raw", "haralick", "glrlm", "glszm", "ngtdm", "gldm", "lbp", "focus", "gabor",
+    "Sobel", "raw", "ideas", "spots",
 )  # fmt: skip
 
 

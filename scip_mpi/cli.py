@@ -130,6 +130,19 @@ def schema() -> None:
     click.echo(json.dumps(json_schema(), indent=2))
 
 
+@cli.command()
+@click.option("--family", "families", multiple=True, metavar="NAME", help="Only this one.")
+@click.option("--markdown", is_flag=True, help="As Markdown, as features.md is.")
+def features(families: tuple[str, ...], markdown: bool) -> None:
+    """List every feature: definition, unit, source, mask, and what its family costs."""
+    if launched_rank(os.environ) > 0:
+        return
+    from scip_mpi.feature_list import as_markdown, as_text, list_families
+
+    found = list_families(families)
+    click.echo(as_markdown(found) if markdown else as_text(found), nl=False)
+
+
 class Size(click.ParamType):
     """Bytes, such as 500M or 1G."""
 

@@ -20,7 +20,7 @@ from scip_mpi.errors import DONE, FAILED, UserError
 from scip_mpi.progress import Progress, open_progress
 from scip_mpi.results import joining, parquet
 from scip_mpi.results.finished import Part, open_part
-from scip_mpi.results.folder import Names, claim
+from scip_mpi.results.folder import PARTS, Names, claim
 
 BESIDE = ("images.parquet", "discarded.parquet")
 BOUNDARIES = "channel_boundaries.csv"
@@ -146,7 +146,15 @@ def notes(parts: Sequence[Part]) -> list[str]:
         )
     if any((part.out / "labels").is_dir() for part in parts):
         told.append("label images stay in the folders of their runs")
+    if any(map(otherwise_named, parts)):
+        told.append("no Parquet table is joined: CellProfiler's names stay in the folders of runs")
     return told
+
+
+def otherwise_named(part: Part) -> bool:
+    """Whether the Parquet table of a run has other names than SCIP's."""
+    first = next(iter(sorted((part.out / part.names.parquet).glob(PARTS))), None)
+    return first is not None and not parquet.has_own_names(first)
 
 
 def rules_in(description: Any) -> set[str]:
@@ -202,5 +210,6 @@ def write(
     if bounded:
         files = [p.out / BOUNDARIES for p in bounded]
         joining.join_csv(files, [p.source for p in bounded], out / BOUNDARIES)
-    if all((p.out / p.names.parquet).is_dir() for p in parts):
+    joinable = all((p.out / p.names.parquet).is_dir() for p in parts)
+    if joinable and not any(map(otherwise_named, parts)):
         parquet.export(partial, out / names.parquet, told["mask_sets"] or [""])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scip_mpi import disk
-from scip_mpi.batches import FloatArray
+from scip_mpi.batches import FloatArray, Int64Array
 from scip_mpi.books import Books
 from scip_mpi.columns import prefix
 from scip_mpi.errors import DONE, FAILED, SOME_FAILED, STOPPED
@@ -19,7 +19,7 @@ from scip_mpi.job import Job, agree
 from scip_mpi.loaders.contract import Failure
 from scip_mpi.provenance import rank_facts, write_run_json
 from scip_mpi.recording import Outcome
-from scip_mpi.results import h5ad, illumination, labels, parquet, tables
+from scip_mpi.results import cellprofiler, h5ad, illumination, labels, parquet, tables
 from scip_mpi.results.folder import BESIDE, PARTS, Claim, Names
 from scip_mpi.segmentation.gpu.use import remarks
 from scip_mpi.table import Table, names_of
@@ -54,11 +54,8 @@ def finish(
         final = out / names.table
         h5ad.complete(table.partial, {"n_nan": n_nan, "constant": constant})
         if job.plan.config.export.format == "parquet":
-            # The other ranks of this node wait meanwhile: their cores are free.
-            nodes = job.world.nodes
-            beside = nodes.count(nodes[0])
             begun = time.monotonic()
-            parquet.export(table.partial, out / names.parquet, job.plan.sets, beside)
+            write_parquet(job, table.partial, out / names.parquet)
             facts["parquet_s"] = round(time.monotonic() - begun, 3)
         write_illumination(job)
         write_run_json(job, survivors, failures, code, facts)
@@ -123,6 +120,26 @@ def give_up(job: Job, reason: str) -> int:
         return job.past.code
 
     return agree(job.world, clean)
+
+
+def write_parquet(job: Job, table: Path, folder: Path) -> None:
+    """The table as Parquet, under the names that the config asks for."""
+    plan, catalog = job.plan, job.catalog
+    # The other ranks of this node wait meanwhile: their cores are free.
+    threads = job.world.nodes.count(job.world.nodes[0])
+    if plan.config.export.naming == "scip":
+        parquet.export(table, folder, plan.sets, threads)
+        return
+    assert catalog is not None
+
+    def files(images: Int64Array) -> list[list[str]]:
+        own = (catalog.references(i, i + 1).alone().sources[0] for i in images.tolist())
+        return [[s[c] if len(s) > 1 else s[0] for c in plan.channels] for s in own]
+
+    compartments = plan.config.compartments()
+    cellprofiler.export(
+        table, folder, plan.columns, plan.channel_names, compartments, files, threads
+    )
 
 
 def write_failures(job: Job, failures: list[Failure]) -> None:

@@ -79,6 +79,8 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "lbp": "scip_mpi.features.lbp:FAMILY",
         "focus": "scip_mpi.features.focus:FAMILY",
         "gabor": "scip_mpi.features.gabor:FAMILY",
+        "ideas": "scip_mpi.features.ideas:FAMILY",
+        "spots": "scip_mpi.features.spots:FAMILY",
     },
 }
 

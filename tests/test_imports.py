@@ -32,7 +32,7 @@ LAYERS = [
     {"filters", "measure", "correction", "normalization", "store", "simulation", "registry"},
     {"summaries"},
     {"verdict"},
-    {"columns"},
+    {"columns", "feature_list"},
     {"config", "pipeline"},
     {"parallel"},
     {"objects"},

@@ -11,6 +11,7 @@ import pytest
 from cells import CONFIG, copy_cells, jurkat_files, write_config
 from tables import column_names, digest, read_x
 
+from scip_mpi import registry
 from scip_mpi.config import ConfigError, json_schema, parse_config
 from scip_mpi.config.reading import resolve_channels
 from scip_mpi.errors import UserError
@@ -94,7 +95,7 @@ def test_the_fingerprint_and_the_schema_cover_selections() -> None:
     # A family that somebody installed takes what it takes.
     assert selections["additionalProperties"] == {"type": ["object", "null"]}
     known = {n: s["anyOf"][0] for n, s in selections["properties"].items()}
-    assert set(known) == {"shape", "intensity", "texture", "raw", "compact"}
+    assert set(known) == {*registry.BUILT_IN["features"], "compact"}
     assert not any(s["additionalProperties"] for s in known.values())
     assert set(known["raw"]["properties"]) == {"stats", "channels"}
     words = known["intensity"]["properties"]["views"]["anyOf"][0]["items"]["enum"]

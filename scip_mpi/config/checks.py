@@ -14,7 +14,7 @@ from scip_mpi import registry
 from scip_mpi.config.problems import Finding, Path, unknown_key
 from scip_mpi.config.schema import Filter, IlluminationSettings, SegmentSettings
 from scip_mpi.config.settings import unfit
-from scip_mpi.config.values import as_reference, channel_problem
+from scip_mpi.config.values import as_reference, channel_problem, compartments
 from scip_mpi.errors import UserError
 
 # Settings of mask methods that may be lists of one number per channel.
@@ -39,6 +39,7 @@ def findings_in(data: Mapping[str, Any]) -> Iterator[Finding]:
         yield from _filter(data["filter"], sets, ("filter",))
     yield from _set_known(_mapping(data.get("gating")), sets, ("gating",))
     yield from _features(data, sets)
+    yield from _export(_mapping(data.get("export")), sets or [""])
     names = known_names(_mapping(data.get("load")))
     if names:
         yield from channel_findings(data, names)
@@ -306,6 +307,30 @@ def _features(data: Mapping[str, Any], sets: Sequence[str]) -> Iterator[Finding]
         yield Finding((top,), "no feature is asked for: list some, such as [shape, intensity]")
     if isinstance(asked, list):
         yield from _words((top,), asked)
+
+
+def _export(export: Mapping[str, Any], sets: Sequence[str]) -> Iterator[Finding]:
+    """CellProfiler's names need a compartment for every mask set, and a file to stand in."""
+    given = {k: v for k, v in _mapping(export.get("compartments")).items() if isinstance(v, str)}
+    for name in given:
+        if name not in sets:
+            close = registry.suggestion(name, sets)
+            yield Finding(("export", "compartments", name), f"is no mask set{close}")
+    if export.get("naming") != "cellprofiler":
+        return
+    if export.get("format") != "parquet":
+        message = "cellprofiler names the columns of the Parquet table: write format: parquet too"
+        yield Finding(("export", "naming"), message)
+    found = compartments(sets, given)
+    lacking = [name for name in sets if name not in found]
+    if lacking:
+        message = f"say which compartment each mask set is, such as {{{lacking[0]}: Cells}}"
+        yield Finding(("export", "compartments"), f"{message}; {', '.join(lacking)} have none")
+    for word, count in Counter(found.values()).items():
+        if count > 1:
+            same = ", ".join(name for name, own in found.items() if own == word)
+            message = f"{same} are all {word}: give each another, or columns have the same names"
+            yield Finding(("export", "compartments"), message)
 
 
 def _words(path: Path, words: Any) -> Iterator[Finding]:

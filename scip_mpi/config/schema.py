@@ -354,6 +354,12 @@ class Export(Section):
 
     format: Literal["parquet", "anndata"] = "anndata"
     filename: Annotated[str, AfterValidator(values.file_name)] = "features"
+    naming: Literal["scip", "cellprofiler"] = Field(
+        "scip", description="Whose names the columns of the Parquet table have."
+    )
+    compartments: dict[Text, Annotated[str, AfterValidator(values.compartment)]] | None = Field(
+        None, description="What CellProfiler's names call each mask set, such as Nuclei."
+    )
 
 
 class Resources(Section):
@@ -407,6 +413,10 @@ class Config(Section):
     def sets(self) -> list[str]:
         """Names of the mask sets; one empty name where there are no masks."""
         return [m.name for m in self.mask.methods] if self.mask else [""]
+
+    def compartments(self) -> dict[str, str]:
+        """What CellProfiler's names call each mask set; see `values.compartments`."""
+        return values.compartments(self.sets(), self.export.compartments or {})
 
     def words(self) -> dict[str, list[str | dict[str, dict[str, Any]]]]:
         """The items of ``feature_extraction`` for each mask set: words, or families' settings."""

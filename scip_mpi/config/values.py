@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scip_mpi.config.problems import shown
 from scip_mpi.errors import UserError
 from scip_mpi.registry import suggestion
 
+# What the names of mask sets mean by themselves, in CellProfiler's words.
+COMPARTMENTS = {
+    "Cells": ("cell", "cells"),
+    "Nuclei": ("nucleus", "nuclei"),
+    "Cytoplasm": ("cyto", "cytoplasm"),
+}
+# How columns of no compartment begin; Crop is the bare image.
+RESERVED_COMPARTMENTS = ("Metadata", "Image", "Crop")
 UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -101,6 +109,29 @@ def file_name(text: str) -> str:
     if not text.isprintable() or re.search(r"[/\\]", text) or text.startswith(".") or not text:
         raise ValueError(f"must be the name of a file, without folders, found {text!r}")
     return text
+
+
+def compartment(text: str) -> str:
+    """A word that may begin the name of a column and is none of those that others begin with."""
+    if not re.fullmatch("[A-Za-z][A-Za-z0-9]*", text):
+        raise ValueError(f"must be a word of letters and digits such as Cells, found {text!r}")
+    if text in RESERVED_COMPARTMENTS:
+        raise ValueError(f"{text!r} is what other columns begin with: give it another name")
+    return text
+
+
+def compartments(sets: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
+    """The compartment of each mask set: given, that of its own name, or, of a single set, Cells.
+
+    Sets that have none by these rules are left out.
+    """
+    found = {}
+    for name in sets:
+        own = [c for c, words in COMPARTMENTS.items() if name.lower() in words]
+        own += ["Cells"] if len(sets) == 1 else []
+        if name in given or own:
+            found[name] = given.get(name, own[0] if own else "")
+    return found
 
 
 def off(value: bool) -> bool:

@@ -29,12 +29,20 @@ class Feature:
         turned into micrometres where that is asked for.
     definition : str
         One sentence.
+    mask : str
+        The mask that it is measured in, ``own`` or ``combined``. By default what the family's
+        setting ``mask`` says, or, of a family that is not masked, none.
+    source : str
+        Where the definition is from, if that is not what the references of the family's `compute`
+        say.
     """
 
     name: str
     channel: str
     unit: str
     definition: str
+    mask: str = ""
+    source: str = ""
 
 
 class Compute(Protocol):

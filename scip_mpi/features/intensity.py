@@ -17,8 +17,14 @@ def compute(
 ) -> None:
     """Fill the rows of the objects that the mask set kept.
 
-    A view without a pixel is 0, as in SCIP. The background is what ``masks.background`` says; where
+    A view without a pixel is 0, as in SCIP. Skewness and kurtosis are NaN where the pixels are
+    equal but for rounding. The background is what the config's ``background`` made of it; where
     that is NaN the mean of the channel's pixels outside the mask, 0 where the mask fills the crop.
+
+    References
+    ----------
+    Lippeveld et al., "SCIP", Cytometry Part A 105, 2024. IBSI: Zwanenburg et al., "The image
+    biomarker standardization initiative", Radiology 295(2), 2020.
     """
     fill(batch, masks, shared, np.ones((batch.channels, PER_CHANNEL), bool), out, scratch)
 

@@ -29,8 +29,11 @@ PER_CHANNEL = len(VIEWS) * N_STATISTICS
 def features(channel_names: Sequence[str]) -> list[Feature]:
     """Eight views of eleven columns per channel."""
     return [
-        Feature(f"{view}{name}_{channel}", channel, unit, f"{text} {where}")
+        Feature(
+            f"{view}{name}_{channel}", channel, unit, f"{text} {where}",
+            mask="combined" if view.startswith("combined_") else "own",
+        )
         for channel in channel_names
         for view, where in VIEWS
         for name, unit, text in STATISTICS
-    ]
+    ]  # fmt: skip

@@ -54,6 +54,11 @@ def compute(
     """Fill a row per object, those included that a mask set dropped.
 
     Skewness and kurtosis are NaN where the pixels are equal but for rounding.
+
+    References
+    ----------
+    Lippeveld et al., "SCIP", Cytometry Part A 105, 2024. IBSI: Zwanenburg et al., "The image
+    biomarker standardization initiative", Radiology 295(2), 2020.
     """
     _fill(batch, shared, np.ones((batch.channels, N_STATISTICS), bool), out, scratch)
 

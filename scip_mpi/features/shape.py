@@ -21,6 +21,11 @@ def compute(
     Every property is scikit-image's ``regionprops`` of the 8-connected components and the plain
     mean over them. Moments are exact integers about the pixel nearest to the centroid, hence the
     orientation of isotropic components is too: -pi/4 or pi/4 by the sign of the mixed moment.
+    Of an empty mask the first eleven, from the area to the perimeter, are 0, as in SCIP, and all
+    others NaN.
+
+    With ``component: largest`` the columns are called ``largest_...`` and are of the component
+    with the most pixels.
 
     References
     ----------

@@ -42,10 +42,16 @@ def one_mask() -> list[tuple[str, str, str]]:
     ]  # fmt: skip
 
 
+def column(name: str, channel: str, unit: str, definition: str) -> Feature:
+    """A column of the mask of a channel, or of the combined mask."""
+    mask = "combined" if channel == "combined" else "own"
+    return Feature(f"{name}_{channel}", channel, unit, definition, mask)
+
+
 def features(channel_names: Sequence[str]) -> list[Feature]:
     """59 columns for the combined mask, then 59 for each channel's own mask."""
     return [
-        Feature(f"{name}_{channel}", channel, unit, f"{text} Mean over components.")
+        column(name, channel, unit, f"{text} Mean over components.")
         for channel in ("combined", *channel_names)
         for name, unit, text in one_mask()
     ]

@@ -12,7 +12,7 @@ from scip_mpi.batches import BoolArray, FloatArray, ImageBatch, Scratch, SetMask
 from scip_mpi.features.component import N_SHAPE
 from scip_mpi.features.family import Family, Feature
 from scip_mpi.features.selection import Part, channel_places, pick, wanted
-from scip_mpi.features.shape_columns import one_mask
+from scip_mpi.features.shape_columns import column, one_mask
 from scip_mpi.features.shape_kernel import fill
 from scip_mpi.features.shared import Shared
 
@@ -94,8 +94,8 @@ def _features(parts: Sequence[Part], channel_names: Sequence[str]) -> list[Featu
     found = []
     for largest, row, j in np.argwhere(chosen):
         name, unit, text = properties[j]
-        column = f"{PREFIXES[largest]}{name}_{masks[row]}"
-        found.append(Feature(column, masks[row], unit, f"{text} {TEXTS[largest]}"))
+        name, text = f"{PREFIXES[largest]}{name}", f"{text} {TEXTS[largest]}"
+        found.append(column(name, masks[row], unit, text))
     return found
 
 

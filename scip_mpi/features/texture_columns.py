@@ -17,15 +17,18 @@ def features(channel_names: Sequence[str]) -> list[Feature]:
     """28 columns per channel for its own mask, then 28 for the combined mask."""
     found = []
     for channel in channel_names:
-        for prefix, mask in (("", "the channel's mask"), ("combined_", "the combined mask")):
+        for prefix, mask, word in (
+            ("", "the channel's mask", "own"),
+            ("combined_", "the combined mask", "combined"),
+        ):
             for name, text in PROPERTIES:
                 for over in ("mean", "std"):
                     for distance in DISTANCES:
                         where = f"{over.capitalize()} over angles, distance {distance}, in {mask}."
                         column = f"{prefix}glcm_{over}_{name}_{distance}_{channel}"
-                        found.append(Feature(column, channel, "1", f"{text} {where}"))
+                        found.append(Feature(column, channel, "1", f"{text} {where}", word))
             for over in SOBEL:
                 text = f"{over.capitalize()} of the Sobel gradient magnitude in {mask}."
                 column = f"{prefix}sobel_{over}_{channel}"
-                found.append(Feature(column, channel, "intensity", text))
+                found.append(Feature(column, channel, "intensity", text, word))
     return found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,60 @@ from scip_mpi.results.tables import arrow_column
 
 # Rows held at once, and of a row group: few enough for memory not to grow with the table.
 BLOCK = 2000
-# Bytes of features in a file, about: so many files are written at the same time as there are cores
+# Bytes of a file's columns, about: so many files are written at the same time as there are cores
 # to spare.
 PART = 128 << 20
 # A thread holds a block twice; more of them only wait for Python's lock.
 THREADS = 16
+# The first column.
+FIRST = "obs_name"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of a table beside each other: ``obs_name``, those of obs with ``meta_``, features.
+
+    Attributes
+    ----------
+    order : list of str
+        All but the first.
+    schema : pyarrow.Schema
+    place : dict of str to int
+        Which column of X a feature is.
+    """
+
+    order: list[str]
+    schema: Any
+    place: dict[str, int]
+
+
+def columns(file: h5py.File, sets: Sequence[str] = ()) -> Columns:
+    """The columns of a table in SCIP's order; ``sets`` as for `export`."""
+    import pyarrow as pa
+
+    obs = file["obs"]
+    names = file["var/_index"].asstr()[()].tolist()
+    meta = list(obs.attrs["column-order"])
+    types = {f"meta_{name}": column_type(pa, obs[name]) for name in meta}
+    types |= dict.fromkeys(names, pa.float32())
+    order = scip_order(meta, names, sets)
+    schema = pa.schema([(FIRST, pa.string()), *((n, types[n]) for n in order)])
+    return Columns(order, schema, {name: j for j, name in enumerate(names)})
+
+
+def rows(file: h5py.File, chosen: Columns, part: slice) -> Any:
+    """A block of rows as an Arrow table."""
+    import pyarrow as pa
+
+    obs = file["obs"]
+    block = np.asfortranarray(file["X"][part])
+    arrays = [arrow_column(obs["_index"].asstr()[part].tolist())]
+    for name in chosen.order:
+        if name in chosen.place:
+            arrays.append(arrow_column(block[:, chosen.place[name]]))
+        else:
+            arrays.append(column_of(pa, obs[name.removeprefix("meta_")], part))
+    return pa.Table.from_arrays(arrays, schema=chosen.schema)
 
 
 def export(table: Path, folder: Path, sets: Sequence[str] = (), threads: int = 1) -> None:
@@ -40,50 +90,55 @@ def export(table: Path, folder: Path, sets: Sequence[str] = (), threads: int = 1
     threads : int
         Files written at the same time, at most; they are the same for any number.
     """
-    import pyarrow as pa
-
     with h5py.File(table) as file:
-        X, obs = file["X"], file["obs"]
-        names = file["var/_index"].asstr()[()].tolist()
-        meta = list(obs.attrs["column-order"])
-        types = {f"meta_{name}": _type(pa, obs[name]) for name in meta}
-        types |= dict.fromkeys(names, pa.float32())
-        order = scip_order(meta, names, sets)
-        schema = pa.schema([("obs_name", pa.string()), *((n, types[n]) for n in order)])
-        folder.mkdir(exist_ok=True)
-        rows = BLOCK * max(1, PART // (BLOCK * X.dtype.itemsize * max(1, len(names))))
-        parts = [slice(lo, min(lo + rows, len(X))) for lo in range(0, max(len(X), 1), rows)]
-
-        def write(k: int) -> None:
-            _write_part(file, parts[k], names, schema, folder / f"part-{k:06d}.parquet")
-
-        with ThreadPoolExecutor(min(threads, THREADS)) as pool:
-            for done in [pool.submit(write, k) for k in range(len(parts))]:
-                done.result()
+        chosen = columns(file, sets)
+        write_parts(
+            folder, len(file["X"]), chosen.schema, lambda part: rows(file, chosen, part), threads
+        )
 
 
-def _write_part(
-    file: h5py.File, part: slice, names: Sequence[str], schema: Any, path: Path
+def write_parts(
+    folder: Path, count: int, schema: Any, block: Callable[[slice], Any], threads: int = 1
 ) -> None:
-    """One file: some rows of the table, block by block."""
+    """Write a table block by block, into files of some `PART` bytes; an empty one into one file.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is not there.
+    count : int
+        Rows of the table.
+    schema : pyarrow.Schema
+    block : callable
+        Gives some rows as an Arrow table.
+    threads : int
+        Files written at the same time, at most.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    X, obs = file["X"], file["obs"]
-    place = {name: j for j, name in enumerate(names)}
+    folder.mkdir(exist_ok=True)
     # Features do not repeat.
     texts = [field.name for field in schema if field.type == pa.string()]
-    with pq.ParquetWriter(path, schema, use_dictionary=texts, write_statistics=False) as writer:
-        for lo in range(part.start, part.stop, BLOCK):
-            rows = slice(lo, min(lo + BLOCK, part.stop))
-            block = np.asfortranarray(X[rows])
-            columns = [arrow_column(obs["_index"].asstr()[rows].tolist())]
-            for name in schema.names[1:]:
-                if name in place:
-                    columns.append(arrow_column(block[:, place[name]]))
-                else:
-                    columns.append(_column(pa, obs[name.removeprefix("meta_")], rows))
-            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+    each = BLOCK * max(1, PART // (BLOCK * np.dtype(np.float32).itemsize * len(schema)))
+
+    def write(k: int) -> None:
+        path = folder / f"part-{k:06d}.parquet"
+        with pq.ParquetWriter(path, schema, use_dictionary=texts, write_statistics=False) as writer:
+            last = min((k + 1) * each, count)
+            for lo in range(k * each, last, BLOCK):
+                writer.write_table(block(slice(lo, min(lo + BLOCK, last))))
+
+    with ThreadPoolExecutor(min(threads, THREADS)) as pool:
+        for done in [pool.submit(write, k) for k in range(max(1, -(-count // each)))]:
+            done.result()
+
+
+def has_own_names(part: Path) -> bool:
+    """Whether a file is of a table that `export` wrote."""
+    import pyarrow.parquet as pq
+
+    return bool(pq.read_schema(part).names[0] == FIRST)
 
 
 def scip_order(meta: Sequence[str], names: Sequence[str], sets: Sequence[str]) -> list[str]:
@@ -101,13 +156,15 @@ def scip_order(meta: Sequence[str], names: Sequence[str], sets: Sequence[str]) -
     return order + [n for n in names if not n.startswith(tuple(starts))]
 
 
-def _type(pa: Any, node: Any) -> Any:
+def column_type(pa: Any, node: Any) -> Any:
+    """The type of a column of obs."""
     if isinstance(node, h5py.Group):
         return pa.string()
     return pa.from_numpy_dtype(node.dtype)
 
 
-def _column(pa: Any, node: Any, part: slice) -> Any:
+def column_of(pa: Any, node: Any, part: slice) -> Any:
+    """Some rows of a column of obs."""
     if not isinstance(node, h5py.Group):
         return arrow_column(node[part])
     codes = node["codes"][part].astype(np.int64)
