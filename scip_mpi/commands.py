@@ -129,3 +129,43 @@ def predict(out: Path, model: Path, quiet: bool) -> None:
         click.echo(f"{name}: {count:,} cells")
     if told.missing:
         click.echo(f"not predicted, as their images failed: {told.missing:,} cells")
+
+
+@click.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--csv", is_flag=True, help="The table as OUT/export/features.csv.")
+@click.option("--fcs", is_flag=True, help="OUT/export/fcs/<group>.fcs, for programs with gates.")
+@click.option("--aggregate", multiple=True, help="A row per value of columns of obs: plate,well.")
+@click.option("--columns", multiple=True, help="For --fcs: names or patterns (feat_li_mean_*).")
+@click.option("--by", default="group", show_default=True, help="For --fcs: a file per value.")
+@click.option("-o", "--folder", type=click.Path(path_type=Path), help="Instead of OUT/export.")
+@click.option("--overwrite", is_flag=True, help="Replace files that are there.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def export(
+    out: Path,
+    csv: bool,
+    fcs: bool,
+    aggregate: tuple[str, ...],
+    columns: tuple[str, ...],
+    by: str,
+    folder: Path | None,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    r"""Write the table of a finished run in forms that other programs take.
+
+    \b
+    Examples
+      python -m scip_mpi export table --csv
+      python -m scip_mpi export table --fcs --by plate,well --columns 'feat_li_*_DNA'
+      python -m scip_mpi export table --aggregate plate,well
+    """
+    refuse_several("export")
+    from scip_mpi.export.write import Request
+    from scip_mpi.export.write import export as write
+
+    request = Request(
+        out, fcs, csv, aggregate, columns, tuple(by.split(",")), folder, overwrite, quiet
+    )
+    for line in write(request):
+        click.echo(line)

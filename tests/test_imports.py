@@ -48,7 +48,7 @@ LAYERS = [
     {"table"},
     {"illuminate", "publish", "merge", "passes"},
     {"run"},
-    {"demo", "pack", "classification"},
+    {"demo", "pack", "classification", "export"},
     {"commands"},
     {"cli"},
     {"__main__"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,53 @@ from scip_mpi.registry import OBS_WORDS
 BLOCK = 2000
 # Rows of a file. What is told of each column of each block stays in memory until it is closed.
 PART = 5 * BLOCK
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of a table beside each other: ``obs_name``, those of obs with ``meta_``, features.
+
+    Attributes
+    ----------
+    order : list of str
+        All but the first.
+    schema : pyarrow.Schema
+    place : dict of str to int
+        Which column of X a feature is.
+    """
+
+    order: list[str]
+    schema: Any
+    place: dict[str, int]
+
+
+def columns(file: h5py.File, sets: Sequence[str] = ()) -> Columns:
+    """The columns of a table in SCIP's order; ``sets`` as for `export`."""
+    import pyarrow as pa
+
+    obs = file["obs"]
+    names = file["var/_index"].asstr()[()].tolist()
+    meta = list(obs.attrs["column-order"])
+    types = {f"meta_{name}": _type(pa, obs[name]) for name in meta}
+    types |= dict.fromkeys(names, pa.float32())
+    order = scip_order(meta, names, sets)
+    schema = pa.schema([("obs_name", pa.string()), *((n, types[n]) for n in order)])
+    return Columns(order, schema, {name: j for j, name in enumerate(names)})
+
+
+def rows(file: h5py.File, chosen: Columns, part: slice) -> Any:
+    """A block of rows as an Arrow table."""
+    import pyarrow as pa
+
+    obs = file["obs"]
+    block = np.asfortranarray(file["X"][part])
+    arrays = [pa.array(obs["_index"].asstr()[part])]
+    for name in chosen.order:
+        if name in chosen.place:
+            arrays.append(pa.array(block[:, chosen.place[name]]))
+        else:
+            arrays.append(_column(pa, obs[name.removeprefix("meta_")], part))
+    return pa.Table.from_arrays(arrays, schema=chosen.schema)
 
 
 def export(table: Path, folder: Path, sets: Sequence[str] = ()) -> None:
@@ -37,32 +85,18 @@ def export(table: Path, folder: Path, sets: Sequence[str] = ()) -> None:
     import pyarrow.parquet as pq
 
     with h5py.File(table) as file:
-        X, obs = file["X"], file["obs"]
-        names = file["var/_index"].asstr()[()].tolist()
-        meta = list(obs.attrs["column-order"])
-        types = {f"meta_{name}": _type(pa, obs[name]) for name in meta}
-        types |= dict.fromkeys(names, pa.float32())
-        order = scip_order(meta, names, sets)
-        schema = pa.schema([("obs_name", pa.string()), *((n, types[n]) for n in order)])
-        place = {name: j for j, name in enumerate(names)}
+        chosen, count = columns(file, sets), len(file["X"])
         folder.mkdir(exist_ok=True)
-        texts = [field.name for field in schema if field.type == pa.string()]
-        for first in range(0, max(len(X), 1), PART):
+        texts = [field.name for field in chosen.schema if field.type == pa.string()]
+        for first in range(0, max(count, 1), PART):
             # Features do not repeat.
             with pq.ParquetWriter(
-                folder / f"part-{first // PART:06d}.parquet", schema, use_dictionary=texts,
+                folder / f"part-{first // PART:06d}.parquet", chosen.schema, use_dictionary=texts,
                 write_statistics=False,
             ) as writer:  # fmt: skip
-                for lo in range(first, min(first + PART, len(X)), BLOCK):
-                    part = slice(lo, min(lo + BLOCK, len(X)))
-                    block = np.asfortranarray(X[part])
-                    columns = [pa.array(obs["_index"].asstr()[part])]
-                    for name in order:
-                        if name in place:
-                            columns.append(pa.array(block[:, place[name]]))
-                        else:
-                            columns.append(_column(pa, obs[name.removeprefix("meta_")], part))
-                    writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+                for lo in range(first, min(first + PART, count), BLOCK):
+                    part = slice(lo, min(lo + BLOCK, count))
+                    writer.write_table(rows(file, chosen, part))
 
 
 def scip_order(meta: Sequence[str], names: Sequence[str], sets: Sequence[str]) -> list[str]:
