@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import click
 
 import scip_mpi
+from scip_mpi.commands import Size, classify, export, predict, refuse_several
 from scip_mpi.errors import FAILED, USAGE, UserError
 from scip_mpi.log import keep_going
 from scip_mpi.parallel.guard import disk_fault
@@ -143,22 +143,6 @@ def features(families: tuple[str, ...], markdown: bool) -> None:
     click.echo(as_markdown(found) if markdown else as_text(found), nl=False)
 
 
-class Size(click.ParamType):
-    """Bytes, such as 500M or 1G."""
-
-    name = "size"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, context: click.Context | None
-    ) -> int:
-        """The number of bytes."""
-        match = re.fullmatch(r"(?i)(\d+(?:\.\d+)?) ?([KMGT]?)(?:i?B)?", str(value).strip())
-        size = float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ") if match else 0
-        if size < 1:
-            self.fail(f"{value!r} is no size; write 500M or 1G", param, context)
-        return int(size)
-
-
 @cli.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="[CONFIG] [PATH]...")
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="FILE.h5")
@@ -262,10 +246,8 @@ def demo(out: Path, number: int, quiet: bool) -> None:
     sys.exit(start(out, number, quiet))
 
 
-def refuse_several(command: str) -> None:
-    """Refuse what several processes would all do in one place."""
-    if launched_size(os.environ) > 1:
-        raise UserError(f"{command} works in one process: start it without srun or mpiexec")
+for command in (classify, export, predict):
+    cli.add_command(command)
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ LAYERS = [
         "compilation",
         "devices",
         "disk",
+        "libraries",
         "memory",
         "progress",
         "projection",
@@ -47,7 +48,8 @@ LAYERS = [
     {"table"},
     {"illuminate", "publish", "merge", "passes"},
     {"run"},
-    {"demo", "pack"},
+    {"demo", "pack", "classification", "export"},
+    {"commands"},
     {"cli"},
     {"__main__"},
 ]

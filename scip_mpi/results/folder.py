@@ -27,6 +27,8 @@ BESIDE = (
     "run.json",
     "channel_boundaries.csv",
 )
+# What commands add to a finished run; of no use beside another table.
+LATER = ("classification.html", "classification.json", "model.json")
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class Names:
     def fresh(self) -> str:
         """The HDF5 file before it has any rows."""
         return f"{self.filename}.h5ad.fresh"
+
+    @property
+    def adding(self) -> str:
+        """A copy of the HDF5 file that gets more columns of obs."""
+        return f"{self.filename}.h5ad.adding"
 
     @property
     def parquet(self) -> str:
@@ -111,7 +118,8 @@ def claim(out: Path, overwrite: bool, names: Names = FEATURES, resumes: bool = F
         OUT cannot be written, is in use by a run, or holds results, or files of our names that
         are not ours, which ``overwrite`` does not remove either.
     """
-    tables = [names.table, names.partial, names.fresh, names.parquet, *BESIDE]
+    tables = [names.table, names.partial, names.fresh, names.adding, names.parquet]
+    tables += [*BESIDE, *LATER]
     ours = [*tables, labels.FOLDER, illumination.FOLDER]
     patterns = {labels.FOLDER: labels.PATTERNS, illumination.FOLDER: (illumination.PATTERN,)}
     begun = os.path.isdir(out / PRIVATE)

@@ -1,0 +1,1 @@
+"""Gradient boosting on the table: what kind of cell each row is."""

@@ -1,0 +1,1 @@
+"""A finished table in the forms that other programs take."""
