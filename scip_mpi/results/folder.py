@@ -26,6 +26,7 @@ BESIDE = (
     "failures.csv",
     "run.json",
     "channel_boundaries.csv",
+    "report.html",
 )
 
 
