@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scip_mpi.batches import FloatArray
 from scip_mpi.report.timing import KINDS, Timeline
@@ -40,7 +39,7 @@ def histogram(
     edges : ndarray, shape (n + 1,)
     kept, discarded : ndarray, shape (n,)
     """
-    height, bottom, left, right = 150, 24, 44, 8
+    height, bottom, left, right = 168, 24, 44, 8
     gone = np.zeros(len(kept)) if discarded is None else discarded
     top = float((kept + gone).max(initial=0)) or 1.0
     low, high = float(edges[0]), float(edges[-1])
@@ -50,7 +49,7 @@ def histogram(
         return left + (WIDTH - left - right) * (value - low) / span
 
     def y(value: float) -> float:
-        return height - bottom - (height - bottom - 22) * value / top
+        return height - bottom - (height - bottom - 48) * value / top
 
     parts = []
     for k, (n, g) in enumerate(zip(kept.tolist(), gone.tolist(), strict=True)):
@@ -68,8 +67,8 @@ def histogram(
         at = x(bound)
         anchor = "end" if at > WIDTH * 0.6 else "start"
         parts.append(
-            f'<line class="bound" x1="{at:.1f}" x2="{at:.1f}" y1="20" y2="{height - bottom}"/>'
-            f'<text x="{at + (-3 if anchor == "end" else 3):.1f}" y="{30 + 12 * (k % 2)}" '
+            f'<line class="bound" x1="{at:.1f}" x2="{at:.1f}" y1="18" y2="{height - bottom}"/>'
+            f'<text x="{at + (-3 if anchor == "end" else 3):.1f}" y="{28 + 12 * (k % 2)}" '
             f'text-anchor="{anchor}">{number(bound)}</text>'
         )
     ticks = _ticks(x, (low, (low + high) / 2, high), height - 8, number)
@@ -82,7 +81,7 @@ def histogram(
     return _svg(title, told, WIDTH, height, axis + ticks + "".join(parts))
 
 
-def boxes(title: str, rows: Sequence[tuple[str, NDArray[np.float64]]], unit: str = "") -> str:
+def boxes(title: str, rows: Sequence[tuple[str, FloatArray]], unit: str = "") -> str:
     """A box from quartile to quartile per row, its median, and a line between 1 % and 99 %.
 
     Parameters
@@ -136,7 +135,7 @@ def drift(title: str, quartiles: FloatArray) -> str:
         Lower quartile, median and upper quartile of n stretches; NaN where there is none.
     """
     height, left, right, top, bottom = 90, 44, 8, 22, 18
-    known = np.isfinite(quartiles).all(axis=0)
+    known = np.asarray(np.isfinite(quartiles).all(axis=0))
     q = quartiles[:, known]
     if q.shape[1] < 2:
         return ""

@@ -25,7 +25,7 @@ AREAS = ("area", "largest_area")
 MAP_COLUMNS = 256
 COLOURS = 14
 # A column with more missing values than this is not in the map.
-MISSING = 0.1
+MISSING = 0.5
 
 
 @dataclass(frozen=True)

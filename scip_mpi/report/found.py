@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from scip_mpi.batches import FloatArray, Int64Array
+from scip_mpi.batches import BoolArray, FloatArray, Int64Array
 from scip_mpi.columns import prefix
 from scip_mpi.report import charts
 from scip_mpi.report.facts import Facts
@@ -68,6 +68,15 @@ def empty_masks(facts: Facts) -> dict[tuple[str, str], float]:
                 area = facts.sample.X[place][there]
                 found[mask_set, channel] = float((~(area > 0)).mean())
     return found
+
+
+def dropped_masks(facts: Facts) -> dict[str, BoolArray]:
+    """By mask set, the cells looked at that it has dropped: their columns are missing."""
+    return {
+        mask_set: facts.good & np.isnan(facts.sample.X[place])
+        for (mask_set, channel), place in facts.choice.areas.items()
+        if channel == "combined"
+    }
 
 
 def statistic_charts(facts: Facts, rule: Rule) -> list[str]:

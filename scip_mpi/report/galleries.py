@@ -10,6 +10,7 @@ import numpy as np
 from scip_mpi.batches import BoolArray, FloatArray, Int64Array
 from scip_mpi.report.charts import number
 from scip_mpi.report.facts import Facts
+from scip_mpi.report.found import dropped_masks
 
 # Cells of a gallery; of one end of a feature, and of one side of a threshold.
 MANY = 12
@@ -158,27 +159,20 @@ def extremes(facts: Facts) -> list[Gallery]:
         order = usable[np.argsort(values[usable], kind="stable")]
         rows = [*order[:FEW].tolist(), *order[max(FEW, len(order) - FEW) :].tolist()]
         cells = [cell_of(facts, row, number(values[row])) for row in rows]
-        text = (
-            f"The {FEW} least and the {FEW} largest of {len(usable):,} cells that were looked at."
-        )
+        text = f"The {FEW} lowest and the {FEW} highest of {len(usable):,} cells looked at."
         found.append(Gallery(f"extreme{k}", f"Extreme: {what}", text, cells))
     return found
 
 
 def failed_masks(facts: Facts) -> Gallery:
     """Cells that a mask set dropped: it found no mask in the main channel."""
-    missing = np.zeros(len(facts.sample), bool)
-    which = np.full(len(facts.sample), "", object)
-    for mask_set in facts.sets:
-        place = facts.choice.areas.get((mask_set, "combined"))
-        if place is not None:
-            none = ~np.isfinite(facts.sample.X[place])
-            which[none & ~missing] = f"no mask in {mask_set}"
-            missing |= none
-    rows = np.flatnonzero(missing & facts.good)
+    dropped = dropped_masks(facts)
+    missing = np.logical_or.reduce([np.zeros(len(facts.sample), bool), *dropped.values()])
+    rows = np.flatnonzero(missing)
     images = np.array([cell_of(facts, row).image for row in rows.tolist()], np.int64)
-    cells = [cell_of(facts, row, which[row]) for row in rows[some(images)].tolist()]
-    text = (
-        f"{len(rows):,} of {len(facts.sample):,} cells that were looked at have none in a mask set."
-    )
+    cells = []
+    for row in rows[some(images)].tolist():
+        sets = ", ".join(name for name, gone in dropped.items() if gone[row])
+        cells.append(cell_of(facts, row, f"none in {sets}" if sets else ""))
+    text = f"{len(rows):,} of {len(facts.sample):,} cells looked at have none in a mask set."
     return Gallery("failed", "Failed masks", text, cells)

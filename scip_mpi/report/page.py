@@ -10,7 +10,7 @@ import scip_mpi
 from scip_mpi.report.charts import legend
 from scip_mpi.report.crops import Source
 from scip_mpi.report.facts import LISTED, Facts
-from scip_mpi.report.found import empty_masks, what_was_found
+from scip_mpi.report.found import dropped_masks, empty_masks, what_was_found
 from scip_mpi.report.galleries import choose_galleries, random_order
 from scip_mpi.report.labels import read_labels
 from scip_mpi.report.outlines import GAP
@@ -63,6 +63,8 @@ def render(facts: Facts, wishes: Wishes) -> str:
         galleries, images = choose_galleries(facts), random_order(facts)
         pictures = draw_pictures(wishes.source, galleries, images, wishes.timers)
     empty = empty_masks(facts)
+    there = max(int(facts.good.sum()), 1)
+    dropped = {name: rows.sum() / there for name, rows in dropped_masks(facts).items()}
     found_at_border = _at_border(facts, pictures)
     environment = Environment(
         loader=PackageLoader("scip_mpi.report"),
@@ -76,7 +78,7 @@ def render(facts: Facts, wishes: Wishes) -> str:
         program=scip_mpi.__version__,
         written=time.strftime("%Y-%m-%d %H:%M"),
         told=facts.told,
-        worries=worries(facts, empty, found_at_border),
+        worries=worries(facts, empty, dropped, found_at_border),
         ran=what_was_run(facts.told),
         found=what_was_found(facts, empty),
         failures=facts.failures,

@@ -99,8 +99,8 @@ def draw_pictures(
         notes.append(f"{asked - shown} cells are left out, as images took long to segment again")
     touching = {}
     for s, name in enumerate(sets):
-        there = [crop for crop in random if crop.kept[s]]
-        touching[name] = sum(bool(crop.at_border[s]) for crop in there), len(there)
+        masked = [crop for crop in random if crop.kept[s]]
+        touching[name] = sum(bool(crop.at_border[s]) for crop in masked), len(masked)
     return Pictures(drawn, contrast, len(random), touching, notes)
 
 

@@ -14,6 +14,8 @@ from scip_mpi.report.timing import balance, cpu_by_stage, timelines
 
 # Ranks whose timelines are drawn.
 DRAWN = 64
+# Stages that cost the same however many images there are.
+FIXED = ("compile", "create")
 WORDS = {
     "busy": "busy: masks and features",
     "reading": "reading",
@@ -35,6 +37,7 @@ def what_was_run(told: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "rows": list(_rows(told, ranks)),
         "stages": _stages(told, ranks),
+        "fixed": sum(cpu_by_stage(ranks).get(name, 0.0) for name in FIXED),
         "timeline": charts.timeline(lines) if lines else "",
         "legend": charts.legend(WORDS),
         "drawn": len(lines),
@@ -89,7 +92,7 @@ def _duration(seconds: float) -> str:
 
 def _stages(told: Mapping[str, Any], ranks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Stages, the dearest first: name, milliseconds of CPU time an image, share of the dearest."""
-    spent = cpu_by_stage(ranks)
+    spent = {name: seconds for name, seconds in cpu_by_stage(ranks).items() if name not in FIXED}
     top = max(spent.values(), default=1.0)
     return [
         {"name": name, "ms": 1e3 * seconds / max(told["images"], 1), "share": seconds / top}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scip_mpi.batches import FloatArray
+from scip_mpi.batches import FloatArray, Int64Array
 from scip_mpi.report.charts import number
 from scip_mpi.report.facts import Facts
 from scip_mpi.report.timing import balance, slow_ranks
@@ -25,9 +25,10 @@ FULL = 0.01
 FLAT = 0.5
 EMPTY = 0.95
 BORDER = 0.1
+DROPPED = 0.05
 LOST = 0.3
 NO_CELL = 0.2
-MISSING = 0.1
+MISSING = 0.5
 # A group has too many or too few cells per image at so many times the others' or the inverse.
 CROWDED = 3.0
 # Least balance of the ranks, and seconds of a run below which nothing is said of it.
@@ -36,7 +37,10 @@ LEAST_SECONDS = 10.0
 
 
 def worries(
-    facts: Facts, empty: Mapping[tuple[str, str], float], at_border: Mapping[str, tuple[int, int]]
+    facts: Facts,
+    empty: Mapping[tuple[str, str], float],
+    dropped: Mapping[str, float],
+    at_border: Mapping[str, tuple[int, int]],
 ) -> list[str]:
     """All that there is to worry about, a sentence or two each.
 
@@ -45,6 +49,8 @@ def worries(
     facts : Facts
     empty : mapping of (str, str) to float
         Share of the cells without a mask, by mask set and channel.
+    dropped : mapping of str to float
+        Share of the cells that a mask set has dropped.
     at_border : mapping of str to (int, int)
         Of each mask set, cells with a mask at the border, and cells with any.
     """
@@ -52,6 +58,7 @@ def worries(
         *of_images(facts),
         *of_cells(facts),
         *of_channels(facts, empty),
+        *of_masks(dropped),
         *of_groups(facts),
         *of_borders(facts, at_border),
         *of_columns(facts),
@@ -126,6 +133,16 @@ def of_channels(facts: Facts, empty: Mapping[tuple[str, str], float]) -> Iterato
             )
 
 
+def of_masks(dropped: Mapping[str, float]) -> Iterator[str]:
+    """Mask sets that drop many cells."""
+    for name, share in dropped.items():
+        if share > DROPPED:
+            yield (
+                f"The mask set {name} has dropped {share:.0%} of the cells, as their main channel "
+                "has no mask: its columns are missing there. A gallery below shows some."
+            )
+
+
 def of_groups(facts: Facts) -> Iterator[str]:
     """Groups whose intensities are shifted against the others."""
     sample, group, good = facts.sample, facts.group, facts.good
@@ -148,7 +165,7 @@ def of_groups(facts: Facts) -> Iterator[str]:
         )
 
 
-def shifts(values: FloatArray, group: FloatArray) -> Iterator[tuple[int, float, float, float]]:
+def shifts(values: FloatArray, group: Int64Array) -> Iterator[tuple[int, float, float, float]]:
     """Groups that are shifted: code, by how many spreads, median, and the others' median."""
     medians, spreads = {}, {}
     for g in np.unique(group).tolist():

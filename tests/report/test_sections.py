@@ -136,7 +136,7 @@ def test_galleries_hold_the_cells_that_they_say() -> None:
     area = known.sample.X[2].astype(float)
     order = [k for k in np.argsort(area) if k != 7]
     assert [c.image for c in found["extreme0"].cells] == order[:3] + order[-3:]
-    assert [(c.image, c.why) for c in found["failed"].cells] == [(7, "no mask in li")]
+    assert [(c.image, c.why) for c in found["failed"].cells] == [(7, "none in li")]
 
 
 def test_random_cells_of_fields_are_of_few_images() -> None:

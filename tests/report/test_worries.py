@@ -14,8 +14,9 @@ HALVES = np.arange(ROWS) % 2
 
 def said(*args: object, **changes: object) -> str:
     empty = changes.pop("empty", {})
+    dropped = changes.pop("dropped", {})
     at_border = changes.pop("at_border", {})
-    return "\n".join(worries(facts(*args, **changes), empty, at_border))
+    return "\n".join(worries(facts(*args, **changes), empty, dropped, at_border))
 
 
 def test_of_a_run_that_went_well_there_is_nothing_to_say() -> None:
@@ -57,6 +58,12 @@ def test_a_channel_without_masks() -> None:
     assert "BF" not in text
 
 
+def test_mask_sets_that_drop_cells() -> None:
+    text = said(dropped={"li": 0.21, "otsu": 0.01})
+    assert "The mask set li has dropped 21% of the cells" in text
+    assert "otsu" not in text
+
+
 def test_masks_at_the_border() -> None:
     assert "30% of the masks of li touch the border" in said(at_border={"li": (30, 100)})
     # Of a handful nothing can be said.
@@ -85,7 +92,7 @@ def test_columns_that_say_nothing_and_values_out_of_range() -> None:
     n_nan = np.array([0, 0, 0, 0, 0, 399])
     constant = np.array([True, True, False, False, False, False])
     text = said(columns=columns(n_nan=n_nan, constant=constant), told=told(overflows=3))
-    assert "Of 6 columns 2 are constant and 1 miss more than 10%" in text
+    assert "Of 6 columns 2 are constant and 1 miss more than 50%" in text
     assert "3 values are too large" in text
 
 
