@@ -10,7 +10,6 @@ from scip_mpi.batches import BoolArray, FloatArray, Int64Array
 from scip_mpi.columns import prefix
 from scip_mpi.report import charts
 from scip_mpi.report.facts import Facts
-from scip_mpi.report.images import COUNTED
 from scip_mpi.report.rules import Rule
 
 BINS = 40
@@ -19,6 +18,8 @@ CHARTS = 12
 ROWS = 14
 LISTED = 400
 STRETCHES = 30
+# The share of images that the histogram of their cells must show.
+USUAL = 0.995
 
 
 def what_was_found(facts: Facts, empty: dict[tuple[str, str], float]) -> dict[str, Any]:
@@ -150,11 +151,15 @@ def _per_image(facts: Facts) -> str:
     most = int(np.flatnonzero(counts).max(initial=0))
     if most < 2:
         return ""
-    step = max(1, -(-(most + 1) // BINS))
-    edges = np.arange(0, most + 1 + step, step, dtype=np.float64)
-    bars = np.add.reduceat(counts[: most + 1], edges[:-1].astype(np.int64)).astype(np.float64)
-    title = f"cells per image{f' ({COUNTED} or more in the last)' if most == COUNTED else ''}"
-    return charts.histogram(title, edges, bars, unit="images")
+    # A few images with very many cells would leave no room for the others.
+    usual = int(np.searchsorted(np.cumsum(counts), USUAL * counts.sum()))
+    end = min(most, usual + usual // 4 + 1)
+    bars = np.append(counts[:end], counts[end:].sum())
+    step = -(-len(bars) // BINS)
+    edges = np.arange(0, len(bars) + step, step, dtype=np.float64)
+    heights = np.add.reduceat(bars, edges[:-1].astype(np.int64)).astype(np.float64)
+    title = "cells per image" + (f" ({end:,} or more in the last bar)" if end < most else "")
+    return charts.histogram(title, edges, heights, unit="images")
 
 
 def _most_cells(facts: Facts, count: int) -> Int64Array:

@@ -78,17 +78,18 @@ def draw_pictures(
         Images in random order, for the contrast.
     timers : Timers
     """
-    reader = Reader(source, RANDOM_SECONDS, timers)
-    random: list[Crop] = []
-    for image in images[:RANDOM]:
-        random += reader.cells(image).values()
+    wanted: dict[int, set[int]] = {}
+    for cell in (cell for gallery in galleries for cell in gallery.cells):
+        wanted.setdefault(cell.image, set()).add(cell.label)
+    reader = Reader(source, wanted, RANDOM_SECONDS, timers)
+    random = [crop for image in images[:RANDOM] for crop in reader.random(image)]
     reader.until += SECONDS
     drawn: list[tuple[Gallery, list[Picture]]] = []
     shown, asked = 0, 0
     sets = source.plan.sets
     contrast = contrast_of(random, len(source.plan.channel_names))
     for gallery in galleries:
-        crops = [(cell, reader.cells(cell.image).get(cell.label)) for cell in gallery.cells]
+        crops = [(cell, reader.cell(cell.image, cell.label)) for cell in gallery.cells]
         there = [(cell, crop) for cell, crop in crops if crop is not None]
         shown, asked = shown + len(there), asked + len(crops)
         drawn.append((gallery, draw(there, contrast, sets)))

@@ -149,7 +149,7 @@ def _texts(
         own = codes[rows]
         counts = np.bincount(own[own >= 0], minlength=len(categories))
         shown = np.flatnonzero(counts)
-        if not 1 <= len(shown) <= 10 * CATEGORIES or (len(shown) == 1 and name != "group"):
+        if not 1 < len(shown) <= 10 * CATEGORIES:
             continue
         order = np.sort(shown[np.argsort(-counts[shown], kind="stable")[:CATEGORIES]])
         place = np.full(len(categories) + 1, 255)
