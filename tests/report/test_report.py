@@ -14,6 +14,7 @@ from launch import scip
 
 from scip_mpi.errors import UserError
 from scip_mpi.job import Request
+from scip_mpi.merge import merge
 from scip_mpi.parallel.world import Alone
 from scip_mpi.progress import Lines
 from scip_mpi.report import write
@@ -138,6 +139,45 @@ def test_without_the_images_it_says_so_and_shows_the_rest(out: Path, tmp_path: P
         assert '<section id="map"' in page(copied)
 
 
+def test_of_joined_runs_there_is_one_too(cells: Path, out: Path, tmp_path: Path) -> None:
+    config = write_config(tmp_path / "scip.yml", FILTER)
+    more = tmp_path / "more"
+    assert run(Alone(), Request(config, [str(cells / "G1")], more, quiet=True)) == 0
+    assert merge([out, more], tmp_path / "all", quiet=True) == 0
+    _, problem = rebuild(tmp_path / "all")
+    assert "does not say where" in problem
+    text = page(tmp_path / "all")
+    assert "joined from" in text
+    assert '"name": "source"' in text
+    assert "mad of mean_PI" in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "feature_extraction: [shape, intensity]\n",
+        "filter: {any: [{name: range, statistic: max, channel: PI, lower: 400}, "
+        "{name: polygon, x: {statistic: mean, channel: 1}, y: {statistic: max, channel: 1}, "
+        "points: [[0, 0], [900, 0], [900, 900]]}], action: flag}\nfeature_extraction: [raw]\n",
+        "segment: {method: watershed, settings: {cell_diameter: 20, parent_channel_index: PI}}\n"
+        "feature_extraction: [intensity: {stats: [mean]}]\n",
+    ],
+)
+def test_whatever_a_config_leaves_out_the_report_does_without(
+    text: str, cells: Path, tmp_path: Path
+) -> None:
+    load = "load: {format: multiframe_tiff, channels: [0, 1], channel_names: [BF, PI]}\n"
+    config = write_config(tmp_path / "scip.yml", text=load + text)
+    out = tmp_path / "out"
+    request = Request(config, [str(cells)], out, quiet=True, report=True)
+    assert run(Alone(), request) == 0
+    shown = page(out)
+    for name in SECTIONS:
+        assert f'<section id="{name}"' in shown
+    assert "<figure>" in shown
+    assert "touch the border" not in shown or "segment" in text
+
+
 def test_images_that_changed_are_shown_but_not_passed_over(
     cells: Path, out: Path, tmp_path: Path
 ) -> None:
@@ -149,10 +189,18 @@ def test_images_that_changed_are_shown_but_not_passed_over(
     assert "have changed since the run" in page(copied)
 
 
-def test_the_command_and_what_it_refuses(out: Path, tmp_path: Path) -> None:
+def test_the_commands_and_what_they_refuse(cells: Path, tmp_path: Path) -> None:
+    config = write_config(tmp_path / "scip.yml")
+    out = tmp_path / "out"
+    done = scip("run", config, cells / "Anaphase", "-o", "out", report=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.strip().splitlines()[-1].endswith("report: out/report.html")
+    (out / "report.html").unlink()
+    # From another folder, though paths were given from that one.
     done = scip("report", out)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == f"report: {out / 'report.html'}"
+    assert (done.stdout.strip(), done.stderr) == (f"report: {out / 'report.html'}", "")
+    assert "<figure>" in page(out)
     assert scip("report", tmp_path).returncode == 2
     missing = scip("report", out, "--labels", tmp_path / "none.csv")
     assert missing.returncode == 2
