@@ -59,6 +59,7 @@ def cli(context: click.Context) -> None:
     default="auto",
     help="How ranks write the table: parallel HDF5, MPI's files, or each by itself.",
 )
+@click.option("--no-report", is_flag=True, help="No OUT/report.html; `report OUT` makes it later.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def run(
     config: Path,
@@ -67,6 +68,7 @@ def run(
     overwrite: bool = False,
     strict: bool = False,
     writer: str = "auto",
+    no_report: bool = False,
     quiet: bool = False,
 ) -> None:
     r"""Make the table: started alone, or by mpiexec or srun on any number of ranks.
@@ -81,7 +83,10 @@ def run(
     from scip_mpi.job import Request
     from scip_mpi.run import start
 
-    sys.exit(start(Request(config, list(paths), out, overwrite, strict, writer, quiet)))
+    request = Request(
+        config, list(paths), out, overwrite, strict, writer, quiet, report=not no_report
+    )
+    sys.exit(start(request))
 
 
 @cli.command()
@@ -118,6 +123,24 @@ def merge(outs: tuple[Path, ...], out: Path, overwrite: bool, quiet: bool) -> No
     from scip_mpi.merge import merge as join
 
     sys.exit(join(outs, out, overwrite, quiet))
+
+
+@cli.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path),
+    help="CSV with a column image, or cell (obs_names): the others colour the map.",
+)
+def report(out: Path, labels: Path | None) -> None:
+    """Write OUT/report.html anew: what was run and found, pictures of cells, a map, worries."""
+    refuse_several("report")
+    from scip_mpi.report.write import rebuild
+
+    path, problem = rebuild(out, labels)
+    if problem:
+        click.echo(f"note: no pictures of cells. {problem}", err=True)
+    click.echo(f"report: {path}")
 
 
 @cli.command()

@@ -1,4 +1,4 @@
-"""The demo: simulated cells, and the main job on them."""
+"""The demo: simulated cells, the main job on them, and the report with what was simulated."""
 
 from __future__ import annotations
 
@@ -22,7 +22,13 @@ def start(out: Path, number: int, quiet: bool) -> int:
 
     with abort_guard(world):
         request = Request(
-            out / "scip.yml", [str(out / "images")], out / "table", overwrite=True, quiet=quiet
+            out / "scip.yml",
+            [str(out / "images")],
+            out / "table",
+            overwrite=True,
+            quiet=quiet,
+            report=True,
+            labels=out / "truth.csv",
         )
 
         def job(pulse: Pulse) -> int:

@@ -27,7 +27,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for on the command line."""
+    """What was asked for on the command line.
+
+    ``labels`` are a CSV whose columns colour the cells in the report, if there is to be one.
+    """
 
     config: Path
     paths: list[str]
@@ -36,6 +39,8 @@ class Request:
     strict: bool = False
     writer: str = "auto"
     quiet: bool = False
+    report: bool = False
+    labels: Path | None = None
 
 
 @dataclass

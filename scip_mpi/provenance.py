@@ -75,6 +75,8 @@ def write_run_json(
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(job.past.started)),
         "wall_s": round(time.monotonic() - job.past.begun, 3),
         "out": os.fspath(job.request.out),
+        "cwd": os.getcwd(),
+        "paths": list(job.request.paths) or list(job.plan.config.load.paths or ()),
         **facts,
     }
     (job.request.out / "run.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")

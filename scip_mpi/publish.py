@@ -22,6 +22,7 @@ from scip_mpi.recording import Outcome
 from scip_mpi.results import cellprofiler, h5ad, illumination, labels, parquet, tables
 from scip_mpi.results.folder import BESIDE, PARTS, Claim, Names
 from scip_mpi.segmentation.gpu.use import remarks
+from scip_mpi.stages import build_stages
 from scip_mpi.table import Table, names_of
 
 
@@ -69,9 +70,39 @@ def finish(
         job.progress.say(f"table: {final} ({shape})")
         if failures:
             job.progress.say(f"{len(failures):,} failed: {job.request.out / 'failures.csv'}")
+        if job.request.report:
+            report(job)
         return code
 
     return agree(job.world, write)
+
+
+def report(job: Job) -> None:
+    """OUT/report.html, on rank 0: the run is finished, and whatever goes wrong here it stays so."""
+    from scip_mpi.report import NAME, lacking
+
+    out, again = job.request.out, f"python -m scip_mpi report {job.request.out}"
+    problem = lacking()
+    if problem:
+        job.progress.say(f"note: {problem}; then: {again}")
+        return
+    from scip_mpi.report.crops import Source
+    from scip_mpi.report.page import Wishes
+    from scip_mpi.report.write import write_report
+
+    assert job.catalog is not None
+    try:
+        with job.timers.stage("report"):
+            stages = replace(build_stages(job.plan), correction=job.stages.correction)
+            source = Source(job.plan, job.catalog, stages)
+            write_report(out, Wishes(source, job.request.labels, job.timers))
+    except Exception as error:
+        job.progress.say(
+            f"note: no report could be written ({type(error).__name__}: {error}); all else is "
+            f"there. To try again: {again}"
+        )
+        return
+    job.progress.say(f"report: {out / NAME}")
 
 
 def settle_all(out: Path, names: Names) -> None:

@@ -63,7 +63,15 @@ def launch(
 
 
 def scip(
-    *arguments: str | Path, ranks: int | None = None, cwd: Path | None = None
+    *arguments: str | Path,
+    ranks: int | None = None,
+    cwd: Path | None = None,
+    report: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m scip_mpi ARGUMENTS``."""
+    """Run ``python -m scip_mpi ARGUMENTS``.
+
+    A ``run`` leaves no report unless that is asked for: it is a second of work.
+    """
+    if arguments[:1] == ("run",) and not report:
+        arguments = (*arguments, "--no-report")
     return launch(["-m", "scip_mpi", *arguments], ranks, cwd=cwd)

@@ -150,11 +150,16 @@ def test_the_schema_is_json() -> None:
 
 @pytest.mark.mpi
 @pytest.mark.ranks(2)
-def test_the_demo_ends_with_the_table_and_its_shape(tmp_path: Path) -> None:
+def test_the_demo_ends_with_the_table_and_its_shape_and_the_report(tmp_path: Path) -> None:
     done = scip("demo", "-o", tmp_path / "demo", "-n", "40", ranks=2)
     assert done.returncode == 0, done.stderr
-    last = done.stderr.strip().splitlines()[-1]
-    assert re.search(r"demo/table/features.h5ad \(40 cells x [\d,]+ features\)", last)
+    table, report = done.stderr.strip().splitlines()[-2:]
+    assert re.search(r"demo/table/features.h5ad \(40 cells x [\d,]+ features\)", table)
+    assert report.endswith(f"report: {tmp_path}/demo/table/report.html")
+    # It knows what was simulated.
+    text = (tmp_path / "demo" / "table" / "report.html").read_text()
+    assert re.search(r'"name": "kind"', text)
+    assert re.search(r"neutrophil \(\d+\)", text)
     # Once more, as people do.
     assert scip("demo", "-o", tmp_path / "demo", "-n", "40", ranks=2).returncode == 0
 

@@ -41,7 +41,7 @@ LAYERS = [
     {"holdings", "plan", "results"},
     {"items", "tallies", "recording"},
     {"stages"},
-    {"trial", "apart"},
+    {"trial", "apart", "report"},
     {"check"},
     {"job"},
     {"provenance", "books", "restart", "suspicion"},

@@ -26,6 +26,7 @@ BESIDE = (
     "failures.csv",
     "run.json",
     "channel_boundaries.csv",
+    "report.html",
 )
 # What commands add to a finished run; of no use beside another table.
 LATER = ("classification.html", "classification.json", "model.json")

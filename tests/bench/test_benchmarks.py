@@ -25,6 +25,7 @@ SCRIPTS = [
     ("write", []),
     ("checkpoint", []),
     ("timeline", []),
+    ("report", []),
 ]
 
 

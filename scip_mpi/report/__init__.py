@@ -1,0 +1,20 @@
+"""The report: one page about a finished run, for people.
+
+Its libraries are those of the extra ``report``; they are imported on one rank, when there is a
+report to be written.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+NAME = "report.html"
+# What pip installs the libraries by.
+EXTRA = "pip install 'scip_mpi[report]'"
+
+
+def lacking() -> str:
+    """What to do to get a report, where its library is not there; nothing where it is."""
+    if importlib.util.find_spec("jinja2") is not None:
+        return ""
+    return f"a report needs jinja2: {EXTRA}"

@@ -1,0 +1,75 @@
+"""Writing OUT/report.html."""
+
+from __future__ import annotations
+
+from contextlib import chdir
+from pathlib import Path
+
+from scip_mpi import disk
+from scip_mpi.errors import UserError
+from scip_mpi.report import NAME, lacking
+from scip_mpi.report.crops import Source, open_source
+from scip_mpi.report.facts import Facts, read_facts
+from scip_mpi.report.page import Wishes, render
+
+
+def write_report(out: Path, wishes: Wishes) -> Path:
+    """Write the report of a finished run, in place of one that is there.
+
+    Raises
+    ------
+    UserError
+        There is no finished run, or its labels cannot be read.
+    """
+    return _put(out, read_facts(out), wishes)
+
+
+def rebuild(out: Path, labels: Path | None = None) -> tuple[Path, str]:
+    """Write the report of a finished run whose images have to be found again.
+
+    Parameters
+    ----------
+    out : Path
+    labels : Path, optional
+        A CSV of labels, by image or by cell.
+
+    Returns
+    -------
+    path : Path
+        The report.
+    problem : str
+        Why it has no pictures, if it has none.
+
+    Raises
+    ------
+    UserError
+        The libraries are not there, there is no finished run, or the labels cannot be read.
+    """
+    problem = lacking()
+    if problem:
+        raise UserError(problem)
+    out = out.resolve()
+    labels = None if labels is None else labels.resolve()
+    facts = read_facts(out)
+    where = facts.told.get("cwd")
+    # Paths are those of the run's own folder.
+    with chdir(where if where and Path(where).is_dir() else "."):
+        found: Source | str
+        try:
+            found = open_source(out, facts.told)
+        except UserError as error:
+            found = f"The images cannot be read again: {error}"
+        path = _put(out, facts, Wishes(found, labels))
+    return path, found if isinstance(found, str) else ""
+
+
+def _put(out: Path, facts: Facts, wishes: Wishes) -> Path:
+    path = out / NAME
+    fresh = out / f"{NAME}.partial"
+    text = render(facts, wishes)
+    try:
+        fresh.write_text(text, encoding="utf-8")
+        disk.replace(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)
+    return path
