@@ -357,9 +357,11 @@ def run_program(
     by: str = "auto",
     environ: Mapping[str, str] | None = None,
     keep: Path | None = None,
-    arguments: Sequence[str] = (),
+    arguments: Sequence[str] = ("--no-report",),
 ) -> Ran:
     """Run the program on a folder of images, packed or not; its table is deleted, or ``keep``.
+
+    By default without the report, which `report.py` measures.
 
     Raises
     ------

@@ -41,7 +41,8 @@ def main(
     images = harness.simulated(settings.work, number) / "images"
 
     def run(on: int | None) -> Ran:
-        return harness.run_program(settings, path, images, on, launcher)
+        # With the report, as users have it.
+        return harness.run_program(settings, path, images, on, launcher, arguments=())
 
     harness.warm(settings, path, images, ranks, launcher)
     cases: dict[str, tuple[float | None, Callable[[], Ran]]] = {

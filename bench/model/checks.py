@@ -206,7 +206,10 @@ def check_program(
         works: dict[int, Work] = {}
         for ranks, n in ((1, few), (2, few), (1, images), (2, images)):
             out = settings.work / "model_table"
-            call = ("-m", "scip_mpi", "run", config, folders[n], "-o", out, "-q", "--overwrite")
+            call = (
+                "-m", "scip_mpi", "run", config, folders[n], "-o", out, "-q", "--overwrite",
+                "--no-report",
+            )  # fmt: skip
             command = harness.python(*call, ranks=None if ranks == 1 else ranks)
             walls[ranks, n] = timed(command, ranks)
             if n == images:
