@@ -71,6 +71,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "intensity": "scip_mpi.features.intensity:FAMILY",
         "texture": "scip_mpi.features.texture:FAMILY",
         "raw": "scip_mpi.features.raw:FAMILY",
+        "cp_intensity": "scip_mpi.features.cp_intensity:FAMILY",
     },
 }
 
@@ -78,6 +79,9 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
 OBS_WORDS = ("bbox", "regions")
 # Words that stand for selections of several families: functions that list them.
 PRESETS: Mapping[str, str] = {"compact": "scip_mpi.features.compact:selections"}
+
+# Settings of families that list channels, or pairs of them, by place or, in a config, by name.
+CHANNEL_LISTS = ("channels", "pairs")
 
 # What each kind is called in messages, and what an object of it must have.
 WORDS = {

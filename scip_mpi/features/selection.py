@@ -100,6 +100,22 @@ def channel_places(channels: Sequence[int | str] | None) -> tuple[int, ...] | No
     return tuple(found)
 
 
+def chosen_channels(channels: tuple[int, ...] | None, count: int) -> Int64Array:
+    """Places of the channels asked for, ascending and each once; all where none are given.
+
+    Raises
+    ------
+    UserError
+        There are not as many channels.
+    """
+    if channels is None:
+        return np.arange(count, dtype=np.int64)
+    found = np.unique(np.array(channels, np.int64))
+    if found[-1] >= count:
+        raise UserError(f"no channel {found[-1]}: there are {count}")
+    return found
+
+
 def windows(boxes: Int64Array) -> Int64Array:
     """Bounding boxes of masks, shape (m, 4), with no rows and columns where there is no mask."""
     return np.ascontiguousarray(np.maximum(boxes, 0))
