@@ -72,6 +72,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "texture": "scip_mpi.features.texture:FAMILY",
         "raw": "scip_mpi.features.raw:FAMILY",
         "cp_intensity": "scip_mpi.features.cp_intensity:FAMILY",
+        "radial": "scip_mpi.features.radial:FAMILY",
     },
 }
 
