@@ -73,6 +73,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "raw": "scip_mpi.features.raw:FAMILY",
         "cp_intensity": "scip_mpi.features.cp_intensity:FAMILY",
         "radial": "scip_mpi.features.radial:FAMILY",
+        "zernike": "scip_mpi.features.zernike:FAMILY",
     },
 }
 
