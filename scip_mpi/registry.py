@@ -74,6 +74,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "cp_intensity": "scip_mpi.features.cp_intensity:FAMILY",
         "radial": "scip_mpi.features.radial:FAMILY",
         "zernike": "scip_mpi.features.zernike:FAMILY",
+        "colocalization": "scip_mpi.features.colocalization:FAMILY",
     },
 }
 
