@@ -75,6 +75,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "radial": "scip_mpi.features.radial:FAMILY",
         "zernike": "scip_mpi.features.zernike:FAMILY",
         "colocalization": "scip_mpi.features.colocalization:FAMILY",
+        "granularity": "scip_mpi.features.granularity:FAMILY",
     },
 }
 
