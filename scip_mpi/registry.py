@@ -76,6 +76,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "zernike": "scip_mpi.features.zernike:FAMILY",
         "colocalization": "scip_mpi.features.colocalization:FAMILY",
         "granularity": "scip_mpi.features.granularity:FAMILY",
+        "cp_shape": "scip_mpi.features.cp_shape:FAMILY",
     },
 }
 
