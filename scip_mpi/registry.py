@@ -77,6 +77,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "colocalization": "scip_mpi.features.colocalization:FAMILY",
         "granularity": "scip_mpi.features.granularity:FAMILY",
         "cp_shape": "scip_mpi.features.cp_shape:FAMILY",
+        "moments": "scip_mpi.features.intensity_moments:FAMILY",
     },
 }
 
