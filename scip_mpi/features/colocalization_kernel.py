@@ -9,19 +9,20 @@ from numba import njit
 
 from scip_mpi.batches import BoolArray, FloatArray, ImageBatch, Int64Array, Scratch, SetMasks
 from scip_mpi.features.costes import costes
+from scip_mpi.features.moments import products_apart
 from scip_mpi.features.ranks import dense_ranks
 from scip_mpi.features.regions import Regions
 from scip_mpi.features.selection import exact_sums, windows
 
-# Sums are taken in so many lanes, always in the same order.
+# Sums that hang on their order are taken in so many lanes, always in the same order.
 LANES = 16
 MEASURES = ("pearson", "slope", "manders", "overlap", "k", "rwc", "costes")
 # How many columns of a pair each of them has.
 WIDTHS = (1, 1, 2, 1, 2, 2, 2)
 PEARSON, SLOPE, MANDERS, OVERLAP, K, RWC, COSTES = range(len(MEASURES))
 # What is kept of each pixel of a channel.
-VALUE, CENTRED, PASSED, SQUARED, FLAG, RANK = range(6)
-KEPT = 6
+VALUE, CENTRED, PASSED, FLAG, RANK = range(5)
+KEPT = 5
 
 
 def fill(
@@ -51,12 +52,15 @@ def fill(
     size = int((batch.shapes[:, 1] * batch.shapes[:, 2]).max())
     lanes = -(-size // LANES) * LANES
     channels, slots = np.unique(pairs, return_inverse=True)
-    held = scratch.array("held", len(channels) * KEPT * lanes, np.float64)
+    exact = exact_sums(batch.pixels.dtype)
+    # Sums of whole numbers are taken many at a time.
+    kind = np.int32 if exact else np.float64
+    held = scratch.array(f"held_{np.dtype(kind)}", len(channels) * KEPT * lanes, kind)
     widths = np.where(asked, WIDTHS, 0)
     _colocalize(
-        batch.pixels, batch.offsets, batch.shapes, exact_sums(batch.pixels.dtype),
-        where.bits, where.starts, masks.kept, windows(masks.bbox),
-        channels, slots.reshape(-1, 2), asked, np.cumsum(widths) - widths, threshold, *scale,
+        batch.pixels, batch.offsets, batch.shapes, exact, where.bits, where.starts, masks.kept,
+        windows(masks.bbox), channels, slots.reshape(-1, 2), asked, np.cumsum(widths) - widths,
+        threshold, *scale,
         held[: len(channels) * KEPT * lanes].reshape(len(channels), KEPT, lanes),
         scratch.array("places", size + 1, np.int32),
         scratch.array("order", size, np.int64),
@@ -120,8 +124,8 @@ def _colocalize(
                         )  # fmt: skip
             if count:
                 _of_pair(
-                    held[a], held[b], of_channel[a], of_channel[b], count, asked, top, steps,
-                    at_column, sums, found,
+                    held[a], held[b], of_channel[a], of_channel[b], count, exact, asked, top,
+                    steps, at_column, sums, found,
                 )  # fmt: skip
                 for k in range(wide):
                     out[i, p * wide + k] = found[k]
@@ -143,36 +147,34 @@ def _either(first, second, width, box, places):
 def _prepare(flat, places, threshold, exact, ranked, order, spare, held, sums):
     """What pairs need of one channel's pixels, up to a whole number of lanes."""
     n = len(places)
-    value, centred, passed = held[VALUE], held[CENTRED], held[PASSED]
-    squared, flag = held[SQUARED], held[FLAG]
+    value, centred, passed, flag = held[VALUE], held[CENTRED], held[PASSED], held[FLAG]
     low, high = np.inf, -np.inf
     total = 0.0
     for k in range(n):
-        pixel = np.float64(flat[np.uint64(places[k])])
+        pixel = flat[np.uint64(places[k])]
         value[k] = pixel
         total += pixel
-        low = min(low, pixel)
-        high = max(high, pixel)
-    # Rounding would make a mean that equal pixels differ from.
-    mean = low if low == high else total / n
+        low = min(low, np.float64(pixel))
+        high = max(high, np.float64(pixel))
     limit = threshold * high
-    squares = 0.0
     above = 0.0
     for k in range(n):
-        d = value[k] - mean
-        reaches = np.float64(value[k] >= limit)
-        centred[k] = d
-        passed[k] = value[k] * reaches
-        squared[k] = passed[k] * passed[k]
+        reaches = value[k] >= limit
         flag[k] = reaches
-        squares += d * d
+        passed[k] = value[k] * reaches
         above += passed[k]
-    for k in range(n, -(-n // LANES) * LANES):
-        centred[k] = 0.0
-        passed[k] = 0.0
-        squared[k] = 0.0
-        flag[k] = 0.0
-        held[RANK, k] = 0.0
+    if exact:
+        squares = products_apart(n, _whole(value, value, n), total, total) / n
+    else:
+        # Rounding would make a mean that equal pixels differ from.
+        mean = low if low == high else total / n
+        squares = 0.0
+        for k in range(n):
+            d = value[k] - mean
+            centred[k] = d
+            squares += d * d
+        for k in range(n, -(-n // LANES) * LANES):
+            centred[k], passed[k], flag[k], held[RANK, k] = 0, 0, 0, 0
     sums[0] = total
     sums[1] = squares
     sums[2] = above
@@ -182,35 +184,37 @@ def _prepare(flat, places, threshold, exact, ranked, order, spare, held, sums):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _of_pair(a, b, of_a, of_b, n, asked, top, steps, at, lanes, found):
+def _of_pair(a, b, of_a, of_b, n, exact, asked, top, steps, at, lanes, found):
     """The measures asked for of two channels, prepared; NaN where they are not defined."""
     found[:] = np.nan
     if not (math.isfinite(of_a[0]) and math.isfinite(of_b[0])):
         return
-    padded = -(-n // LANES) * LANES
     if asked[PEARSON] or asked[SLOPE]:
-        together = _product(a[CENTRED], b[CENTRED], lanes, padded)
+        if exact:
+            together = products_apart(n, _whole(a[VALUE], b[VALUE], n), of_a[0], of_b[0]) / n
+        else:
+            together = _product(a[CENTRED], b[CENTRED], n, False, lanes)
         spread = math.sqrt(of_a[1]) * math.sqrt(of_b[1])
         if asked[PEARSON] and spread > 0.0:
             found[at[PEARSON]] = together / spread
         if asked[SLOPE] and of_a[1] > 0.0:
             found[at[SLOPE]] = together / of_a[1]
     if asked[MANDERS] or asked[RWC]:
-        a_both = _product(a[PASSED], b[FLAG], lanes, padded)
-        b_both = _product(b[PASSED], a[FLAG], lanes, padded)
+        a_both = _product(a[PASSED], b[FLAG], n, exact, lanes)
+        b_both = _product(b[PASSED], a[FLAG], n, exact, lanes)
         if asked[MANDERS]:
             found[at[MANDERS]] = _part(a_both, of_a[2])
             found[at[MANDERS] + 1] = _part(b_both, of_b[2])
         if asked[RWC]:
             ranks = max(of_a[3], of_b[3]) + 1.0
-            a_less = _apart(a[PASSED], b[FLAG], a[RANK], b[RANK], lanes, padded)
-            b_less = _apart(b[PASSED], a[FLAG], a[RANK], b[RANK], lanes, padded)
+            a_less = _apart(a[PASSED], b[FLAG], a[RANK], b[RANK], n, exact, lanes)
+            b_less = _apart(b[PASSED], a[FLAG], a[RANK], b[RANK], n, exact, lanes)
             found[at[RWC]] = _part(a_both - a_less / ranks, of_a[2])
             found[at[RWC] + 1] = _part(b_both - b_less / ranks, of_b[2])
     if asked[OVERLAP] or asked[K]:
-        product = _product(a[PASSED], b[PASSED], lanes, padded)
-        a_squares = _product(a[SQUARED], b[FLAG], lanes, padded)
-        b_squares = _product(b[SQUARED], a[FLAG], lanes, padded)
+        product = _product(a[PASSED], b[PASSED], n, exact, lanes)
+        a_squares = _squares(a[PASSED], b[FLAG], n, exact, lanes)
+        b_squares = _squares(b[PASSED], a[FLAG], n, exact, lanes)
         if asked[OVERLAP]:
             whole = math.sqrt(a_squares) * math.sqrt(b_squares)
             found[at[OVERLAP]] = _part(product, whole)
@@ -229,23 +233,58 @@ def _part(some, whole):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _product(a, b, lanes, n):
-    """Sum of the products of the first ``n`` values, a whole number of lanes."""
-    lanes[:] = 0.0
-    for k in range(0, n, LANES):
-        for j in range(LANES):
-            lanes[j] += a[np.uint64(k + j)] * b[np.uint64(k + j)]
-    return _joined(lanes)
+def _whole(a, b, n):
+    """Sum of the products of whole numbers."""
+    total = np.int64(0)
+    for k in range(n):
+        total += np.int64(a[np.uint64(k)]) * np.int64(b[np.uint64(k)])
+    return total
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _apart(a, b, first, second, lanes, n):
-    """Sum of products, each times how far apart two ranks are."""
+def _product(a, b, n, exact, lanes):
+    """Sum of products, up to a whole number of lanes where the order matters."""
+    if exact:
+        return np.float64(_whole(a, b, n))
     lanes[:] = 0.0
     for k in range(0, n, LANES):
         for j in range(LANES):
             at = np.uint64(k + j)
-            lanes[j] += a[at] * b[at] * abs(first[at] - second[at])
+            lanes[j] += a[at] * b[at]
+    return _joined(lanes)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _squares(a, flag, n, exact, lanes):
+    """Sum of the squares that are flagged."""
+    if exact:
+        total = np.int64(0)
+        for k in range(n):
+            at = np.uint64(k)
+            total += np.int64(a[at] * flag[at]) * np.int64(a[at])
+        return np.float64(total)
+    lanes[:] = 0.0
+    for k in range(0, n, LANES):
+        for j in range(LANES):
+            at = np.uint64(k + j)
+            lanes[j] += a[at] * a[at] * flag[at]
+    return _joined(lanes)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _apart(a, flag, first, second, n, exact, lanes):
+    """Sum of what is flagged, each times how far apart two ranks are."""
+    if exact:
+        total = np.int64(0)
+        for k in range(n):
+            at = np.uint64(k)
+            total += np.int64(a[at] * flag[at]) * np.int64(abs(first[at] - second[at]))
+        return np.float64(total)
+    lanes[:] = 0.0
+    for k in range(0, n, LANES):
+        for j in range(LANES):
+            at = np.uint64(k + j)
+            lanes[j] += a[at] * flag[at] * abs(first[at] - second[at])
     return _joined(lanes)
 
 

@@ -37,7 +37,7 @@ def fill(
         scratch.array("inside", size, np.uint8),
         scratch.array("places", size, np.int32),
         scratch.array("squared", size, np.int64),
-        scratch.array("values", size, np.float64),
+        scratch.array("counts", size, np.int64),
         scratch.array("bits", words, np.uint64),
         scratch.array("border", words, np.uint64),
         out,
@@ -56,7 +56,7 @@ def _shapes(
     inside,
     places,
     squared,
-    values,
+    counts,
     words,
     border,
     out,
@@ -97,9 +97,7 @@ def _shapes(
             row[7] = _euler_number(inside, down, across)
             _ellipse(part[:n], area, row[8:11])
             to_outside(inside, down, across, columns, squared)
-            for k in range(area):
-                values[k] = math.sqrt(np.float64(squared[places[k]]))
-            _radii(values[:area], row[11:14])
+            _radii(squared, places[:area], counts, row[11:14])
             row[14], row[15] = widths(ys, xs, corners_of(part[:n], work, ys, xs))
 
 
@@ -150,13 +148,33 @@ def _ellipse(runs, area, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _radii(values, out):
-    """Largest, mean and median; the values are sorted."""
-    n = len(values)
-    total = 0.0
+def _radii(squared, places, counts, out):
+    """Largest, mean and median of the roots of whole numbers at some places.
+
+    Parameters
+    ----------
+    counts : int64, scratch
+        As many as the numbers go up to, and one more.
+    """
+    n = len(places)
+    most = np.int64(0)
     for k in range(n):
-        total += values[k]
-    values.sort()
-    out[0] = values[n - 1]
+        most = max(most, squared[places[k]])
+    counts[: most + 1] = 0
+    for k in range(n):
+        counts[squared[places[k]]] += 1
+    out[0] = math.sqrt(np.float64(most))
+    total = 0.0
+    upto = 0
+    lower = np.int64(-1)
+    upper = np.int64(-1)
+    for value in range(most + 1):
+        if counts[value]:
+            total += counts[value] * math.sqrt(np.float64(value))
+            upto += counts[value]
+            if lower < 0 and upto > (n - 1) // 2:
+                lower = value
+            if upper < 0 and upto > n // 2:
+                upper = value
     out[1] = total / n
-    out[2] = 0.5 * (values[(n - 1) // 2] + values[n // 2])
+    out[2] = 0.5 * (math.sqrt(np.float64(lower)) + math.sqrt(np.float64(upper)))

@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+# So many values between the least and the largest for each pixel are looked at one by one: sorting
+# takes longer.
+SPARSE = 8
+
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def ascending(values, low, high, exact, order, spare):
@@ -55,10 +59,25 @@ def dense_ranks(values, low, high, exact, order, spare, ranks):
         As of `ascending`.
     ranks : (>= n,) float64, out
     """
+    n = len(values)
+    if exact and high - low < min(SPARSE * n, len(order)):
+        # Which values there are, then how many are below each.
+        span = np.int64(high - low) + 1
+        order[:span] = 0
+        for k in range(n):
+            order[np.uint64(values[k] - low)] = 1
+        below = np.int64(0)
+        for j in range(span):
+            there = order[j]
+            order[j] = below
+            below += there
+        for k in range(n):
+            ranks[k] = order[np.uint64(values[k] - low)]
+        return below - 1
     order = ascending(values, low, high, exact, order, spare)
     rank = 0
     ranks[order[0]] = 0.0
-    for k in range(1, len(values)):
+    for k in range(1, n):
         rank += values[order[k]] != values[order[k - 1]]
         ranks[order[k]] = rank
     return rank
