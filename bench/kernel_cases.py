@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,20 +14,27 @@ from kernel_inputs import COMBINED, SMOOTH, Cells
 
 from scip_mpi.batches import ImageBatch, Scratch
 from scip_mpi.features import (
+    colocalization,
+    cp_intensity,
+    cp_shape,
     focus,
     gabor,
     gldm,
     glrlm,
     glszm,
+    granularity,
     haralick,
     ideas,
     intensity,
+    intensity_moments,
     lbp,
     ngtdm,
+    radial,
     raw,
     shape,
     spots,
     texture,
+    zernike,
 )
 from scip_mpi.features.family import Family, whole_sets
 from scip_mpi.features.shared import prepare
@@ -60,7 +68,21 @@ FAMILIES: dict[str, Family] = {
     "gabor": gabor.FAMILY,
     "ideas": ideas.FAMILY,
     "spots": spots.FAMILY,
+    "cp_intensity": cp_intensity.FAMILY,
+    "radial": radial.FAMILY,
+    "zernike": zernike.FAMILY,
+    "colocalization": colocalization.FAMILY,
+    "Costes": colocalization.select(measures=["costes"]),
+    "granularity": granularity.FAMILY,
+    "cp_shape": cp_shape.FAMILY,
+    "moments": intensity_moments.FAMILY,
 }
+
+
+def each(kernel: str, channels: int) -> int:
+    """How many channels, masks or pairs of channels of a cell a kernel does."""
+    special = {"shape": channels + 1, "cp_shape": 1, "colocalization": math.comb(channels, 2)}
+    return special.get("colocalization" if kernel == "Costes" else kernel, channels)
 
 
 @dataclass(frozen=True)
@@ -78,9 +100,9 @@ class Case:
     how : str
         What of it is called.
     columns : int
-        Values that come out for each cell and channel (of shape: and mask); 0 for a mask.
+        Values that come out for each cell and channel (mask, pair: `each`); 0 for a mask.
     units : int
-        Cells times channels (of shape: times masks) that a call does.
+        Cells times channels (masks, pairs) that a call does.
     call : callable
     """
 
@@ -105,7 +127,7 @@ def ours(cells: Cells) -> list[Case]:
     own_field = ImageBatch.from_images([cells.own_field()], dtype=np.uint8)
     for kernel, family in FAMILIES.items():
         features = len(family.features([str(c) for c in range(channels)]))
-        each = channels + 1 if kernel == "shape" else channels
+        parts = each(kernel, channels)
         out = np.full((len(cells), features), np.nan)
         scratch = Scratch()
 
@@ -119,13 +141,9 @@ def ours(cells: Cells) -> list[Case]:
             sets = whole_sets(crops, own, COMBINED)
             family.compute(crops, sets, prepare(family.needs, crops), out, scratch)
 
-        columns = features // each
-        found.append(Case(kernel, "crops", US, "compiled", columns, len(cells) * each, on_crops))
-        found.append(
-            Case(
-                kernel, "field", US, "compiled, with cutting", columns, len(cells) * each, on_field
-            )
-        )
+        columns, done = features // parts, len(cells) * parts
+        found.append(Case(kernel, "crops", US, "compiled", columns, done, on_crops))
+        found.append(Case(kernel, "field", US, "compiled, with cutting", columns, done, on_field))
     return found
 
 
@@ -182,14 +200,14 @@ def twins(few: Cells, cells: Cells) -> list[Case]:
         "raw": (11, lambda image, *_: family_twins.raw(image)),
     }
     for kernel, (columns, twin) in families.items():
-        each = channels + 1 if kernel == "shape" else channels
+        parts = each(kernel, channels)
 
         def whole(twin: Any = twin) -> None:
             for image, own, union in zip(images, few.own, few.union, strict=True):
                 twin(image, own, union)
 
         found.append(
-            Case(kernel, "crops", "twin", "scikit-image, SciPy", columns, len(few) * each, whole)
+            Case(kernel, "crops", "twin", "scikit-image, SciPy", columns, len(few) * parts, whole)
         )
     import texture_peers
 

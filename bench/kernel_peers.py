@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from typing import Any
 
 import harness
@@ -36,9 +37,12 @@ INTENSITY = (
     "intensity_std",
     "intensity_median",
 )
+MOMENTS = (
+    "moments_weighted_central", "moments_weighted_normalized", "moments_weighted_hu",
+)  # fmt: skip
 
 Plane = NDArray[Any]
-# call(labels, pixels) does one channel of a crop or a field.
+# call(labels, pixels) does one channel, or a pair of them, of a crop or a field.
 Call = Callable[[Any, Any], Any]
 
 
@@ -69,20 +73,28 @@ def both(
     def on_crops() -> None:
         for image, union in zip(few.batch, few.union, strict=True):
             labels = union.astype(np.int32)
-            # A property of the mask alone is asked for once; so are we.
-            for plane in image[:1] if kernel == "shape" else image:
-                call(labels, plane)
+            for part in _parts(kernel, image):
+                call(labels, part)
 
     def on_field() -> None:
-        for plane in cells.field[: 1 if kernel == "shape" else CHANNELS]:
-            call(cells.labels, plane)
+        for part in _parts(kernel, cells.field[:CHANNELS]):
+            call(cells.labels, part)
 
-    each = 1 if kernel == "shape" else few.batch.channels
     if "crops" in given:
-        yield Case(kernel, "crops", who, how, columns, len(few) * each, on_crops)
-    each = 1 if kernel == "shape" else CHANNELS
+        units = len(few) * len(_parts(kernel, few.batch.image(0)))
+        yield Case(kernel, "crops", who, how, columns, units, on_crops)
     if "field" in given:
-        yield Case(kernel, "field", who, how, columns, len(cells) * each, on_field)
+        units = len(cells) * len(_parts(kernel, cells.field[:CHANNELS]))
+        yield Case(kernel, "field", who, how, columns, units, on_field)
+
+
+def _parts(kernel: str, image: Plane) -> list[Plane]:
+    """What a call is for: a channel, a pair of them; a property of the mask alone comes once."""
+    if kernel in ("shape", "cp_shape"):
+        return [image[0]]
+    if kernel in ("colocalization", "Costes"):
+        return [image[list(pair)] for pair in combinations(range(len(image)), 2)]
+    return list(image)
 
 
 def _of_scikit_image(few: Cells, cells: Cells) -> Iterator[Case]:
@@ -104,11 +116,15 @@ def _of_scikit_image(few: Cells, cells: Cells) -> Iterator[Case]:
     def gradient(labels: Plane, pixels: Plane) -> Any:
         return regionprops_table(labels, sobel(pixels), properties=INTENSITY[:4])
 
+    def moments(labels: Plane, pixels: Plane) -> Any:
+        return regionprops_table(labels, pixels, properties=MOMENTS)
+
     with_bins = f"graycomatrix, {LEVELS} levels, 2 distances, 4 angles"
     yield from both("shape", who, "regionprops_table", 59, shape, few, cells)
     yield from both(FIVE, who, "regionprops_table", 5, intensity, few, cells)
     yield from both("co-occurrence", who, with_bins, 48, cooccurrence, few, cells)
     yield from both("Sobel", who, "sobel, regionprops_table", 4, gradient, few, cells)
+    yield from both("moments", who, "regionprops_table", 39, moments, few, cells)
 
 
 def quantised(pixels: Plane, mask: Plane, number: int = LEVELS) -> Plane:
@@ -157,6 +173,12 @@ def _of_mahotas(few: Cells, cells: Cells) -> Iterator[Case]:
     def gradient(_: Plane, pixels: Plane) -> Any:
         return mahotas.sobel(pixels.astype(float), just_filter=True)
 
+    def zernike(labels: Plane, pixels: Plane) -> None:
+        for region in regionprops(labels, pixels):
+            radius = max(region.image.shape) / 2
+            mahotas.features.zernike_moments(region.image_intensity.astype(float), radius, degree=9)
+
+    yield from both("zernike", who, "zernike_moments, without the circle", 30, zernike, few, cells)
     yield from both("otsu", who, "its two median filters alone", 0, two_medians, few, cells)
     yield from both("spot", who, "tophat_open alone", 0, spot, few, cells)
     yield from both("shape", who, "roundness, ellipse_axes, eccentricity, perimeter", 5, shape,
@@ -200,3 +222,46 @@ def _of_cp_measure(few: Cells, cells: Cells) -> Iterator[Case]:
         levels = texture_peers.LEVELS
         yield from both("haralick", who, f"texture, {levels} levels, 4 angles", 52,
                         call("texture", scale=1, gray_levels=levels), few, cells)  # fmt: skip
+        yield from both("cp_intensity", who, "intensity", columns, call("intensity"), few, cells)
+
+    def granularity(labels: Plane, pixels: Plane) -> Any:
+        # Without its subsampling, as ours by default.
+        return call("granularity", subsample_size=1)(labels, pixels)
+
+    def zernike(labels: Plane, pixels: Plane) -> None:
+        call("radial_zernikes")(labels, pixels)
+        call("zernike")(labels, pixels)
+
+    def shape(labels: Plane, pixels: Plane) -> None:
+        call("sizeshape")(labels, pixels)
+        call("feret")(labels, pixels)
+
+    who = "cp_measure"
+    yield from both("radial", who, "radial_distribution", 12, call("radial_distribution"), few,
+                     cells)  # fmt: skip
+    yield from both("zernike", who, "radial_zernikes, zernike", 90, zernike, few, cells)
+    yield from both("granularity", who, "granularity", 16, granularity, few, cells)
+    yield from both("cp_shape", who, "sizeshape, feret", 83, shape, few, cells)
+    yield from _of_pairs(few, cells)
+
+
+def _of_pairs(few: Cells, cells: Cells) -> Iterator[Case]:
+    from cp_measure.core import measurecolocalization as pairs
+
+    def all_but_costes(labels: Plane, two: Plane) -> None:
+        first, second = two.astype(float) / 65535
+        for measure in (
+            pairs.get_correlation_pearson,
+            pairs.get_correlation_manders_fold,
+            pairs.get_correlation_overlap,
+            pairs.get_correlation_rwc,
+        ):
+            measure(first, second, labels)
+
+    def costes(labels: Plane, two: Plane) -> None:
+        pairs.get_correlation_costes(*two, labels)
+
+    who = "cp_measure"
+    yield from both("colocalization", who, "pearson, manders, overlap, rwc", 9, all_but_costes,
+                     few, cells)  # fmt: skip
+    yield from both("Costes", who, "costes, faster", 2, costes, few, cells)

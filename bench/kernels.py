@@ -1,7 +1,8 @@
 """Every kernel against its plain twin and against the installed peers, in CPU time.
 
-Microseconds per cell and channel (of shape: per cell and mask), on single crops and on a whole
-labelled field. What a peer is asked for is never quite what we compute; the columns tell how much.
+Microseconds per cell and channel (of shapes: per cell and mask, of colocalization: per cell and
+pair of channels), on single crops and on a whole labelled field. What a peer is asked for is never
+quite what we compute; the columns tell how much.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from kernel_cases import FIVE, US, Case
 LIBRARIES = (*harness.LIBRARIES, "scipy", "cp_measure", "mahotas", "nyxus")
 ORDER = (
     "li", "otsu", "spot", "normaltest", "shape", "intensity", FIVE, "texture", "co-occurrence",
-    "Sobel", "raw", "haralick", "glrlm", "glszm", "ngtdm", "gldm", "lbp", "focus", "gabor",
-    "Sobel", "raw", "ideas", "spots",
+    "Sobel", "raw", "cp_intensity", "radial", "zernike", "colocalization", "Costes", "granularity",
+    "cp_shape", "moments", "haralick", "glrlm", "glszm", "ngtdm", "gldm", "lbp", "focus", "gabor",
+    "ideas", "spots",
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from scip_mpi.errors import UserError
 from scip_mpi.features.family import Family, Feature
-from scip_mpi.registry import PRESETS, preset
+from scip_mpi.registry import CHANNEL_LISTS, PRESETS, preset
 
 # A family, or several, with the settings that select columns of each.
 Settings = Mapping[str, Mapping[str, Any]]
@@ -99,12 +99,15 @@ def requests(
 
 
 def _by_place(settings: Mapping[str, Any], channel_names: Sequence[str]) -> dict[str, Any]:
-    given = settings.get("channels")
-    if given is None:
-        return dict(settings)
     names = list(channel_names)
-    places = [names.index(c) if isinstance(c, str) else c for c in given]
-    return {**settings, "channels": places}
+
+    def place(given: Any) -> Any:
+        if isinstance(given, str):
+            return names.index(given)
+        return [place(g) for g in given] if isinstance(given, list | tuple) else given
+
+    given = {key: place(settings[key]) for key in CHANNEL_LISTS if key in settings}
+    return {**settings, **given}
 
 
 def selected(family: Family, selections: Sequence[Mapping[str, Any]]) -> Family:

@@ -81,6 +81,13 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "gabor": "scip_mpi.features.gabor:FAMILY",
         "ideas": "scip_mpi.features.ideas:FAMILY",
         "spots": "scip_mpi.features.spots:FAMILY",
+        "cp_intensity": "scip_mpi.features.cp_intensity:FAMILY",
+        "radial": "scip_mpi.features.radial:FAMILY",
+        "zernike": "scip_mpi.features.zernike:FAMILY",
+        "colocalization": "scip_mpi.features.colocalization:FAMILY",
+        "granularity": "scip_mpi.features.granularity:FAMILY",
+        "cp_shape": "scip_mpi.features.cp_shape:FAMILY",
+        "moments": "scip_mpi.features.intensity_moments:FAMILY",
     },
 }
 
@@ -88,6 +95,9 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
 OBS_WORDS = ("bbox", "regions")
 # Words that stand for selections of several families: functions that list them.
 PRESETS: Mapping[str, str] = {"compact": "scip_mpi.features.compact:selections"}
+
+# Settings of families that list channels, or pairs of them, by place or, in a config, by name.
+CHANNEL_LISTS = ("channels", "pairs")
 
 # What each kind is called in messages, and what an object of it must have.
 WORDS = {

@@ -11,13 +11,13 @@ import pytest
 from cells import CONFIG, copy_cells, jurkat_files, write_config
 from tables import column_names, digest, read_x
 
-from scip_mpi import registry
 from scip_mpi.config import ConfigError, json_schema, parse_config
 from scip_mpi.config.reading import resolve_channels
 from scip_mpi.errors import UserError
 from scip_mpi.job import Request
 from scip_mpi.parallel.inprocess import run_threads
 from scip_mpi.parallel.world import Alone
+from scip_mpi.registry import BUILT_IN, PRESETS
 from scip_mpi.run import run
 
 HEAD = CONFIG.partition("feature_extraction:")[0]
@@ -53,6 +53,14 @@ def config_of(item: str) -> str:
         ("{texture: {properties: [], sobel: []}}", "texture", "selects nothing"),
         ("{raw: {channels: [PJ]}}", "raw.channels[0]", "no channel is called 'PJ'"),
         ("{raw: {channels: [3]}}", "raw.channels[0]", "no channel 3"),
+        (
+            "{colocalization: {pairs: [[BF, SSD]]}}",
+            "colocalization.pairs[0][1]",
+            "did you mean 'SSC'?",
+        ),
+        ("{colocalization: {pairs: [[BF, PI, 2]]}}", "colocalization", "each is two channels"),
+        ("{zernike: {mask: mine}}", "zernike.mask", "'combined' or 'own'"),
+        ("{radial: {bins: 0}}", "radial", "bins: from 1 to 100"),
         ("{compact: {channels: [SSD]}}", "compact.channels[0]", "did you mean 'SSC'?"),
         ("{compact: {views: [own]}}", "compact.views", "unknown key"),
         ("{regions: {}}", "regions", "takes no settings"),
@@ -95,7 +103,7 @@ def test_the_fingerprint_and_the_schema_cover_selections() -> None:
     # A family that somebody installed takes what it takes.
     assert selections["additionalProperties"] == {"type": ["object", "null"]}
     known = {n: s["anyOf"][0] for n, s in selections["properties"].items()}
-    assert set(known) == {*registry.BUILT_IN["features"], "compact"}
+    assert set(known) == {*BUILT_IN["features"], *PRESETS}
     assert not any(s["additionalProperties"] for s in known.values())
     assert set(known["raw"]["properties"]) == {"stats", "channels"}
     words = known["intensity"]["properties"]["views"]["anyOf"][0]["items"]["enum"]

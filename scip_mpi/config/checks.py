@@ -368,15 +368,20 @@ def _unselectable(function: Any, settings: Any, path: Path) -> list[Finding]:
     wrong = list(unfit(function, settings, path))
     if wrong or not isinstance(settings, dict):
         return wrong
-    given = dict(settings)
-    if given.get("channels"):
-        # Names of channels are checked where the channels are known.
-        given["channels"] = [0 if isinstance(c, str) else c for c in given["channels"]]
+    # Names of channels are checked where the channels are known.
+    given = {k: _unnamed(v) if k in registry.CHANNEL_LISTS else v for k, v in settings.items()}
     try:
         function(**given)
     except UserError as error:
         return [Finding(path, str(error))]
     return []
+
+
+def _unnamed(channels: Any) -> Any:
+    """Channels, or pairs of them, with places for names."""
+    if isinstance(channels, list):
+        return [_unnamed(c) for c in channels]
+    return 0 if isinstance(channels, str) else channels
 
 
 def _feature_channels(asked: Any) -> list[tuple[Path, Any]]:
@@ -388,7 +393,9 @@ def _feature_channels(asked: Any) -> list[tuple[Path, Any]]:
         for path, words in lists
         for place, item in _items(path, words)
         for name, settings in _mapping(item).items()
-        for reference in _items((*place, name, "channels"), _mapping(settings).get("channels"))
+        for key in registry.CHANNEL_LISTS
+        for at, given in _items((*place, name, key), _mapping(settings).get(key))
+        for reference in _items(at, given) or [(at, given)]
     ]
 
 

@@ -163,7 +163,7 @@ def _add_moments(part, area, sum_y, sum_x, out):
         for q in range(4):
             out[MOMENTS + 4 * p + q] += raw[p, q]
             out[CENTRAL + 4 * p + q] += central[p, q]
-    _add_hu(central, np.float64(area), out[HU:])
+    add_hu(central, np.float64(area), out[HU:])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -188,7 +188,7 @@ def _add_ellipse(yy, xx, yx, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _add_hu(mu, area, out):
+def add_hu(mu, area, out):
     """Hu's seven invariants of normalised central moments."""
     second = area * area
     third = second * math.sqrt(area)

@@ -89,7 +89,12 @@ def some_statistics(values, times, m, upto, total, moments, deviations, out):
 @njit(cache=True, nogil=True, error_model="numpy")
 def quantile(values, upto, m, fraction):
     """Quantile of a tally, interpolated linearly between ranks."""
-    place = fraction * (upto[m - 1] - 1)
+    return at_rank(values, upto, m, fraction * (upto[m - 1] - 1))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def at_rank(values, upto, m, place):
+    """Value of a tally at a rank, counted from 0, linearly between whole ones."""
     rank = int(place)
     # The first value that more values than the rank are at most.
     lo, hi = 0, m - 1
@@ -106,9 +111,15 @@ def quantile(values, upto, m, fraction):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def median_deviation(values, times, m, n, centre):
-    """Median of the absolute deviations of ``n`` values from their median.
+    """Median of the absolute deviations of ``n`` values from their median."""
+    return mean_deviation(values, times, m, centre, (n - 1) // 2, n // 2)
 
-    From the centre the next value is taken on the side where it is nearer, until half are.
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def mean_deviation(values, times, m, centre, first_rank, last_rank):
+    """Mean of two absolute deviations from a centre, by their ranks among all of them, from 0.
+
+    From the centre the next value is taken on the side where it is nearer, until enough are.
     """
     lo, hi = 0, m
     while lo < hi:
@@ -122,8 +133,8 @@ def median_deviation(values, times, m, n, centre):
     taken = 0
     deviation = 0.0
     first = 0.0
-    while taken <= n // 2:
-        early = taken <= (n - 1) // 2
+    while taken <= last_rank:
+        early = taken <= first_rank
         down = centre - values[below] if below >= 0 else np.inf
         if above >= m or (below >= 0 and down < values[above] - centre):
             deviation = down
