@@ -73,6 +73,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "raw": "scip_mpi.features.raw:FAMILY",
         "ideas": "scip_mpi.features.ideas:FAMILY",
         "spots": "scip_mpi.features.spots:FAMILY",
+        "neighbors": "scip_mpi.features.neighbors:FAMILY",
     },
 }
 

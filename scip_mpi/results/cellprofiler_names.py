@@ -101,6 +101,10 @@ RULES: dict[str, list[tuple[str, str]]] = {
         *((f"{ours}_2", f"{theirs}~") for ours, theirs in
           (("manders", "Manders"), ("k", "K"), ("rwc", "RWC"), ("costes", "Costes"))),
     ],
+    "neighbors": [
+        (r"number_(\d+)", r"NumberOfNeighbors_\1"),
+        (r"angle_(\d+)", r"AngleBetweenNeighbors_\1"),
+    ],
     "granularity": [(r"(\d+)", r"\1@")],
 }  # fmt: skip
 
