@@ -12,10 +12,10 @@ import numpy as np
 from kernel_inputs import COMBINED, SMOOTH, Cells
 
 from scip_mpi.batches import ImageBatch, Scratch
-from scip_mpi.features import ideas, intensity, raw, shape, spots, texture
+from scip_mpi.features import ideas, intensity, neighbors, raw, shape, spots, texture
 from scip_mpi.features.family import Family, whole_sets
 from scip_mpi.features.shared import prepare
-from scip_mpi.segmentation.crops import cut_crops
+from scip_mpi.segmentation.crops import cut_crops, label_facts
 from scip_mpi.segmentation.li import li
 from scip_mpi.segmentation.otsu import otsu
 from scip_mpi.segmentation.prefilters import normaltest
@@ -55,9 +55,10 @@ class Case:
     how : str
         What of it is called.
     columns : int
-        Values that come out for each cell and channel (of shape: and mask); 0 for a mask.
+        Values that come out for each cell and channel (of shape: and mask; of neighbors: for each
+        cell); 0 for a mask.
     units : int
-        Cells times channels (of shape: times masks) that a call does.
+        Cells times channels (of shape: times masks; of neighbors: cells) that a call does.
     call : callable
     """
 
@@ -103,7 +104,21 @@ def ours(cells: Cells) -> list[Case]:
                 kernel, "field", US, "compiled, with cutting", columns, len(cells) * each, on_field
             )
         )
+    found.append(_neighbors(cells))
     return found
+
+
+def _neighbors(cells: Cells) -> Case:
+    """Neighbours of the cells of the field, for each cell."""
+    count = len(cells)
+    boxes = np.empty((count + 1, 4), np.int64)
+    label_facts(cells.labels, count, boxes, *np.empty((2, count + 1), np.int64))
+    numbers = np.arange(1, count + 1)
+    known = neighbors.Neighborhood(5)
+    return Case(
+        "neighbors", "field", US, "compiled, within 5 pixels", known.columns, count,
+        lambda: known(cells.labels, numbers, boxes[1:]),
+    )  # fmt: skip
 
 
 def _masks(images: ImageBatch) -> dict[str, Callable[[], Any]]:

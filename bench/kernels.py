@@ -24,7 +24,7 @@ from kernel_cases import FIVE, US, Case
 LIBRARIES = (*harness.LIBRARIES, "scipy", "cp_measure", "mahotas")
 ORDER = (
     "li", "otsu", "spot", "normaltest", "shape", "intensity", FIVE, "texture", "co-occurrence",
-    "Sobel", "raw", "ideas", "spots",
+    "Sobel", "raw", "ideas", "spots", "neighbors",
 )  # fmt: skip
 
 
