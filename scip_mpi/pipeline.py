@@ -89,9 +89,12 @@ class Stages:
         before = 0
         for known in self.in_field:
             if known == family.in_field:
-                return masks.in_field[:, before : before + known.columns]
+                break
             before += known.columns
-        return masks.in_field[:, :0]
+        found = masks.in_field[:, before : before + known.columns]
+        if found.shape[1] != known.columns:
+            raise ValueError(f"{family.name}: the first pass did not look at whole fields")
+        return found
 
     def corrected(self, batch: ImageBatch) -> ImageBatch:
         """Pixels of images as everything after the loader sees them."""

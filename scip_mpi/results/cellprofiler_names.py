@@ -168,7 +168,7 @@ def measurement(family: str, statistic: str, channels: tuple[str, ...]) -> str:
     extra = ""
     if statistic.startswith("largest_") and family == "shape":
         statistic, extra = statistic.removeprefix("largest_"), "Largest"
-    found = camel(statistic) + own + "@"
+    found = camel(f"{statistic}_{own}") + "@"
     for pattern, template in RULES.get(family, ()):
         match = re.fullmatch(pattern, statistic)
         if match is None:
@@ -189,8 +189,11 @@ def measurement(family: str, statistic: str, channels: tuple[str, ...]) -> str:
 
 def camel(text: str) -> str:
     """``glcm_mean_contrast_3`` as ``GlcmMeanContrast_3``: numbers stay apart."""
-    words = re.split(r"[_-]", text)
-    return "".join(f"_{w}" if w[:1].isdigit() else w[:1].upper() + w[1:] for w in words)
+    found = ""
+    for word in filter(None, re.split(r"[_-]", text)):
+        apart = found and (word[:1].isdigit() or found[-1].isdigit())
+        found += f"{'_' if apart else ''}{word[:1].upper()}{word[1:]}"
+    return found
 
 
 def obs_names(columns: Sequence[str], compartments: Mapping[str, str]) -> dict[str, str]:

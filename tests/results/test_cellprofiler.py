@@ -45,6 +45,7 @@ KNOWN = {
         "Cells_Intensity_MADIntensityRimBackgroundCorrected_DNA",
     "feat_li_combined_glcm_mean_contrast_3_DNA": "Cells_Texture_GlcmMeanContrast_3_DNA",
     "feat_li_sobel_max_ER": "Cells_Texture_SobelMaxOwn_ER",
+    "feat_li_glcm_std_ASM_5_ER": "Cells_Texture_GlcmStdASM_5_Own_ER",
     "feat_raw_max_ER": "Crop_Intensity_MaxIntensity_ER",
 }  # fmt: skip
 
@@ -78,7 +79,7 @@ OTHERS = [
     ("granularity", "granularity_12", "DNA", "Granularity_12_DNA"),
     ("cp_shape", "cp_shape_form_factor", "combined", "AreaShape_FormFactor"),
     ("ideas", "ideas_gradient_rms", "ER", "Ideas_GradientRms_ER"),
-    ("of_others", "of_others_mean_7", "ER", "OfOthers_Mean_7_ER"),
+    ("of_others", "of_others_mean_7_d2", "ER", "OfOthers_Mean_7_D2_ER"),
 ]  # fmt: skip
 
 
