@@ -183,10 +183,10 @@ def _text(family: Listed) -> str:
     if family.settings:
         lines.append(f"  settings: {', '.join(family.settings)}")
     lines.append(f"  cost: {_cost(family.cost)}")
-    wide = [max(len(getattr(f, key)) for f in family.features) for key in ("name", "unit", "mask")]
-    for f in family.features:
-        cells = zip((f.name, f.unit, f.mask), wide, strict=True)
-        line = "  ".join(text.ljust(width) for text, width in cells)
+    rows = [(f.name, f.unit, f.mask) for f in family.features]
+    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for f, row in zip(family.features, rows, strict=True):
+        line = "  ".join(text.ljust(width) for text, width in zip(row, wide, strict=True))
         lines.append(f"  {line}  {_definition(f)}")
     return "\n".join(lines).replace("``", "") + "\n"
 

@@ -215,7 +215,8 @@ def obs_names(columns: Sequence[str], compartments: Mapping[str, str]) -> dict[s
 def _of_set(name: str, compartments: Mapping[str, str]) -> Iterator[str]:
     for s, compartment in compartments.items():
         ahead = prefix(s)
-        if name.startswith(f"{ahead}bbox_"):
-            yield f"{compartment}_AreaShape_{BOX[name.removeprefix(f'{ahead}bbox_')]}"
+        side = name.removeprefix(f"{ahead}bbox_")
+        if side != name and side in BOX:
+            yield f"{compartment}_AreaShape_{BOX[side]}"
         elif name.startswith(f"{ahead}regions_"):
             yield f"{compartment}_Number_Regions_{name.removeprefix(f'{ahead}regions_')}"

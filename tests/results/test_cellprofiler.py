@@ -116,7 +116,7 @@ def test_of_two_families_with_one_name_it_is_cellprofilers() -> None:
 def test_metadata_and_bounding_boxes() -> None:
     names = [
         "image", "group", "object", "plate", "Plate", "well", "field", "ImageNumber", "pixel_size",
-        "li_bbox_minr", "dots_bbox_maxc", "li_regions_DNA", "gate_area_DNA",
+        "li_bbox_minr", "dots_bbox_maxc", "li_regions_DNA", "gate_area_DNA", "li_bbox_note",
     ]  # fmt: skip
     assert obs_names(names, COMPARTMENTS) == {
         "image": "Metadata_Image",
@@ -132,6 +132,7 @@ def test_metadata_and_bounding_boxes() -> None:
         "dots_bbox_maxc": "Nuclei_AreaShape_BoundingBoxMaximum_X",
         "li_regions_DNA": "Cells_Number_Regions_DNA",
         "gate_area_DNA": "Metadata_Gate_area_DNA",
+        "li_bbox_note": "Metadata_Li_bbox_note",
     }
     assert obs_names(["bbox_maxr"], {"": "Cells"}) == {
         "bbox_maxr": "Cells_AreaShape_BoundingBoxMaximum_Y"
