@@ -8,6 +8,9 @@ from pathlib import Path
 from scip_mpi import registry
 from scip_mpi.feature_list import COSTS
 
+# What costs are measured by beside the cell, if not by the channel; and of what, if not of crops.
+PER = {"shape": "mask", "neighbors": ""}
+ON_FIELDS = ("neighbors",)
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -18,11 +21,11 @@ def costs(results: Path) -> list[dict[str, str]]:
         with path.open(newline="") as handle:
             rows = [r for r in csv.DictReader(handle) if r["who"] == "scip_mpi"]
         for row in rows:
-            if row["given"] == "crops":
+            if row["given"] == ("field" if row["kernel"] in ON_FIELDS else "crops"):
                 found[row["kernel"]] = {
                     "family": row["kernel"],
                     "us": f"{float(row['us']):.4g}",
-                    "per": "mask" if row["kernel"] == "shape" else "channel",
+                    "per": PER.get(row["kernel"], "channel"),
                     "date": row["date"],
                     "machine": row["machine"],
                 }

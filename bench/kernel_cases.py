@@ -28,6 +28,7 @@ from scip_mpi.features import (
     intensity,
     intensity_moments,
     lbp,
+    neighbors,
     ngtdm,
     radial,
     raw,
@@ -38,7 +39,7 @@ from scip_mpi.features import (
 )
 from scip_mpi.features.family import Family, whole_sets
 from scip_mpi.features.shared import prepare
-from scip_mpi.segmentation.crops import cut_crops
+from scip_mpi.segmentation.crops import cut_crops, label_facts
 from scip_mpi.segmentation.li import li
 from scip_mpi.segmentation.otsu import otsu
 from scip_mpi.segmentation.prefilters import normaltest
@@ -144,7 +145,21 @@ def ours(cells: Cells) -> list[Case]:
         columns, done = features // parts, len(cells) * parts
         found.append(Case(kernel, "crops", US, "compiled", columns, done, on_crops))
         found.append(Case(kernel, "field", US, "compiled, with cutting", columns, done, on_field))
+    found.append(_neighbors(cells))
     return found
+
+
+def _neighbors(cells: Cells) -> Case:
+    """Neighbours of the cells of the field, for each cell."""
+    count = len(cells)
+    boxes = np.empty((count + 1, 4), np.int64)
+    label_facts(cells.labels, count, boxes, *np.empty((2, count + 1), np.int64))
+    numbers = np.arange(1, count + 1)
+    known = neighbors.Neighborhood(5)
+    return Case(
+        "neighbors", "field", US, "compiled, within 5 pixels", known.columns, count,
+        lambda: known(cells.labels, numbers, boxes[1:]),
+    )  # fmt: skip
 
 
 def _masks(images: ImageBatch) -> dict[str, Callable[[], Any]]:

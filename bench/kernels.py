@@ -27,7 +27,7 @@ ORDER = (
     "li", "otsu", "spot", "normaltest", "shape", "intensity", FIVE, "texture", "co-occurrence",
     "Sobel", "raw", "cp_intensity", "radial", "zernike", "colocalization", "Costes", "granularity",
     "cp_shape", "moments", "haralick", "glrlm", "glszm", "ngtdm", "gldm", "lbp", "focus", "gabor",
-    "ideas", "spots",
+    "ideas", "spots", "neighbors",
 )  # fmt: skip
 
 

@@ -123,6 +123,8 @@ class MaskBatch:
         What ``bgcorr_`` features subtract; NaN for the mean outside the mask.
     statistics : ndarray of float64, shape (m, K)
         What the filter measured.
+    in_field : ndarray of float64, shape (m, N)
+        What families know of each object among the others of its field, family by family.
     offsets : ndarray of int64, shape (m + 1,)
         Where each object's bits start.
     bits : ndarray of uint8
@@ -138,6 +140,7 @@ class MaskBatch:
     set_bbox: Int64Array
     background: FloatArray
     statistics: FloatArray
+    in_field: FloatArray
     offsets: Int64Array
     bits: UInt8Array
 
@@ -168,6 +171,7 @@ class MaskBatch:
             set_bbox=np.empty((0, sets, 4), np.int64),
             background=np.empty((0, sets, channels)),
             statistics=np.empty((0, statistics)),
+            in_field=np.empty((0, 0)),
             offsets=np.zeros(1, np.int64),
             bits=np.empty(0, np.uint8),
         )
@@ -176,7 +180,7 @@ class MaskBatch:
         """The objects ``rows``, bits copied."""
         rows = np.arange(len(self))[rows]
         pieces = [self.bits[self.offsets[i] : self.offsets[i + 1]] for i in rows]
-        table = {f.name: getattr(self, f.name)[rows] for f in fields(self)[:9]}
+        table = {f.name: getattr(self, f.name)[rows] for f in fields(self)[:10]}
         return type(self)(
             **table,
             offsets=offsets_of(np.diff(self.offsets)[rows]),
@@ -210,6 +214,9 @@ class SetMasks:
         Objects that the set kept; the rows of others stay NaN.
     background : ndarray of float64, shape (m, C)
         What ``bgcorr_`` features subtract; NaN for the mean outside the mask.
+    in_field : ndarray of float64, shape (m, N)
+        What the family knows of each object among the others of its field; no columns where it asks
+        for nothing, or where crops are measured by themselves.
     """
 
     own: UInt8Array
@@ -218,6 +225,7 @@ class SetMasks:
     bbox: Int64Array
     kept: BoolArray
     background: FloatArray
+    in_field: FloatArray
 
 
 @dataclass

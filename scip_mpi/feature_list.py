@@ -42,7 +42,7 @@ class Cost:
     microseconds : float
         For each cell and ``per``.
     per : str
-        ``channel`` or ``mask``.
+        ``channel`` or ``mask``; empty for the cell alone.
     measured : str
         When, and on what.
     """
@@ -150,7 +150,14 @@ def settings_of(family: Family) -> list[str]:
     if family.select is None:
         return []
     found = registry.parameters(family.select).values()
-    return [p.name if p.default is None else f"{p.name}: {p.default}" for p in found]
+    return [p.name if p.default is None else f"{p.name}: {_shown(p.default)}" for p in found]
+
+
+def _shown(value: Any) -> str:
+    """A default as a config has it."""
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_shown, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def read_costs(path: Path) -> dict[str, Cost]:
@@ -176,10 +183,10 @@ def _text(family: Listed) -> str:
     if family.settings:
         lines.append(f"  settings: {', '.join(family.settings)}")
     lines.append(f"  cost: {_cost(family.cost)}")
-    wide = [max(len(getattr(f, key)) for f in family.features) for key in ("name", "unit", "mask")]
-    for f in family.features:
-        cells = zip((f.name, f.unit, f.mask), wide, strict=True)
-        line = "  ".join(text.ljust(width) for text, width in cells)
+    rows = [(f.name, f.unit, f.mask) for f in family.features]
+    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for f, row in zip(family.features, rows, strict=True):
+        line = "  ".join(text.ljust(width) for text, width in zip(row, wide, strict=True))
         lines.append(f"  {line}  {_definition(f)}")
     return "\n".join(lines).replace("``", "") + "\n"
 
@@ -191,7 +198,9 @@ def as_markdown(families: Iterable[Listed]) -> str:
     for f in families:
         cost = "" if f.cost is None else f"{f.cost.microseconds:.3g}"
         summary.append(f"| [`{f.name}`](#{f.name}) | {len(f.features)} | {cost} | {f.about} |")
-    costs = "us: microseconds of CPU for all columns of one cell and channel (see each family)."
+    costs = (
+        "us: microseconds of CPU for all columns of one cell and channel (or as its family says)."
+    )
     parts = [HEAD, "\n".join(summary) + "\n", costs + "\n", *map(_chapter, families)]
     return "\n".join(parts).replace("``", "`")
 
@@ -217,4 +226,5 @@ def _definition(feature: Feature) -> str:
 def _cost(cost: Cost | None) -> str:
     if cost is None:
         return "not measured"
-    return f"{cost.microseconds:.3g} us for each cell and {cost.per} ({cost.measured})"
+    each = f"cell and {cost.per}" if cost.per else "cell"
+    return f"{cost.microseconds:.3g} us for each {each} ({cost.measured})"

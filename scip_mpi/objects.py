@@ -150,6 +150,7 @@ def measure_labelled(
             set_bbox=bounding_boxes(planes, own)[:, np.newaxis],
             background=np.full(regions.shape, np.nan),
             statistics=np.empty((len(row), 0)),
+            in_field=np.empty((len(row), 0)),
             offsets=offsets,
             bits=bits,
         )  # fmt: skip

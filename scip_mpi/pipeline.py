@@ -23,7 +23,7 @@ from scip_mpi.batches import (
 )
 from scip_mpi.columns import ColumnPlan
 from scip_mpi.correction import Correction
-from scip_mpi.features.family import Family
+from scip_mpi.features.family import Family, InField
 from scip_mpi.loaders.contract import Failure, References
 from scip_mpi.measure import Statistic
 from scip_mpi.segmentation.chain import MaskSet, PreFilter
@@ -78,6 +78,23 @@ class Stages:
     scale: FloatArray | None = None
     export: Callable[[References, Fields], None] | None = None
     bounds: FloatArray | None = None
+
+    @property
+    def in_field(self) -> list[InField]:
+        """What families must know of objects of fields, in the order of `MaskBatch.in_field`."""
+        return list(dict.fromkeys(f.in_field for f in self.families if f.in_field is not None))
+
+    def known_in_field(self, family: Family, masks: MaskBatch) -> FloatArray:
+        """What one family knows of objects of fields."""
+        before = 0
+        for known in self.in_field:
+            if known == family.in_field:
+                break
+            before += known.columns
+        found = masks.in_field[:, before : before + known.columns]
+        if found.shape[1] != known.columns:
+            raise ValueError(f"{family.name}: the first pass did not look at whole fields")
+        return found
 
     def corrected(self, batch: ImageBatch) -> ImageBatch:
         """Pixels of images as everything after the loader sees them."""

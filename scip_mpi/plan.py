@@ -253,6 +253,7 @@ def make_plan(config: Config, catalog: Catalog, sights: Sequence[Sight]) -> Plan
     sets = config.sets()
     words = config.words()
     columns = plan_columns(words, sets, names, lambda name: registry.find("features", name))
+    check_fields(config, columns)
     size, scale = pixel_size(config, catalog), None
     if size is not None:
         scale = lengths(columns, size)
@@ -294,6 +295,22 @@ def make_plan(config: Config, catalog: Catalog, sights: Sequence[Sight]) -> Plan
         facts=facts_of(config, catalog, columns.names, spillover, functions),
         notes=layout.notes + catalog.notes,
     )
+
+
+def check_fields(config: Config, columns: ColumnPlan) -> None:
+    """Refuse families that need whole fields where each image is an object.
+
+    Raises
+    ------
+    UserError
+        There is no `segment:`.
+    """
+    for name in dict.fromkeys(columns.families):
+        if config.segment is None and registry.find("features", name).in_field is not None:
+            raise UserError(
+                f"feature_extraction: {name} tells of an object among the others of its field, so "
+                "it needs `segment:`"
+            )
 
 
 def plan_illumination(

@@ -136,6 +136,8 @@ def features_of(
     for block, family in zip(plan.blocks, stages.families, strict=True):
         columns = np.full((len(batch), block.stop - block.start), np.nan)
         part, own, sorted_pixels = views[block.mask_set]
+        if family.in_field is not None:
+            own = replace(own, in_field=stages.known_in_field(family, masks))
         family.compute(part, own, sorted_pixels, columns, scratch)
         out[:, block.start : block.stop] = columns
     if stages.scale is not None:

@@ -70,6 +70,7 @@ def segment(
             rows = _summary(stages, batch, raw, made)
         else:
             level = _of_fields(stages, batch, masks, fields)
+            masks = replace(masks, in_field=_known_in_fields(stages, fields))
             rows = summaries.image_summary(
                 batch, raw, fields.labels, fields.of_channel, stages.saturation
             )
@@ -138,6 +139,19 @@ def _of_fields(stages: Stages, batch: ImageBatch, masks: MaskBatch, fields: Fiel
     planes = parent_planes(fields, stages.fields.parent)
     levels = _levels(stages, batch, planes, fields.row, masks.bbox, fields.number)
     return np.repeat(levels[:, np.newaxis], masks.sets, axis=1)
+
+
+def _known_in_fields(stages: Stages, fields: Fields) -> FloatArray:
+    """What families know of each object among the others of its field."""
+    wanted = stages.in_field
+    found = np.empty((len(fields.row), sum(known.columns for known in wanted)))
+    bounds = np.searchsorted(fields.row, np.arange(len(fields.labels) + 1))
+    for i, image in enumerate(fields.labels if wanted else ()):
+        mine = slice(bounds[i], bounds[i + 1])
+        # The parents' labels come first.
+        parts = [k(image[0], fields.number[mine], fields.objects.bbox[mine]) for k in wanted]
+        found[mine] = np.concatenate(parts, axis=1)
+    return found
 
 
 def _summary(

@@ -53,6 +53,7 @@ def test_a_record_survives_its_buffer(n: int, sets: int, channels: int, seed: in
         set_bbox=rng.integers(0, 9, (n, sets, 4)),
         background=rng.random((n, sets, channels)),
         statistics=rng.random((n, 2)),
+        in_field=rng.random((n, 2)),
         offsets=offsets_of(np.full(n, 3)),
         bits=rng.integers(0, 256, 3 * n).astype(np.uint8),
     )
@@ -74,6 +75,7 @@ def test_taking_objects_takes_their_bits() -> None:
         set_bbox=np.zeros((4, 1, 4), np.int64),
         background=np.zeros((4, 1, 1)),
         statistics=np.arange(8.0).reshape(4, 2),
+        in_field=np.arange(4.0).reshape(4, 1),
         offsets=np.array([0, 1, 3, 3, 4]),
         bits=np.array([10, 20, 21, 40], np.uint8),
     )
@@ -82,3 +84,4 @@ def test_taking_objects_takes_their_bits() -> None:
     assert some.offsets.tolist() == [0, 1, 3]
     assert some.image.tolist() == [3, 1]
     assert some.statistics.tolist() == [[6, 7], [2, 3]]
+    assert some.in_field.tolist() == [[3], [1]]

@@ -21,6 +21,7 @@ from scip_mpi.feature_list import (
     documented,
     features_of,
     list_families,
+    settings_of,
 )
 from scip_mpi.features.family import Family, Feature
 
@@ -88,6 +89,15 @@ def test_a_docstring_is_taken_apart() -> None:
     assert documented(int.__new__)[2] == ""
 
 
+def test_settings_are_shown_as_a_config_has_them() -> None:
+    def select(*, bins: int = 4, all: bool = True, over: tuple[str, ...] = ("a", "b"),
+               channels: object = None) -> Family:  # fmt: skip
+        raise NotImplementedError
+
+    family = Family("p", lambda _: [], lambda *_: None, select=select)
+    assert settings_of(family) == ["bins: 4", "all: true", "over: [a, b]", "channels"]
+
+
 def test_the_newest_cost_of_each_family_counts(tmp_path: Path) -> None:
     def write(name: str, *rows: tuple[str, str, str, float]) -> None:
         head = ("kernel", "given", "who", "us", "date", "machine")
@@ -95,12 +105,15 @@ def test_the_newest_cost_of_each_family_counts(tmp_path: Path) -> None:
             csv.writer(handle).writerows([head, *((*row, name, "M") for row in rows)])
 
     ours = ("crops", "scip_mpi")
-    write("kernels_2.csv", ("raw", *ours, 2.0), ("raw", "field", "scip_mpi", 8.0), ("li", *ours, 9))
+    field = ("field", "scip_mpi")
+    write("kernels_2.csv", ("raw", *ours, 2.0), ("raw", *field, 8.0), ("li", *ours, 9))
+    write("kernels_3.csv", ("neighbors", *field, 26))
     write("kernels_1.csv", ("raw", *ours, 1.0), ("shape", *ours, 3), ("shape", "crops", "twin", 7))
     found = {row["family"]: (row["us"], row["per"], row["date"]) for row in costs(tmp_path)}
     assert found == {
         "shape": ("3", "mask", "kernels_1.csv"),
         "raw": ("2", "channel", "kernels_2.csv"),
+        "neighbors": ("26", "", "kernels_3.csv"),
     }
 
 

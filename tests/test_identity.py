@@ -69,10 +69,10 @@ def test_a_config_that_changed(folder: Path) -> None:
 
 def test_columns_and_versions(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = facts(folder)
-    monkeypatch.setattr(identity, "RESULT_VERSION", 2)
+    monkeypatch.setattr(identity, "RESULT_VERSION", 3)
     monkeypatch.setattr("scip_mpi.__version__", "9.9")
     told = differences(before, facts(folder, columns=["mean", "area", "std"]))
-    assert told[0] == "results of the program: version was 1, is 2"
+    assert told[0] == "results of the program: version was 2, is 3"
     assert told[1].endswith('is "9.9"')
     assert told[2:] == ["columns: 1 gone (sum) and 1 new (std)"]
     (told,) = differences(facts(folder), facts(folder, columns=COLUMNS[::-1]))

@@ -69,6 +69,7 @@ def objects(lo: int, per_image: list[int]) -> MaskBatch:
         set_bbox=rng.integers(0, 20, (m, 2, 4)),
         background=rng.random((m, 2, SHAPE[0])),
         statistics=rng.random((m, 1)),
+        in_field=rng.random((m, 2)),
         offsets=offsets_of(bits),
         bits=rng.integers(0, 256, int(bits.sum())).astype(np.uint8),
     )

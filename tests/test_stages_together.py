@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import anndata
@@ -12,10 +13,19 @@ import tifffile
 from skimage.measure import label
 from tables import digest
 
+from scip_mpi import registry
+from scip_mpi.columns import plan_columns
+from scip_mpi.config import parse_config
+from scip_mpi.errors import UserError
+from scip_mpi.features.neighbors import WORDS as NEIGHBORS
 from scip_mpi.job import Request
 from scip_mpi.parallel.inprocess import run_threads
 from scip_mpi.parallel.world import Alone
+from scip_mpi.plan import check_fields
 from scip_mpi.run import run
+
+sys.path.insert(0, str(Path(__file__).parent / "features"))
+from neighbor_twin import twin
 
 FIELDS = """\
 load:
@@ -37,7 +47,7 @@ segment:
     expansion: {PE: 2}
     subtract: {left_index: PE, right_index: DNA, for_index: PE}
 background: {DNA: ring, GFP: field_median, PE: 7}
-feature_extraction: [shape, intensity, texture, bbox, regions]
+feature_extraction: [shape, intensity, texture, neighbors: {distance: 9}, bbox, regions]
 """
 NORMALIZED = "normalization: {lower: 0.02, upper: 0.98}\n"
 FILTER = """\
@@ -117,6 +127,10 @@ def test_the_numbers_are_what_the_stages_say(fields: Path, matrix: Path, tmp_pat
         labels = tifffile.imread(picture)
         mine = table.obs.image == f"{'ab'[k // 3]}_{k % 3}.tif"
         assert sorted(table.obs.object[mine]) == sorted(set(np.unique(labels[0])) - {0})
+        # Of objects with a nucleus, which all have; rows are in the order of their labels.
+        known = [f"feat_neighbors_{name}_9" for name in NEIGHBORS]
+        around = twin(labels[0].astype(np.int32), 9)
+        np.testing.assert_allclose(frame.loc[mine, known], around, rtol=1e-5, atol=1e-4)
         for name in frame.index[mine]:
             number = table.obs.object[name]
             nucleus, cell, ring = (labels[c] == number for c in range(3))
@@ -147,6 +161,16 @@ def test_the_numbers_are_what_the_stages_say(fields: Path, matrix: Path, tmp_pat
 
 
 SIDES = ("minr", "minc", "maxr", "maxc")
+
+
+def test_neighbours_are_refused_where_no_field_is_segmented() -> None:
+    text = "load: {format: multiframe_tiff}\nfeature_extraction: [shape, neighbors]\n"
+    config = parse_config(text, "scip.yml")
+    plan = plan_columns(config.words(), [""], ["DNA"], lambda n: registry.find("features", n))
+    with pytest.raises(UserError, match="neighbors tells of an object among the others"):
+        check_fields(config, plan)
+    check_fields(parse_config(text + "segment: {method: watershed, settings: "
+                              "{parent_channel_index: 0}}\n", "scip.yml"), plan)  # fmt: skip
 
 
 def test_normalized_means_are_means_scaled(fields: Path, matrix: Path, tmp_path: Path) -> None:

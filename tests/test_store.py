@@ -24,6 +24,7 @@ def some_masks(n: int, seed: int) -> MaskBatch:
         set_bbox=np.zeros((n, 1, 4), np.int64),
         background=rng.random((n, 1, 2)),
         statistics=rng.random((n, 3)),
+        in_field=rng.random((n, 2)),
         offsets=offsets_of(sizes),
         bits=rng.integers(0, 256, int(sizes.sum())).astype(np.uint8),
     )

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scip_mpi.batches import FloatArray, ImageBatch, Scratch, SetMasks
+from scip_mpi.batches import FloatArray, ImageBatch, Int64Array, Scratch, SetMasks
 from scip_mpi.features.selection import Part
 from scip_mpi.features.shared import Shared, prepare
 
@@ -43,6 +43,36 @@ class Feature:
     definition: str
     mask: str = ""
     source: str = ""
+
+
+class InField(Protocol):
+    """What a family must know of an object among the others of its field, in the first pass.
+
+    Equal ones of several mask sets are asked once.
+    """
+
+    @property
+    def columns(self) -> int:
+        """How many numbers it gives for each object."""
+
+    def __call__(
+        self, labels: NDArray[np.int32], numbers: Int64Array, boxes: Int64Array
+    ) -> FloatArray:
+        """Measure the objects of one field.
+
+        Parameters
+        ----------
+        labels : ndarray of int32, shape (H, W)
+            Whose pixels: 0 for nobody's.
+        numbers : ndarray of int64, shape (m,)
+            The objects' labels, ascending; there are no others.
+        boxes : ndarray of int64, shape (m, 4)
+            Their bounding boxes, ends exclusive.
+
+        Returns
+        -------
+        ndarray of float64, shape (m, columns)
+        """
 
 
 class Compute(Protocol):
@@ -90,6 +120,8 @@ class Family:
         What a selected family was selected by.
     joined : callable, optional
         ``joined(parts)`` gives the family with the columns of several selections, each once.
+    in_field : InField, optional
+        What it must know of whole fields; it is in ``masks.in_field`` then.
     """
 
     name: str
@@ -100,6 +132,7 @@ class Family:
     select: Callable[..., Family] | None = None
     parts: tuple[Part, ...] = ()
     joined: Callable[[tuple[Part, ...]], Family] | None = None
+    in_field: InField | None = None
 
     def measure(
         self,
@@ -163,4 +196,4 @@ def whole_sets(
     regions = np.ones((n, channels), np.int64)
     bbox = np.column_stack([np.zeros((n, 2), np.int64), batch.shapes[:, 1:]])
     outside = np.full((n, channels), np.nan)
-    return SetMasks(own, planes, regions, bbox, np.ones(n, bool), outside)
+    return SetMasks(own, planes, regions, bbox, np.ones(n, bool), outside, np.empty((n, 0)))

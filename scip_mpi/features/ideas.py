@@ -50,8 +50,7 @@ def select(
     mask : str
         ``own``: each channel's mask, as IDEAS's default masks are; or ``combined``.
     spot_ratio : float
-        Least bright detail of a spot's pixel, over the mean of the mask's pixels less the
-        background.
+        Least bright detail of a spot's pixel, over the mean of the mask's pixels.
     lobe_threshold : float
         Least symmetry of lobes. The default lies between that of an ellipse of aspect ratio 0.7 and
         that of four discs that touch.
@@ -93,11 +92,11 @@ def compute(
     the config, by default the mean of the channel's pixels outside the mask, 0 where the mask fills
     the crop. Bright details are taken from the whole crop, mirrored at its edges.
 
-    All are NaN where the mask is empty. Also NaN are: the gradient where the mean of the pixels is
-    not above 0, since there is no level to divide by; the modulation where the largest pixel is not
-    above 0; the spot count where the mean less the background is not above 0; aspect ratio,
-    symmetries and lobe count where there is no light or all of it is in one pixel, which has no
-    direction; the similarity where one of the channels has no bright detail in its mask.
+    All are NaN where the mask is empty. Also NaN are: the gradient and the spot count where the
+    mean of the pixels is not above 0, since there is no level to go by; the modulation where the
+    largest pixel is not above 0; aspect ratio, symmetries and lobe count where there is no light or
+    all of it is in one pixel, which has no direction; the similarity where one of the channels has
+    no bright detail in its mask.
 
     References
     ----------

@@ -41,7 +41,7 @@ STATISTICS = (
         "spot_count", "1",
         "Published: connected components of a mask of bright spots by their ratio to the cell; "
         "chosen: of pixels whose bright detail of radius 3 is at least `spot_ratio` times the mean "
-        "of the mask's pixels less the background, joined over corners.",
+        "of the mask's pixels, joined over corners.",
     ),
     (
         "symmetry_2", "1",

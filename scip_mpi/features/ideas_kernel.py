@@ -137,7 +137,7 @@ def _ideas(
                 low, high, total, size = extremes(plane, inside)
                 mean = total / size
                 level = background[i, c]
-                if (of_light[c] or asked[SPOTS]) and level != level:
+                if of_light[c] and math.isnan(level):
                     level = mean_outside(flat, exact, bits[start : start + n], total, size)
                 if asked[GRADIENT] and mean > 0.0:
                     values[GRADIENT] = math.sqrt(gradient_square(plane, inside, size)) / mean
@@ -153,8 +153,8 @@ def _ideas(
                     bright_detail(plane, box, small, discs, opened, detail)
                     mine = details[c * area : (c + 1) * area]
                     values[DETAIL_3], squares[c] = keep_masked(detail, mask, box, mine)
-                    if asked[SPOTS] and mean > level:
-                        least = spot_ratio * (mean - level)
+                    if asked[SPOTS] and mean > 0.0:
+                        least = spot_ratio * mean
                         for k in range(area):
                             spots[k] = mine[k] >= least
                         whole = np.array([0, 0, box[2] - box[0], box[3] - box[1]])

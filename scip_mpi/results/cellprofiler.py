@@ -14,7 +14,6 @@ from scip_mpi.batches import Int64Array
 from scip_mpi.columns import ColumnPlan
 from scip_mpi.loaders.texts import printable
 from scip_mpi.results.cellprofiler_names import (
-    BOX,
     IMAGE_NUMBER,
     OBJECT_NAME,
     feature_names,
@@ -61,7 +60,7 @@ def export(
     with h5py.File(table) as file:
         X, obs, spatial = file["X"], file["obs"], file["obsm/spatial"]
         renamed = obs_names(list(obs.attrs["column-order"]), compartments)
-        boxes = {old for old in renamed if old.endswith(tuple(f"bbox_{side}" for side in BOX))}
+        boxes = {old for old, new in renamed.items() if "_AreaShape_BoundingBox" in new}
         meta = [old for old, new in renamed.items() if new.startswith("Metadata_")]
         of_sets = [old for old in renamed if old not in meta]
         # A table by plate is what CellProfiler's users have; without plates groups are that.

@@ -101,6 +101,10 @@ RULES: dict[str, list[tuple[str, str]]] = {
         *((f"{ours}_2", f"{theirs}~") for ours, theirs in
           (("manders", "Manders"), ("k", "K"), ("rwc", "RWC"), ("costes", "Costes"))),
     ],
+    "neighbors": [
+        (r"number_(\d+)", r"NumberOfNeighbors_\1"),
+        (r"angle_(\d+)", r"AngleBetweenNeighbors_\1"),
+    ],
     "granularity": [(r"(\d+)", r"\1@")],
 }  # fmt: skip
 
@@ -164,7 +168,7 @@ def measurement(family: str, statistic: str, channels: tuple[str, ...]) -> str:
     extra = ""
     if statistic.startswith("largest_") and family == "shape":
         statistic, extra = statistic.removeprefix("largest_"), "Largest"
-    found = camel(statistic) + own + "@"
+    found = camel(f"{statistic}_{own}") + "@"
     for pattern, template in RULES.get(family, ()):
         match = re.fullmatch(pattern, statistic)
         if match is None:
@@ -185,8 +189,11 @@ def measurement(family: str, statistic: str, channels: tuple[str, ...]) -> str:
 
 def camel(text: str) -> str:
     """``glcm_mean_contrast_3`` as ``GlcmMeanContrast_3``: numbers stay apart."""
-    words = re.split(r"[_-]", text)
-    return "".join(f"_{w}" if w[:1].isdigit() else w[:1].upper() + w[1:] for w in words)
+    found = ""
+    for word in filter(None, re.split(r"[_-]", text)):
+        apart = found and (word[:1].isdigit() or found[-1].isdigit())
+        found += f"{'_' if apart else ''}{word[:1].upper()}{word[1:]}"
+    return found
 
 
 def obs_names(columns: Sequence[str], compartments: Mapping[str, str]) -> dict[str, str]:
@@ -208,7 +215,8 @@ def obs_names(columns: Sequence[str], compartments: Mapping[str, str]) -> dict[s
 def _of_set(name: str, compartments: Mapping[str, str]) -> Iterator[str]:
     for s, compartment in compartments.items():
         ahead = prefix(s)
-        if name.startswith(f"{ahead}bbox_"):
-            yield f"{compartment}_AreaShape_{BOX[name.removeprefix(f'{ahead}bbox_')]}"
+        side = name.removeprefix(f"{ahead}bbox_")
+        if side != name and side in BOX:
+            yield f"{compartment}_AreaShape_{BOX[side]}"
         elif name.startswith(f"{ahead}regions_"):
             yield f"{compartment}_Number_Regions_{name.removeprefix(f'{ahead}regions_')}"

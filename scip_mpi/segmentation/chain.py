@@ -137,7 +137,7 @@ class FoundMasks:
         return MaskBatch(
             objects.image, objects.label, objects.bbox, self.shapes, self.kept, self.regions,
             self.boxes, np.full(self.regions.shape, np.nan), np.empty((len(self.shapes), 0)),
-            offsets, bits,
+            np.empty((len(self.shapes), 0)), offsets, bits,
         )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ def set_masks(masks: MaskBatch, mask_set: int, combined: Sequence[int]) -> SetMa
         # Contiguous, whatever the number of objects: kernels are compiled for one layout.
         kept=np.ascontiguousarray(masks.kept[:, mask_set]),
         background=np.ascontiguousarray(masks.background[:, mask_set]),
+        in_field=masks.in_field[:, :0],
     )
 
 

@@ -45,6 +45,7 @@ KNOWN = {
         "Cells_Intensity_MADIntensityRimBackgroundCorrected_DNA",
     "feat_li_combined_glcm_mean_contrast_3_DNA": "Cells_Texture_GlcmMeanContrast_3_DNA",
     "feat_li_sobel_max_ER": "Cells_Texture_SobelMaxOwn_ER",
+    "feat_li_glcm_std_ASM_5_ER": "Cells_Texture_GlcmStdASM_5_Own_ER",
     "feat_raw_max_ER": "Crop_Intensity_MaxIntensity_ER",
 }  # fmt: skip
 
@@ -72,10 +73,13 @@ OTHERS = [
     ("colocalization", "coloc_k_1", "DNA_ER", "Correlation_K_DNA_ER"),
     ("colocalization", "coloc_k_2", "DNA_ER", "Correlation_K_ER_DNA"),
     ("colocalization", "coloc_overlap", "DNA_ER", "Correlation_Overlap_DNA_ER"),
+    ("neighbors", "neighbors_number_5", "combined", "Neighbors_NumberOfNeighbors_5"),
+    ("neighbors", "neighbors_first_closest_distance_5", "combined",
+     "Neighbors_FirstClosestDistance_5"),
     ("granularity", "granularity_12", "DNA", "Granularity_12_DNA"),
     ("cp_shape", "cp_shape_form_factor", "combined", "AreaShape_FormFactor"),
     ("ideas", "ideas_gradient_rms", "ER", "Ideas_GradientRms_ER"),
-    ("of_others", "of_others_mean_7", "ER", "OfOthers_Mean_7_ER"),
+    ("of_others", "of_others_mean_7_d2", "ER", "OfOthers_Mean_7_D2_ER"),
 ]  # fmt: skip
 
 
@@ -112,7 +116,7 @@ def test_of_two_families_with_one_name_it_is_cellprofilers() -> None:
 def test_metadata_and_bounding_boxes() -> None:
     names = [
         "image", "group", "object", "plate", "Plate", "well", "field", "ImageNumber", "pixel_size",
-        "li_bbox_minr", "dots_bbox_maxc", "li_regions_DNA", "gate_area_DNA",
+        "li_bbox_minr", "dots_bbox_maxc", "li_regions_DNA", "gate_area_DNA", "li_bbox_note",
     ]  # fmt: skip
     assert obs_names(names, COMPARTMENTS) == {
         "image": "Metadata_Image",
@@ -128,6 +132,7 @@ def test_metadata_and_bounding_boxes() -> None:
         "dots_bbox_maxc": "Nuclei_AreaShape_BoundingBoxMaximum_X",
         "li_regions_DNA": "Cells_Number_Regions_DNA",
         "gate_area_DNA": "Metadata_Gate_area_DNA",
+        "li_bbox_note": "Metadata_Li_bbox_note",
     }
     assert obs_names(["bbox_maxr"], {"": "Cells"}) == {
         "bbox_maxr": "Cells_AreaShape_BoundingBoxMaximum_Y"

@@ -239,6 +239,7 @@ def test_bits_are_numpys_and_come_back(shapes, channels: int, sets: int, seed: i
                 set_bbox=rng.integers(0, 9, (n, sets, 4)),
                 background=rng.random((n, sets, channels)),
                 statistics=rng.random((n, 2)),
+                in_field=rng.random((n, 2)),
                 offsets=offsets,
                 bits=bits,
             )
