@@ -16,10 +16,11 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +29,11 @@ from scip_mpi.batches import Scratch
 from scip_mpi.loaders.contract import References
 from scip_mpi.memory import machine_memory
 from scip_mpi.plan import Plan
-from scip_mpi.rows import compute, cut_out
+from scip_mpi.rows import compute
 from scip_mpi.segmenting import segment
-from scip_mpi.stages import build_stages
+from scip_mpi.stages import build_stages, tiles_of
+from scip_mpi.tile_objects import held_or_read
+from scip_mpi.tiles import tile_alone
 from scip_mpi.timers import Timers
 
 # The first lines of the process: where its modules are comes before the first of them.
@@ -194,7 +197,14 @@ def main(tell: int, parent: int) -> None:
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")
     plan, references = pickle.load(sys.stdin.buffer)
+    with tempfile.TemporaryDirectory(dir=plan.config.resources.scratch) as folder:
+        _try_each(plan, references, Path(folder), tell)
+
+
+def _try_each(plan: Plan, references: References, folder: Path, tell: int) -> None:
+    """Take images through both passes, one by one; large fields in tiles, kept in a folder."""
     stages, timers, place = build_stages(plan), Timers(), 0
+    stages = replace(stages, tiles=tiles_of(plan, folder))
 
     def step(what: int) -> None:
         os.write(tell, _STEP.pack(place, what))
@@ -203,10 +213,13 @@ def main(tell: int, parent: int) -> None:
         one = references.take([place])
         step(STAGES.index("segment"))
         try:
+            if stages.tiles is not None:
+                tile_alone(stages.tiles, stages, one)
             record, pixels = segment(stages, one, timers)
             step(STAGES.index("features"))
             masks = record.objects()
-            compute(stages, one, masks, cut_out(pixels, masks), [], timers, Scratch())
+            crops = held_or_read(stages, one, masks, pixels)
+            compute(stages, one, masks, crops, [], timers, Scratch())
         except BaseException:
             step(RAISED)
             raise

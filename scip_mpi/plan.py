@@ -333,6 +333,9 @@ def chunk_bounds(
     pixels down to a few: few enough to be cheap to hand out, and small enough at the end for all
     ranks to be done at once. A unit of storage (a chunk of an array) is never shared out over two.
     """
+    if config.segment is not None and config.segment.tiles is not None:
+        # A field in tiles is work for all ranks.
+        return np.arange(len(catalog) + 1, dtype=np.int64)
     # What can only be read whole is not shared out.
     starts = np.flatnonzero(np.diff(catalog.unit, prepend=-1))
     edges = np.append(starts, len(catalog))

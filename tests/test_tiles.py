@@ -1,0 +1,252 @@
+"""Fields in tiles give the table of whole fields, whoever has segmented which tile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from tables import digest
+
+from scip_mpi import tiles
+from scip_mpi.config import ConfigError, parse_config
+from scip_mpi.job import Request
+from scip_mpi.parallel.inprocess import run_threads
+from scip_mpi.parallel.world import Alone
+from scip_mpi.run import run
+
+TILES = "tiles: {size: 64, halo: 16}"
+LOAD = """\
+load:
+  format: FORMAT
+  channel_names: [DNA, GFP]
+  offset: [3, 2]
+  kwargs: {regex: 'field[0-9].tif$'}
+  companions:
+    cells: {match: '\\.tif$', replace: '.cells.tif'}
+    nuclei: {match: '\\.tif$', replace: '.nuclei.tif'}
+"""
+REST = """\
+background: {DNA: ring, GFP: 5}
+normalization: {lower: 0.02, upper: 0.98}
+filter: {name: range, statistic: area, channel: DNA, lower: 12, action: flag}
+"""
+FEATURES = "feature_extraction: [shape, intensity, texture, bbox, regions]\n"
+THRESHOLD = """\
+segment:
+  method: threshold
+  settings:
+    parent_channel_index: DNA
+    threshold: li
+    children: {GFP: {threshold: otsu}}
+    expansion: 3
+    min_size: 6
+    max_size: 4000
+    border: drop
+    subtract: {left_index: GFP, right_index: DNA, for_index: GFP}
+"""
+THRESHOLD += FEATURES
+LABELS = """\
+segment:
+  method: labels
+  settings: {parent_channel_index: GFP, companion: cells, children: {DNA: {companion: nuclei}}}
+mask:
+  main_channel_index: GFP
+  methods:
+    - {method: segmented, name: cell, border: keep, kwargs: {channel: GFP}}
+    - {method: otsu, name: otsu}
+feature_extraction:
+  cell: [shape, intensity, bbox, regions]
+  otsu: [intensity, bbox, regions]
+"""
+WATERSHED = """\
+segment:
+  method: watershed
+  settings: {parent_channel_index: DNA, cell_diameter: 11, threshold: otsu}
+"""
+WATERSHED += FEATURES
+CONFIGS = {"threshold": THRESHOLD, "labels": LABELS, "watershed": WATERSHED}
+
+
+@pytest.fixture(scope="module")
+def fields(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two fields in tiles of 64 pixels, one across; one field is no larger than a tile."""
+    folder = tmp_path_factory.mktemp("fields")
+    rng = np.random.default_rng(7)
+    for k, shape in enumerate([(150, 170), (40, 60), (61, 200)]):
+        y, x = np.mgrid[: shape[0], : shape[1]]
+        image = rng.normal(100, 5, (2, *shape))
+        cells, nuclei = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+        for n in range(shape[0] * shape[1] // 260):
+            cy, cx, r = rng.uniform(0, shape[0]), rng.uniform(0, shape[1]), rng.uniform(3, 6)
+            away = np.hypot(y - cy, x - cx)
+            image[0] += 400 * rng.uniform(0.5, 2) / (1 + np.exp(2 * (away - r)))
+            image[1] += 300 * rng.uniform(0.5, 2) / (1 + np.exp(2 * (away - 1.4 * r)))
+            # Labels in any order, with gaps.
+            cells[away < 1.6 * r] = 977 * (n + 1) % 1009 + 70_000
+            nuclei[away < r] = n + 1
+        # One that goes through many tiles.
+        image[0, shape[0] // 2, 5:-5] += 900
+        cells[shape[0] // 2, 5:-5] = 3
+        stored = {"tile": (32, 32), "compression": "zlib"} if k == 0 else {}
+        tifffile.imwrite(
+            folder / f"field{k}.tif", image.astype(np.uint16), photometric="minisblack", **stored
+        )
+        tifffile.imwrite(folder / f"field{k}.cells.tif", cells, **stored)
+        tifffile.imwrite(folder / f"field{k}.nuclei.tif", nuclei)
+    (folder / "field3.tif").write_bytes(b"II*\0 no picture")
+    return folder
+
+
+def do(
+    fields: Path, out: Path, method: str, in_tiles: bool, size: int = 1, extra: str = ""
+) -> dict[str, str]:
+    text = LOAD.replace("FORMAT", "multiframe_tiff") + CONFIGS[method] + REST + extra
+    if method != "labels":
+        text = text[: text.index("  companions")] + text[text.index("segment:") :]
+    if in_tiles:
+        text = text.replace("segment:\n", f"segment:\n  {TILES}\n")
+    config = out.with_suffix(".yml")
+    config.write_text(text)
+    request = Request(config, [str(fields)], out, quiet=True)
+    if size == 1:
+        assert run(Alone(), request) == 0
+    else:
+        assert run_threads(size, lambda world: run(world, request)) == [0] * size
+    assert not (out / ".scip_mpi").exists()
+    return digest(out)
+
+
+@pytest.mark.parametrize("method", ["threshold", "labels"])
+def test_the_table_is_that_of_whole_fields(method: str, fields: Path, tmp_path: Path) -> None:
+    whole = do(fields, tmp_path / "whole", method, False)
+    table = anndata.read_h5ad(tmp_path / "whole" / "features.h5ad")
+    assert {"field0.tif", "field2.tif"} <= set(table.obs.image)
+    assert len(table) > 30
+    failures = (tmp_path / "whole" / "failures.csv").read_text().splitlines()
+    assert len(failures) == 2
+    images = pd.read_parquet(tmp_path / "whole" / "images.parquet")
+    del whole["images.parquet"]
+    told = set()
+    for size in (1, 2, 5):
+        extra = "resources: {segmenters: 1, memory: 1000}\n" if size == 5 else ""
+        tiled = do(fields, tmp_path / str(size), method, True, size, extra)
+        told.add(tiled.pop("images.parquet"))
+        assert tiled == whole
+        # Sums of fractions over whole fields are taken in another order.
+        own = pd.read_parquet(tmp_path / str(size) / "images.parquet")
+        pd.testing.assert_frame_equal(own, images, rtol=1e-9)
+    assert len(told) == 1
+
+
+def test_the_watersheds_objects_are_nearly_all_those_of_whole_fields(
+    fields: Path, tmp_path: Path
+) -> None:
+    do(fields, tmp_path / "whole", "watershed", False)
+    digests = [do(fields, tmp_path / str(n), "watershed", True, n) for n in (1, 3)]
+    assert digests[0] == digests[1]
+    whole, tiled = (objects_of(tmp_path / name) for name in ("whole", "1"))
+    # The line through all of a field is parted by seeds that hang on all of its length.
+    assert len(whole & tiled) >= 0.9 * len(whole | tiled)
+
+
+def objects_of(out: Path) -> set[tuple[object, ...]]:
+    """Image, box and intensities of all objects of a table."""
+    table = anndata.read_h5ad(out / "features.h5ad")
+    obs = table.obs
+    columns = [obs[c] for c in obs if c == "image" or "bbox" in c]
+    values = table.to_df()[["feat_sum_DNA", "feat_mean_GFP"]].to_numpy().T.tolist()
+    return set(zip(*columns, *values, strict=True))
+
+
+@pytest.mark.parametrize("method", ["threshold", "watershed"])
+def test_a_run_goes_on_with_the_tiles_that_are_there(
+    method: str, fields: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = do(fields, tmp_path / "undisturbed", method, True)
+    done: list[str] = []
+    steps = ["count_values", "find_levels", "segment_tile", "compare_tile", "unite", "number_tile"]
+    for name in steps:
+        real = getattr(tiles, name)
+
+        def broken(*given: Any, real: Any = real, name: str = name) -> None:
+            # Each step is interrupted once, after some tiles.
+            if name not in done and sum(n == f"{name} of a tile" for n in done) == 1:
+                done.append(name)
+                raise InterruptedError(name)
+            done.append(f"{name} of a tile")
+            real(*given)
+
+        monkeypatch.setattr(tiles, name, broken)
+    labelled: list[int] = []
+    label_tile = tiles.methods.label_tile
+
+    def counted(*given: Any) -> Any:
+        labelled.append(given[2])
+        return label_tile(*given)
+
+    monkeypatch.setattr(tiles.methods, "label_tile", counted)
+    starts = 0
+    while True:
+        starts += 1
+        try:
+            again = do(fields, tmp_path / "disturbed", method, True)
+            break
+        except InterruptedError:
+            assert starts < 10
+    assert starts == len(steps) + 1
+    assert again == whole
+    # Of 13 tiles each channel was labelled once.
+    assert len(labelled) == 13 * len(set(labelled))
+
+
+def test_a_part_that_cannot_be_read_is_the_fields_failure(fields: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "fields"
+    folder.mkdir()
+    image = np.random.default_rng(0).integers(0, 999, (2, 150, 170)).astype(np.uint16)
+    for k in range(2):
+        tifffile.imwrite(folder / f"field{k}.tif", image, tile=(32, 32), compression="zlib",
+                         photometric="minisblack")  # fmt: skip
+    with tifffile.TiffFile(folder / "field0.tif") as tif:
+        offset, count = tif.pages[1].dataoffsets[-1], tif.pages[1].databytecounts[-1]
+    with (folder / "field0.tif").open("r+b") as file:
+        file.seek(offset)
+        file.write(bytes(count))
+    for method in ("threshold", "watershed"):
+        told = do(folder, tmp_path / f"{method}1", method, True)
+        assert do(folder, tmp_path / f"{method}3", method, True, 3) == told
+        failures = pd.read_csv(tmp_path / f"{method}1" / "failures.csv")
+        assert failures.image.tolist() == ["field0.tif"]
+        assert failures.stage.tolist() == ["read"]
+        table = anndata.read_h5ad(tmp_path / f"{method}1" / "features.h5ad")
+        assert set(table.obs.image) == {"field1.tif"}
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        (("tiles: {size: 64, halo: 16}", "tiles: {size: 64, halo: 40}"), "segment.tiles"),
+        (("cell_diameter: 11, ", ""), "segment.settings.cell_diameter"),
+        (("cell_diameter: 11", "expansion: 16, cell_diameter: 11"), "segment.settings.expansion"),
+        (
+            ("cell_diameter: 11", "expansion: {GFP: 2}, cell_diameter: 11"),
+            "segment.settings.expansion.GFP",
+        ),
+        (("  method:", "  export: true\n  method:"), "segment.export"),
+        (("background: {DNA: ring", "background: {DNA: field_median"), "background.DNA"),
+        (("segment:", "illumination_correction: {method: gaussian}\nsegment:"),
+         "illumination_correction"),
+    ],
+)  # fmt: skip
+def test_what_needs_all_of_a_field_is_refused(change: tuple[str, str], path: str) -> None:
+    text = LOAD.replace("FORMAT", "multiframe_tiff") + CONFIGS["watershed"] + REST
+    text = text.replace("segment:\n", f"segment:\n  {TILES}\n")
+    parse_config(text, "scip.yml")
+    assert change[0] in text
+    with pytest.raises(ConfigError) as raised:
+        parse_config(text.replace(*change), "scip.yml")
+    assert [p.key_path for p in raised.value.problems] == [path]
