@@ -105,7 +105,9 @@ def count_values(tiles: Tiles, stages: Stages, field: Field, tile: int, spans: F
     for s, segmenter, plane in seen:
         low, high = spans[s].tolist()
         bins = methods.bins_of(segmenter, plane.dtype, spans[s])
-        counts[f"counts{s}"] = levels.value_counts(plane, low, high, bins)
+        word = methods.level_word(segmenter)
+        assert word is not None
+        counts[f"counts{s}"] = levels.value_counts(plane, low, high, bins, word)
         counts[f"whole{s}"] = np.array(levels.counts_whole(plane.dtype, low, high, bins))
     tiles.put(name, **counts)
 

@@ -65,4 +65,5 @@ def plane_level(plane: NDArray[Any], word: levels.Word) -> float:
     low, high = levels.value_range(plane).tolist()
     bins = levels.bins_for(plane.dtype, low, high)
     whole = levels.counts_whole(plane.dtype, low, high, bins)
-    return levels.level(word, levels.value_counts(plane, low, high, bins), low, high, whole)
+    counts = levels.value_counts(plane, low, high, bins, word)
+    return levels.level(word, counts, low, high, whole)

@@ -16,6 +16,9 @@ from scip_mpi.batches import FloatArray, Int64Array
 Word = Literal["li", "otsu", "triangle"]
 # Values that are told apart; integers of a narrower range are counted one by one.
 BINS = 1 << 16
+PARTS = 1 << 20
+# Steps after which Li's iteration is where it goes.
+MOST = 10_000
 
 
 def value_range(plane: NDArray[Any]) -> FloatArray:
@@ -23,7 +26,7 @@ def value_range(plane: NDArray[Any]) -> FloatArray:
     return np.array([plane.min(), plane.max()], np.float64)
 
 
-def value_counts(plane: NDArray[Any], low: float, high: float, bins: int = BINS) -> Int64Array:
+def value_counts(plane: NDArray[Any], low: float, high: float, bins: int, word: Word) -> Int64Array:
     """How many pixels have which value, in so many bins of equal width from ``low`` to ``high``.
 
     Parameters
@@ -32,11 +35,28 @@ def value_counts(plane: NDArray[Any], low: float, high: float, bins: int = BINS)
         Its values lie from ``low`` to ``high``.
     bins : int
         If these are as many as there are whole numbers in the range, each is counted by itself.
+    word : {"li", "otsu", "triangle"}
+        What is to be found by them.
+
+    Returns
+    -------
+    ndarray of int64, shape (2, bins)
+        Below the counts, for Li's threshold of fractions, what the pixels of each bin are above its
+        lower edge, all together, in parts of its width (one in `PARTS`).
     """
+    out = np.zeros((2, bins), np.int64)
     if counts_whole(plane.dtype, low, high, bins):
         shifted = plane.reshape(-1).astype(np.int64) - int(low)
-        return np.bincount(shifted, minlength=bins).astype(np.int64)
-    return np.histogram(plane, bins, (low, high))[0].astype(np.int64)
+        out[0] = np.bincount(shifted, minlength=bins)
+    elif word == "li" and high > low:
+        scaled = (plane.reshape(-1) - low) * (bins / (high - low))
+        at = np.clip(scaled, 0, bins - 1).astype(np.int64)
+        out[0] = np.bincount(at, minlength=bins)
+        # Whole numbers add up to the same in any order.
+        out[1] = np.bincount(at, np.floor((scaled - at) * PARTS), bins).astype(np.int64)
+    else:
+        out[0] = np.histogram(plane, bins, (low, high))[0]
+    return out
 
 
 def counts_whole(dtype: np.dtype[Any], low: float, high: float, bins: int) -> bool:
@@ -55,8 +75,8 @@ def level(word: Word, counts: Int64Array, low: float, high: float, whole: bool) 
     Parameters
     ----------
     word : {"li", "otsu", "triangle"}
-    counts : ndarray of int64
-        Of `value_counts`.
+    counts : ndarray of int64, shape (2, bins)
+        Of `value_counts` for this word.
     low, high : float
         The range that they were counted in.
     whole : bool
@@ -72,17 +92,21 @@ def level(word: Word, counts: Int64Array, low: float, high: float, whole: bool) 
     Otsu, IEEE Trans. Systems, Man, and Cybernetics 9(1), 1979; Li and Tam, Pattern Recognition
     Letters 18(8), 1998; Zack, Rogers and Latt, J. Histochemistry and Cytochemistry 25(7), 1977.
     """
+    number = counts[0]
+    if len(number) == 1:
+        return high
     if whole:
-        centres = np.arange(len(counts)) + np.float64(low)
+        centres = np.arange(len(number)) + np.float64(low)
     else:
-        edges: FloatArray = np.linspace(low, high, len(counts) + 1)
+        edges: FloatArray = np.linspace(low, high, len(number) + 1)
         if not (np.diff(edges) > 0).all():
             # Nothing stands out: the pixels are equal but for rounding, or their range overflows.
             return high
         centres = edges[:-1] / 2 + edges[1:] / 2
-    if len(counts) == 1:
-        return high
-    return {"li": _li, "otsu": _otsu, "triangle": _triangle}[word](counts, centres)
+    if word == "li":
+        width = 1.0 if whole else (high - low) / len(number)
+        return low + _li(number, counts[1] / PARTS, whole) * width
+    return {"otsu": _otsu, "triangle": _triangle}[word](number, centres)
 
 
 def _otsu(counts: Int64Array, centres: FloatArray) -> float:
@@ -91,21 +115,29 @@ def _otsu(counts: Int64Array, centres: FloatArray) -> float:
     return float(threshold_otsu(hist=(counts, centres)))
 
 
-def _li(counts: Int64Array, centres: FloatArray) -> float:
-    """Li's iteration, from the mean, until the pixels above no longer change."""
-    shifted = centres - centres[np.flatnonzero(counts)[0]]
-    numbers = np.concatenate([[0], np.cumsum(counts)])
-    sums = np.concatenate([[0.0], np.cumsum(counts * shifted)])
-    threshold, before = sums[-1] / numbers[-1], -1
-    while True:
-        at = int(np.searchsorted(shifted, threshold, side="right"))
-        below = numbers[at]
-        if below in (before, 0, numbers[-1]) or sums[at] == 0.0:
-            return float(threshold + (centres[0] - shifted[0]))
-        before = below
-        low = sums[at] / below
-        high = (sums[-1] - sums[at]) / (numbers[-1] - below)
-        threshold = (low - high) / (math.log(low) - math.log(high))
+def _li(counts: Int64Array, above: FloatArray, whole: bool) -> float:
+    """Li's iteration from the mean, in widths of the bins above the lowest one's edge.
+
+    Of fractions, whose bin the threshold falls into is thought to be even in it.
+    """
+    places = np.arange(len(counts))
+    numbers = np.concatenate([[0.0], np.cumsum(counts)])
+    sums = np.concatenate([[0.0], np.cumsum(counts * places + above)])
+    threshold = sums[-1] / numbers[-1]
+    for _ in range(MOST):
+        at = min(int(threshold), len(counts) - 1)
+        # Whole numbers stand where their bins begin.
+        part = 1.0 if whole else threshold - at
+        below = numbers[at] + part * counts[at]
+        total = sums[at] + part * counts[at] * (at + (0 if whole else part / 2))
+        if below in (0, numbers[-1]) or total <= 0:
+            break
+        low, high = total / below, (sums[-1] - total) / (numbers[-1] - below)
+        following = (low - high) / (math.log(low) - math.log(high))
+        if following == threshold:
+            break
+        threshold = following
+    return float(threshold)
 
 
 def _triangle(counts: Int64Array, centres: FloatArray) -> float:
