@@ -68,10 +68,25 @@ def _path(page: Any) -> str:
 def _stored_as_is(page: Any) -> bool:
     """Whether a page of one sample is one run of bytes, so that any part of it can be fetched."""
     frame = page.keyframe
-    if frame.samplesperpixel > 1 or frame.imagedepth > 1 or not frame.is_contiguous:
+    if frame.samplesperpixel > 1 or frame.imagedepth > 1 or not frame.is_final:
         return False
     offsets, counts = np.array(page.dataoffsets), np.array(page.databytecounts)
-    return bool((offsets[:-1] + counts[:-1] == offsets[1:]).all())
+    size = frame.imagelength * frame.imagewidth * frame.dtype.itemsize
+    return bool((offsets[:-1] + counts[:-1] == offsets[1:]).all() and counts.sum() == size)
+
+
+def _read_rows(page: Any, part: Window, out: NDArray[Any]) -> None:
+    """Read a window of a page that is stored as it is, row by row."""
+    frame, (r0, c0, r1, c1) = page.keyframe, part
+    stored = np.empty((r1 - r0, c1 - c0), frame.dtype.newbyteorder(page.parent.byteorder))
+    size = stored.itemsize
+    with open(_path(page), "rb", buffering=0) as file:
+        for y in range(r0, r1):
+            file.seek(page.dataoffsets[0] + (y * frame.imagewidth + c0) * size)
+            row = stored[y - r0].view(np.uint8)
+            if file.readinto(row) != len(row):
+                raise ImageError("is truncated or broken: pixels of a page are not in the file")
+    out[:] = stored
 
 
 def _segment_size(frame: Any) -> tuple[int, int]:
@@ -90,14 +105,7 @@ def read_page(page: Any, part: Window, wanted: dict[int, NDArray[Any]]) -> None:
     down, across = -(-frame.imagelength // height), -(-frame.imagewidth // width)
     r0, c0, r1, c1 = part
     if _stored_as_is(page):
-        stored = np.memmap(
-            _path(page),
-            frame.dtype.newbyteorder(frame.parent.byteorder),
-            "r",
-            page.dataoffsets[0],
-            (frame.imagelength, frame.imagewidth),
-        )
-        wanted[0][:] = stored[r0:r1, c0:c1]
+        _read_rows(page, part, wanted[0])
         return
     # Samples in planes of their own, as SYX, have tiles of their own.
     apart = frame.planarconfig == 2 and frame.samplesperpixel > 1
