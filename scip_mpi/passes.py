@@ -146,7 +146,7 @@ def segment_what_fits(
     Not where parts of them may be with other ranks by then: there this is an error as others are.
     """
     stages, timers = job.stages, job.timers
-    shares = stages.fields is not None and bool(stages.sets)
+    shares = stages.tiles is not None or (stages.fields is not None and bool(stages.sets))
     try:
         return segment(stages, references, timers, share)
     except MemoryError:

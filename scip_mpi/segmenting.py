@@ -31,6 +31,7 @@ from scip_mpi.tile_objects import (
     tile_parts,
     tile_sums,
 )
+from scip_mpi.tiles import NO_ROOM
 from scip_mpi.timers import Timers
 
 # Share(n, part) -> what is found of parts 0 to n, in order: some of them perhaps by other ranks.
@@ -137,11 +138,10 @@ def _in_tiles(
         measured = [measure_tile(stages, part, timers) for part in cut]
     # What is wrong with one tile is the field's fault: it is said once.
     failures += [failure for own in measured for failure in own.failures][:1]
-    nothing, channels = np.zeros(0, np.int64), len(stages.saturation)
     if failures:
-        rows = {name: np.empty((0, channels)) for name in summaries.SUMMARY}
-        none = Found(_no_objects(stages, channels), np.empty((0, 2)))
-        return _record(references, nothing, np.full(1, -1), rows, none, failures)
+        rows = {name: np.empty((0, len(stages.saturation))) for name in summaries.SUMMARY}
+        none = _nothing_found(stages, failures).found
+        return _record(references, np.zeros(0, np.int64), np.full(1, -1), rows, none, failures)
     found = in_order([own.found for own in measured])
     rows = summary_of(np.array([own.sums for own in measured]))
     count = np.array([len(found.masks)], np.int64)
@@ -150,14 +150,21 @@ def _in_tiles(
 
 def measure_tile(stages: Stages, part: TilePart, timers: Timers) -> TileFound:
     """What is found of a tile, whose objects' pixels are fetched by region."""
+    try:
+        return _measured(stages, part, timers)
+    except MemoryError:
+        failure = Failure(int(part.references.index[0]), "segment", NO_ROOM)
+        return _nothing_found(stages, [failure])
+
+
+def _measured(stages: Stages, part: TilePart, timers: Timers) -> TileFound:
     assert stages.tiles is not None
-    found, sums, channels = [], np.zeros((0, 6)), len(stages.saturation)
+    found, sums = [], np.zeros((0, 6))
     for box, chosen in regions(part):
         with timers.stage("read"):
             region = read_region(stages.tiles, stages, part, box, chosen)
         if isinstance(region, list):
-            none = Found(_no_objects(stages, channels), np.empty((0, 2)))
-            return TileFound(none, np.zeros((channels, 6)), region)
+            return _nothing_found(stages, region)
         own = _in_fields(
             stages, region.batch, region.raw, region.fields, region.companions, timers, None
         )
@@ -170,8 +177,10 @@ def measure_tile(stages: Stages, part: TilePart, timers: Timers) -> TileFound:
     return TileFound(Found(masks, np.concatenate([f.centroid for f in found])), sums, [])
 
 
-def _no_objects(stages: Stages, channels: int) -> MaskBatch:
-    return MaskBatch.empty(max(len(stages.sets), 1), channels, len(stages.statistics))
+def _nothing_found(stages: Stages, failures: list[Failure]) -> TileFound:
+    channels = len(stages.saturation)
+    masks = MaskBatch.empty(max(len(stages.sets), 1), channels, len(stages.statistics))
+    return TileFound(Found(masks, np.empty((0, 2))), np.zeros((channels, 6)), failures)
 
 
 def _in_fields(

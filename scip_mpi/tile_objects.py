@@ -22,8 +22,8 @@ from scip_mpi.segmentation.crops import crop_shapes, cut_crops
 from scip_mpi.segmentation.fields import Fields
 from scip_mpi.segmentation.tiles.grid import Box, Grid, within
 from scip_mpi.summaries import SUMMARY
+from scip_mpi.tile_fields import read_box
 from scip_mpi.tile_store import Tiles, objects_name
-from scip_mpi.tiles import read_box
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,11 @@ def tile_parts(tiles: Tiles, references: References) -> list[TilePart] | list[Fa
     image = int(references.index[0])
     if not tiles.has(objects_name(image)):
         return None
-    known = tiles.get(objects_name(image))
+    known = tiles.get(objects_name(image), lambda key: "-" not in key)
     grid = tiles.grid(references)
     if "failures" in known:
         return failures_of(known["failures"])
-    if grid is None:
+    if grid is None or [grid.height, grid.width] != known["size"].tolist():
         return [Failure(image, "read", "the image changed during the run")]
     parts = []
     for k in range(len(grid)):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from scip_mpi import tile_levels
 from scip_mpi import tiles as steps
 from scip_mpi.batches import FloatArray, Int64Array, offsets_of
 from scip_mpi.job import EndedEarly, Job
@@ -23,7 +24,7 @@ from scip_mpi.parallel.deal import Step, deal
 from scip_mpi.pipeline import Stages
 from scip_mpi.segmentation.tiles.grid import Grid
 from scip_mpi.stages import field_plan
-from scip_mpi.tiles import Field
+from scip_mpi.tile_fields import Field
 
 # What is dealt out: the message of the references, the field's height and width, and the tile.
 Piece = tuple[bytes, tuple[int, int], int]
@@ -52,14 +53,14 @@ def cut_into_tiles(job: Job) -> None:
         spans: dict[int, FloatArray] = {}
 
         def look(field: Field, tile: int) -> None:
-            own = steps.value_ranges(stages, field, tile)
-            spans[field.image] = steps.united_spans([own, spans.get(field.image, own)])
+            own = tile_levels.value_ranges(stages, field, tile)
+            spans[field.image] = tile_levels.united_spans([own, spans.get(field.image, own)])
 
         def count(field: Field, tile: int) -> None:
-            steps.count_values(tiles, stages, field, tile, spans[field.image])
+            tile_levels.count_values(tiles, stages, field, tile, spans[field.image])
 
         def decide(field: Field, _: int) -> None:
-            steps.find_levels(tiles, stages, field, spans[field.image])
+            tile_levels.find_levels(tiles, stages, field, spans[field.image])
 
         def unite(field: Field, _: int) -> None:
             steps.unite(tiles, stages, field)
@@ -116,7 +117,7 @@ def left_to_do(job: Job, stages: Stages, sizes: Int64Array) -> tuple[Int64Array,
         field = field_of(job, catalog.references(image, image + 1), tuple(sizes[image].tolist()))
         if not steps.finished(tiles, field):
             todo.append(image)
-            if steps.needs_levels(tiles, stages, field):
+            if tile_levels.needs_levels(tiles, stages, field):
                 unknown.append(image)
     return np.array(todo, np.int64), np.array(unknown, np.int64)
 
@@ -165,7 +166,7 @@ def united(job: Job, spans: dict[int, FloatArray]) -> dict[int, FloatArray]:
     for own in told or ():
         for image, span in own.items():
             every.setdefault(image, []).append(span)
-    found = {image: steps.united_spans(own) for image, own in every.items()}
+    found = {image: tile_levels.united_spans(own) for image, own in every.items()}
     result: dict[int, FloatArray] = job.world.bcast(found)
     return result
 

@@ -74,10 +74,12 @@ class Tiles:
                     np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
         disk.replace(partial, final)
 
-    def get(self, name: str) -> dict[str, NDArray[Any]]:
-        """The arrays under a name."""
+    def get(
+        self, name: str, wanted: Callable[[str], bool] = lambda _: True
+    ) -> dict[str, NDArray[Any]]:
+        """The arrays under a name, or those of them that are wanted."""
         with np.load(self.path(name), allow_pickle=False) as file:
-            return dict(file)
+            return {key: file[key] for key in file if wanted(key)}
 
     def drop(self, name: str) -> None:
         """Forget what is under a name, if there is something."""
@@ -111,3 +113,8 @@ def labels_name(image: int, tile: int) -> str:
 def objects_name(image: int) -> str:
     """What the objects of a field are kept under."""
     return f"{image}.objects"
+
+
+def levels_name(image: int) -> str:
+    """What the thresholds of a field are kept under."""
+    return f"{image}.levels"

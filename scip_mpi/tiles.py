@@ -6,20 +6,17 @@ is there already, and gives the same whoever does it. `tile_alone` is all of the
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scip_mpi.batches import FloatArray, ImageBatch, Int64Array, UInt8Array
+from scip_mpi.batches import ImageBatch
 from scip_mpi.loaders.contract import Failure, References
 from scip_mpi.pipeline import Stages
-from scip_mpi.segmentation.fields import FieldPlan, Segmenter
-from scip_mpi.segmentation.tiles import levels, methods, stitch
-from scip_mpi.segmentation.tiles.grid import Box, Grid, within
+from scip_mpi.segmentation.tiles import methods, stitch
+from scip_mpi.segmentation.tiles.grid import within
 from scip_mpi.segmentation.tiles.pieces import (
     Pieces,
     first_keys,
@@ -28,38 +25,12 @@ from scip_mpi.segmentation.tiles.pieces import (
     same_objects,
     seed_keys,
 )
-from scip_mpi.tile_store import Tiles, labels_name, objects_name, tile_name
+from scip_mpi.tile_fields import Field, packed, plan_of, read_box, segmenters_of
+from scip_mpi.tile_levels import count_values, find_levels, needs_levels, united_spans, value_ranges
+from scip_mpi.tile_store import Tiles, labels_name, levels_name, objects_name, tile_name
 
-
-@dataclass(frozen=True)
-class Field:
-    """One large field: its references, and its tiles."""
-
-    references: References
-    grid: Grid
-
-    @property
-    def image(self) -> int:
-        """Its place in the catalog."""
-        return int(self.references.index[0])
-
-
-def segmenters_of(plan: FieldPlan) -> list[tuple[int, Segmenter]]:
-    """Channels with labels of their own, the parents' first, and what labels them."""
-    return [(plan.parent, plan.segmenter), *plan.children.items()]
-
-
-def read_box(
-    stages: Stages, references: References, grid: Grid, box: Box
-) -> tuple[ImageBatch, dict[str, ImageBatch], list[Failure]]:
-    """A part of an image as it was read, its companions, and why it could not be, if so."""
-    raw, failures = stages.read(references, box)
-    companions: dict[str, ImageBatch] = {}
-    if stages.beside is not None and len(raw):
-        size = (grid.height, grid.width)
-        raw, companions, lacking = stages.beside(references, raw, window=box, size=size)
-        failures = failures + lacking
-    return raw, companions, failures
+# Why a part of a field, or what is in it, is a failure.
+NO_ROOM = "not enough memory to segment and measure it: make segment.tiles.size smaller"
 
 
 def finished(tiles: Tiles, field: Field) -> bool:
@@ -70,81 +41,33 @@ def finished(tiles: Tiles, field: Field) -> bool:
     )
 
 
-def needs_levels(tiles: Tiles, stages: Stages, field: Field) -> bool:
-    """Whether thresholds of all of a field are to be found first."""
-    assert stages.fields is not None
-    words = [methods.level_word(s) for _, s in segmenters_of(stages.fields)]
-    done = tiles.has(levels_name(field.image)) or tiles.has(objects_name(field.image))
-    return any(words) and not done
-
-
-def value_ranges(stages: Stages, field: Field, tile: int) -> FloatArray:
-    """Smallest and largest value of what each method's threshold is of, shape (S, 2).
-
-    Infinite where the tile cannot be read.
-    """
-    out = np.zeros((len(segmenters_of(_plan(stages))), 2))
-    seen, failures = _looked_at(stages, field, tile)
-    if failures:
-        out[:] = -np.inf, np.inf
-    for s, _, plane in seen:
-        out[s] = levels.value_range(plane)
-    return out
-
-
-def count_values(tiles: Tiles, stages: Stages, field: Field, tile: int, spans: FloatArray) -> None:
-    """Keep the counts of a tile's values, in the ranges of all of the field, shape (S, 2)."""
-    name = tile_name(field.image, tile, "counts")
-    seen, failures = _looked_at(stages, field, tile)
-    if not failures and not np.isfinite(spans).all():
-        failures = [Failure(field.image, "read", "a part of it could not be read at first")]
-    if failures:
-        tiles.put(name, failures=_packed(failures))
-        return
-    counts = {}
-    for s, segmenter, plane in seen:
-        low, high = spans[s].tolist()
-        bins = methods.bins_of(segmenter, plane.dtype, spans[s])
-        word = methods.level_word(segmenter)
-        assert word is not None
-        counts[f"counts{s}"] = levels.value_counts(plane, low, high, bins, word)
-        counts[f"whole{s}"] = np.array(levels.counts_whole(plane.dtype, low, high, bins))
-    tiles.put(name, **counts)
-
-
-def find_levels(tiles: Tiles, stages: Stages, field: Field, spans: FloatArray) -> None:
-    """Keep the thresholds of a field, shape (S,), NaN for methods that need none.
-
-    If a tile could not be read, keep why. The counts are dropped.
-    """
-    names = [tile_name(field.image, k, "counts") for k in range(len(field.grid))]
-    first, *others = (tiles.get(name) for name in names)
-    failed = [own["failures"] for own in (first, *others) if "failures" in own]
-    found = np.full(len(segmenters_of(_plan(stages))), np.nan)
-    for s, (_, segmenter) in enumerate(segmenters_of(_plan(stages))):
-        word = methods.level_word(segmenter)
-        if word is not None and not failed:
-            counts = first[f"counts{s}"] + sum(own[f"counts{s}"] for own in others)
-            whole = bool(first[f"whole{s}"])
-            low, high = spans[s].tolist()
-            found[s] = levels.level(word, counts, low, high, whole)
-    kept = {"failures": failed[0]} if failed else {"levels": found}
-    tiles.put(levels_name(field.image), **kept)
-    for name in names:
-        tiles.drop(name)
-
-
 def segment_tile(tiles: Tiles, stages: Stages, field: Field, tile: int) -> None:
     """Keep the labels of a tile and its halo, numbered from 1, and what is known of them."""
-    name, grid, plan = tile_name(field.image, tile, "own"), field.grid, _plan(stages)
+    name, grid = tile_name(field.image, tile, "own"), field.grid
     if tiles.has(name) or tiles.has(labels_name(field.image, tile)):
         return
     raw, companions, failures = read_box(stages, field.references, grid, grid.around(tile))
     found = tiles.get(levels_name(field.image)) if tiles.has(levels_name(field.image)) else {}
     if failures or "failures" in found:
-        tiles.put(name, failures=_packed(failures) if failures else found["failures"])
+        tiles.put(name, failures=packed(failures) if failures else found["failures"])
         return
-    batch = stages.corrected(raw)
+    try:
+        kept = _labelled(stages, field, tile, raw, companions, found)
+    except MemoryError:
+        kept = {"failures": packed([Failure(field.image, "segment", NO_ROOM)])}
+    tiles.put(name, **kept)
+
+
+def _labelled(
+    stages: Stages,
+    field: Field,
+    tile: int,
+    raw: ImageBatch,
+    companions: Mapping[str, ImageBatch],
+    found: Mapping[str, NDArray[Any]],
+) -> dict[str, NDArray[Any]]:
+    """Labels of a tile and its halo for each method, given the thresholds that were found."""
+    grid, plan, batch = field.grid, plan_of(stages), stages.corrected(raw)
     kept: dict[str, NDArray[Any]] = {}
     for s, (channel, segmenter) in enumerate(segmenters_of(plan)):
         if methods.level_word(segmenter) is not None:
@@ -165,7 +88,7 @@ def segment_tile(tiles: Tiles, stages: Stages, field: Field, tile: int) -> None:
             kept[f"grown{s}"] = plane
         pieces = pieces_of(plane, grid, tile, key)
         kept |= {f"{fact}{s}": value for fact, value in vars(pieces).items()}
-    tiles.put(name, **kept)
+    return kept
 
 
 def compare_tile(tiles: Tiles, stages: Stages, field: Field, tile: int) -> None:
@@ -179,7 +102,7 @@ def compare_tile(tiles: Tiles, stages: Stages, field: Field, tile: int) -> None:
         return
     own = tiles.get(tile_name(image, tile, "own"))
     kept = {}
-    segmenters = [s for _, s in segmenters_of(_plan(stages))]
+    segmenters = [s for _, s in segmenters_of(plan_of(stages))]
     if "failures" not in own:
         for s in range(1, len(segmenters)):
             kept[f"shared{s}"] = overlaps(
@@ -203,11 +126,11 @@ def unite(tiles: Tiles, stages: Stages, field: Field) -> None:
 
     If a tile could not be read, keep why.
     """
-    image, plan = field.image, _plan(stages)
+    image, plan = field.image, plan_of(stages)
     if tiles.has(objects_name(image)):
         return
     count = len(field.grid)
-    known = [_facts(tiles, tile_name(image, k, "own")) for k in range(count)]
+    known = [tiles.get(tile_name(image, k, "own"), _is_no_plane) for k in range(count)]
     failed = [own["failures"] for own in known if "failures" in own]
     if failed:
         tiles.put(objects_name(image), failures=failed[0])
@@ -234,6 +157,7 @@ def unite(tiles: Tiles, stages: Stages, field: Field) -> None:
         numbers.append(stitch.parents_of(children, parents, good, shared)[children.number])
     objects = np.flatnonzero(good)
     arrays = {
+        "size": np.array([field.grid.height, field.grid.width]),
         "number": objects + 1,
         "label": parents.label[objects],
         "bbox": parents.bbox[objects],
@@ -248,10 +172,10 @@ def unite(tiles: Tiles, stages: Stages, field: Field) -> None:
 
 def number_tile(tiles: Tiles, stages: Stages, field: Field, tile: int) -> None:
     """Keep the final labels of a tile's core, as in `Fields`; drop what only led to them."""
-    image, grid, plan = field.image, field.grid, _plan(stages)
+    image, grid, plan = field.image, field.grid, plan_of(stages)
     final, own_name = labels_name(image, tile), tile_name(image, tile, "own")
     if not tiles.has(final):
-        known = tiles.get(objects_name(image))
+        known = tiles.get(objects_name(image), lambda key: _is_for(key, tile))
         if "failures" in known:
             tiles.put(final)
         else:
@@ -290,49 +214,15 @@ def tile_alone(tiles: Tiles, stages: Stages, references: References) -> None:
         number_tile(tiles, stages, field, k)
 
 
-def united_spans(spans: Sequence[FloatArray]) -> FloatArray:
-    """The range of all of some ranges, (S, 2) each."""
-    every = np.array(spans)
-    return np.stack([every[:, :, 0].min(axis=0), every[:, :, 1].max(axis=0)], axis=1)
-
-
-def levels_name(image: int) -> str:
-    """What the thresholds of a field are kept under."""
-    return f"{image}.levels"
-
-
-def _plan(stages: Stages) -> FieldPlan:
-    assert stages.fields is not None
-    return stages.fields
-
-
-def _looked_at(
-    stages: Stages, field: Field, tile: int
-) -> tuple[list[tuple[int, Segmenter, NDArray[Any]]], list[Failure]]:
-    """Of each method that needs a level its place, itself, and what that is of in the core."""
-    grid = field.grid
-    raw, _, failures = read_box(stages, field.references, grid, grid.around(tile))
-    if failures:
-        return [], failures
-    batch = stages.corrected(raw)
-    part = within(grid.core(tile), grid.around(tile))
-    return [
-        (s, segmenter, methods.looked_at(segmenter, batch.image(0)[channel])[part])
-        for s, (channel, segmenter) in enumerate(segmenters_of(_plan(stages)))
-        if methods.level_word(segmenter) is not None
-    ], []
-
-
 def _grown(own: Mapping[str, NDArray[Any]], s: int) -> NDArray[np.int32]:
     """The labels of a tile after they have grown, if they have."""
     return own.get(f"grown{s}", own[f"found{s}"])
 
 
-def _facts(tiles: Tiles, name: str) -> Mapping[str, Int64Array]:
-    """What is known of the labels of a tile, but the labels."""
-    with np.load(tiles.path(name), allow_pickle=False) as file:
-        return {key: file[key] for key in file if key[:5] not in ("found", "grown")}
+def _is_no_plane(key: str) -> bool:
+    return not key.startswith(("found", "grown"))
 
 
-def _packed(failures: Sequence[Failure]) -> UInt8Array:
-    return np.frombuffer(json.dumps([asdict(f) for f in failures]).encode(), np.uint8)
+def _is_for(key: str, tile: int) -> bool:
+    """Whether what is kept of a field is for a tile."""
+    return key == "failures" or key.endswith(f"-{tile}")

@@ -36,7 +36,7 @@ LAYERS = [
     {"columns"},
     {"config", "pipeline"},
     {"parallel"},
-    {"objects", "tiles"},
+    {"objects", "tiles", "tile_fields", "tile_levels"},
     {"rows", "measurements", "segmenting", "tile_objects", "identity", "units"},
     {"holdings", "plan", "results"},
     {"items", "tallies", "recording"},
