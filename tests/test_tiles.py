@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +12,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from launch import scip
 from tables import digest
 
-from scip_mpi import tile_levels, tiles
+from scip_mpi import segmenting, tile_levels, tiles
+from scip_mpi.apart import deaths
 from scip_mpi.config import ConfigError, parse_config
 from scip_mpi.job import Request
 from scip_mpi.parallel.inprocess import run_threads
+from scip_mpi.parallel.roles import Sight
 from scip_mpi.parallel.world import Alone
+from scip_mpi.plan import find_images, make_plan
 from scip_mpi.run import run
+from scip_mpi.segmenting import segment
+from scip_mpi.stages import build_stages, tiles_of
+from scip_mpi.tile_objects import crops_of
+from scip_mpi.timers import Timers
 
 TILES = "tiles: {size: 64, halo: 16}"
 LOAD = """\
@@ -253,6 +263,116 @@ def test_a_run_goes_on_with_the_tiles_that_are_there(
     assert again == whole
     # Of 9, 4 and 6 tiles each channel was labelled once.
     assert len(labelled) == 19 * len(set(labelled))
+
+
+LARGE = """\
+load: {format: multiframe_tiff, channel_names: [DNA]}
+segment:
+  method: threshold
+  settings: {min_size: 30}
+feature_extraction: [shape]
+resources: {memory: 64 MiB}
+"""
+
+
+@pytest.mark.mpi
+@pytest.mark.ranks(2)
+def test_a_large_field_takes_a_part_of_the_memory_of_one_that_is_read_whole(
+    tmp_path: Path,
+) -> None:
+    side, step = 4000, 80
+    rng = np.random.default_rng(0)
+    image = rng.integers(90, 110, (side, side)).astype(np.uint16)
+    disc = np.hypot(*(np.mgrid[:40, :40] - 20)) < 17
+    for row in range(0, side, step):
+        for column in range(0, side, step):
+            y, x = np.array([row, column]) + rng.integers(0, step - 40, 2)
+            image[y : y + 40, x : x + 40] += disc.astype(np.uint16) * np.uint16(500)
+    tifffile.imwrite(tmp_path / "field.tif", image)
+    digests, peaks = [], []
+    for name, ranks in (("whole", 1), ("tiles", 2)):
+        text = LARGE
+        if name == "tiles":
+            text = text.replace("segment:\n", "segment:\n  tiles: {size: 1000, halo: 8}\n")
+        config, out = tmp_path / f"{name}.yml", tmp_path / name
+        config.write_text(text)
+        done = scip("run", config, tmp_path / "field.tif", "-o", out, "-q", ranks=ranks)
+        assert done.returncode == 0, done.stderr
+        digests.append(digest(out))
+        told = json.loads((out / "run.json").read_text())
+        peaks.append(max(rank["peak_memory_bytes"] for rank in told["ranks"]))
+    assert digests[0] == digests[1]
+    assert len(anndata.read_h5ad(tmp_path / "tiles" / "features.h5ad")) == (side // step) ** 2
+    # Labels and runs of all of it take a dozen bytes a pixel.
+    assert peaks[1] < peaks[0] - 4 * side * side
+
+
+def test_an_image_that_is_tried_apart_is_tried_in_tiles(fields: Path, tmp_path: Path) -> None:
+    text = LOAD.replace("FORMAT", "multiframe_tiff") + CONFIGS["labels"] + REST
+    config = parse_config(text.replace("segment:\n", f"segment:\n  {TILES}\n"), "scip.yml")
+    catalog = find_images(config, [str(fields)])
+    plan = make_plan(config, catalog, [Sight("here")])
+    tried: list[int] = []
+
+    def counted(*given: Any) -> Any:
+        tried.append(given[3])
+        return segment_tile(*given)
+
+    segment_tile = tiles.segment_tile
+    stages = replace(build_stages(plan), tiles=tiles_of(plan, tmp_path / "tiles"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiles, "segment_tile", counted)
+        tiles.tile_alone(stages.tiles, stages, catalog.references(0, 1))
+        tiles.tile_alone(stages.tiles, stages, catalog.references(1, 2))
+    assert tried == list(range(9))
+    assert deaths(plan, catalog.references(0, 2), lambda: False, lambda: None) == []
+    record, pixels = segment(stages, catalog.references(0, 1), Timers())
+    assert pixels is None
+    # By the labels, though they were found tile by tile.
+    assert (np.diff(record.objects().label) > 0).all()
+    assert len(record.objects()) == record.found[0] > 20
+
+
+def test_a_file_that_changes_is_a_failure(fields: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "fields"
+    folder.mkdir()
+    path = folder / "field0.tif"
+    tifffile.imwrite(path, tifffile.imread(fields / "field0.tif"), photometric="minisblack")
+    text = LOAD[: LOAD.index("  companions")].replace("FORMAT", "multiframe_tiff")
+    text += CONFIGS["threshold"] + REST
+    config = parse_config(text.replace("segment:\n", f"segment:\n  {TILES}\n"), "scip.yml")
+    catalog = find_images(config, [str(folder)])
+    plan = make_plan(config, catalog, [Sight("here")])
+    stages = replace(build_stages(plan), tiles=tiles_of(plan, tmp_path / "tiles"))
+    one = catalog.references(0, 1)
+    assert stages.tiles is not None
+    tiles.tile_alone(stages.tiles, stages, one)
+    masks = segment(stages, one, Timers())[0].objects()
+    tifffile.imwrite(path, np.zeros((2, 100, 90), np.uint16), photometric="minisblack")
+    record, _ = segment(stages, one, Timers())
+    assert record.found.tolist() == [-1]
+    assert record.failed()[0].error == "the image changed during the run"
+    crops, failures = crops_of(stages.tiles, stages, one, masks)
+    assert len(crops) < len(masks)
+    assert "does not hold the window" in failures[0].error
+
+
+def test_a_tile_without_memory_is_its_fields_failure(
+    fields: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def starved(*_: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(tiles.methods, "label_tile", starved)
+    do(fields, tmp_path / "a", "watershed", True, 2)
+    monkeypatch.undo()
+    monkeypatch.setattr(segmenting, "read_region", starved)
+    do(fields, tmp_path / "b", "watershed", True, 2)
+    for name in "ab":
+        failures = pd.read_csv(tmp_path / name / "failures.csv")
+        assert failures.image.tolist() == [f"field{k}.tif" for k in (0, 2, 3, 4)]
+        assert failures.stage.tolist() == ["segment", "segment", "read", "segment"]
+        assert failures.error[0].startswith("not enough memory")
 
 
 def test_a_part_that_cannot_be_read_is_the_fields_failure(fields: Path, tmp_path: Path) -> None:
