@@ -91,18 +91,25 @@ def deaths(
     UntriedError
     """
     found = []
-    while len(references) and not halted():
-        place, step, cause = _watch(plan, references, halted, beat)
-        if step == DONE or halted():
-            break
-        if cause:
-            found.append(Death(int(references.index[place]), STAGES[step], cause))
-        references = references.take(np.arange(place + 1, len(references)))
+    # Whatever becomes of the process, its files go.
+    scratch = plan.config.resources.scratch
+    with tempfile.TemporaryDirectory(prefix="scip_mpi-", dir=scratch) as folder:
+        while len(references) and not halted():
+            place, step, cause = _watch(plan, references, Path(folder), halted, beat)
+            if step == DONE or halted():
+                break
+            if cause:
+                found.append(Death(int(references.index[place]), STAGES[step], cause))
+            references = references.take(np.arange(place + 1, len(references)))
     return found
 
 
 def _watch(
-    plan: Plan, references: References, halted: Callable[[], bool], beat: Callable[[], None]
+    plan: Plan,
+    references: References,
+    folder: Path,
+    halted: Callable[[], bool],
+    beat: Callable[[], None],
 ) -> tuple[int, int, str]:
     """Let a process try images until one ends it: the last step it told of, and its death."""
     hear, tell = os.pipe()
@@ -128,7 +135,7 @@ def _watch(
     poll.register(hear, select.POLLIN)
     try:
         with suppress(BrokenPipeError), process.stdin as stdin:
-            stdin.write(pickle.dumps(sys.path) + pickle.dumps((plan, references)))
+            stdin.write(pickle.dumps(sys.path) + pickle.dumps((plan, references, folder)))
         while not ended and not halted():
             beat()
             if poll.poll(TURN * 1000):
@@ -196,13 +203,7 @@ def main(tell: int, parent: int) -> None:
     # Where memory ends, this process is to end and not a rank.
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")
-    plan, references = pickle.load(sys.stdin.buffer)
-    with tempfile.TemporaryDirectory(dir=plan.config.resources.scratch) as folder:
-        _try_each(plan, references, Path(folder), tell)
-
-
-def _try_each(plan: Plan, references: References, folder: Path, tell: int) -> None:
-    """Take images through both passes, one by one; large fields in tiles, kept in a folder."""
+    plan, references, folder = pickle.load(sys.stdin.buffer)
     stages, timers, place = build_stages(plan), Timers(), 0
     stages = replace(stages, tiles=tiles_of(plan, folder))
 

@@ -32,6 +32,7 @@ from scip_mpi.segmentation.cleaning import Cleaning
 from scip_mpi.segmentation.fields import FieldPlan, Fields, Segmenter
 from scip_mpi.segmentation.gpu.recipes import Wanted
 from scip_mpi.segmentation.gpu.use import DeviceUse
+from scip_mpi.segmentation.tiles import stitch
 from scip_mpi.segmentation.whole import whole
 from scip_mpi.segmenting import segment
 from scip_mpi.summaries import whole_table
@@ -311,6 +312,8 @@ def warm_up(stages: Stages, plan: Plan) -> None:
     loader = registry.find("loaders", plan.config.load.format)
     getattr(loader, "warm_up", lambda: None)()
     tallies.warm_up()
+    if stages.tiles is not None:
+        stitch.warm_up()
     illumination.warm_up(np.dtype(plan.dtype))
     channels = len(plan.channel_names)
     rng = np.random.default_rng(0)

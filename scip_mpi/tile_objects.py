@@ -61,15 +61,17 @@ class TileFound:
 
 def tile_parts(tiles: Tiles, references: References) -> list[TilePart] | list[Failure] | None:
     """The tiles of an image; None if it was not cut into tiles, and why if it could not be."""
-    image = int(references.index[0])
-    if not tiles.has(objects_name(image)):
+    image, grid = int(references.index[0]), tiles.grid(references)
+    if grid is None:
         return None
+    changed = [Failure(image, "read", "the image changed during the run")]
+    if not tiles.appears(objects_name(image)):
+        return changed
     known = tiles.get(objects_name(image), lambda key: "-" not in key)
-    grid = tiles.grid(references)
     if "failures" in known:
         return failures_of(known["failures"])
-    if grid is None or [grid.height, grid.width] != known["size"].tolist():
-        return [Failure(image, "read", "the image changed during the run")]
+    if [grid.height, grid.width] != known["size"].tolist():
+        return changed
     parts = []
     for k in range(len(grid)):
         mine = known["tile"] == k

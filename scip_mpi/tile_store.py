@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from scip_mpi.loaders.contract import ImageInfo, References
 from scip_mpi.segmentation.tiles.grid import Box, Grid, common, within
 
 FOLDER = "tiles"
+# Seconds between two looks for a file: network file systems remember for up to a minute.
+WAITS = (0.0, 0.1, 1.0, 5.0, 10.0, 20.0, 30.0)
 Probe = Callable[[tuple[str, ...], int], ImageInfo]
 
 
@@ -60,8 +63,22 @@ class Tiles:
         return self.folder / f"{name}.npz"
 
     def has(self, name: str) -> bool:
-        """Whether something is there under a name."""
+        """Whether something is there under a name, as far as this rank can tell by now."""
         return self.path(name).exists()
+
+    def appears(self, name: str) -> bool:
+        """Whether something is there under a name, if need be after a while.
+
+        A node may hold for some time that a file is not there which another node has made since.
+        """
+        for wait in WAITS:
+            if self.has(name):
+                return True
+            time.sleep(wait)
+            # Looking into a folder has its files looked up anew.
+            if self.folder.is_dir():
+                os.listdir(self.folder)
+        return self.has(name)
 
     def put(self, name: str, **arrays: NDArray[Any]) -> None:
         """Keep arrays under a name."""
@@ -78,6 +95,7 @@ class Tiles:
         self, name: str, wanted: Callable[[str], bool] = lambda _: True
     ) -> dict[str, NDArray[Any]]:
         """The arrays under a name, or those of them that are wanted."""
+        self.appears(name)
         with np.load(self.path(name), allow_pickle=False) as file:
             return {key: file[key] for key in file if wanted(key)}
 

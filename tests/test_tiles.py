@@ -17,8 +17,10 @@ from tables import digest
 
 from scip_mpi import segmenting, tile_levels, tiles
 from scip_mpi.apart import deaths
+from scip_mpi.check import check
 from scip_mpi.config import ConfigError, parse_config
 from scip_mpi.job import Request
+from scip_mpi.loaders import picture, tiff_file
 from scip_mpi.parallel.inprocess import run_threads
 from scip_mpi.parallel.roles import Sight
 from scip_mpi.parallel.world import Alone
@@ -331,6 +333,20 @@ def test_an_image_that_is_tried_apart_is_tried_in_tiles(fields: Path, tmp_path: 
     # By the labels, though they were found tile by tile.
     assert (np.diff(record.objects().label) > 0).all()
     assert len(record.objects()) == record.found[0] > 20
+
+
+def test_check_reads_no_large_field_whole(
+    fields: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picture, "decode", None)
+    monkeypatch.setattr(tiff_file.TiffReader, "decode", None)
+    text = LOAD[: LOAD.index("  companions")].replace("FORMAT", "multiframe_tiff")
+    text += CONFIGS["threshold"].replace("segment:\n", f"segment:\n  {TILES}\n") + REST
+    config = tmp_path / "scip.yml"
+    config.write_text(text)
+    told = "\n".join(check(config, [str(fields / "field0.tif")], 1))
+    assert "fields larger than 64 pixels are cut, with 16 pixels around each tile" in told
+    assert "150 to 150 rows, 170 to 170 columns" in told
 
 
 def test_a_file_that_changes_is_a_failure(fields: Path, tmp_path: Path) -> None:

@@ -48,8 +48,10 @@ def value_counts(plane: NDArray[Any], low: float, high: float, bins: int, word: 
     if counts_whole(plane.dtype, low, high, bins):
         shifted = plane.reshape(-1).astype(np.int64) - int(low)
         out[0] = np.bincount(shifted, minlength=bins)
-    elif word == "li" and high > low:
-        scaled = (plane.reshape(-1) - low) * (bins / (high - low))
+    elif edges_of(low, high, bins) is None:
+        return out
+    elif word == "li":
+        scaled = (plane.reshape(-1).astype(np.float64) - low) * (bins / (high - low))
         at = np.clip(scaled, 0, bins - 1).astype(np.int64)
         out[0] = np.bincount(at, minlength=bins)
         # Whole numbers add up to the same in any order.
@@ -57,6 +59,15 @@ def value_counts(plane: NDArray[Any], low: float, high: float, bins: int, word: 
     else:
         out[0] = np.histogram(plane, bins, (low, high))[0]
     return out
+
+
+def edges_of(low: float, high: float, bins: int) -> FloatArray | None:
+    """Edges of so many bins; None where they are not told apart.
+
+    Then nothing stands out: the pixels are equal but for rounding, or their range overflows.
+    """
+    edges: FloatArray = np.linspace(low, high, bins + 1)
+    return edges if (np.diff(edges) > 0).all() else None
 
 
 def counts_whole(dtype: np.dtype[Any], low: float, high: float, bins: int) -> bool:
@@ -98,9 +109,8 @@ def level(word: Word, counts: Int64Array, low: float, high: float, whole: bool) 
     if whole:
         centres = np.arange(len(number)) + np.float64(low)
     else:
-        edges: FloatArray = np.linspace(low, high, len(number) + 1)
-        if not (np.diff(edges) > 0).all():
-            # Nothing stands out: the pixels are equal but for rounding, or their range overflows.
+        edges = edges_of(low, high, len(number))
+        if edges is None:
             return high
         centres = edges[:-1] / 2 + edges[1:] / 2
     if word == "li":

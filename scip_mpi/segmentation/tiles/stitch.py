@@ -115,6 +115,11 @@ def _unite(pairs, parent):
         parent[i] = find(parent, i)
 
 
+def warm_up() -> None:
+    """Have all kernels compiled, and cached, by a rank that others wait for."""
+    _unite(np.zeros((1, 2), np.int64), np.zeros(1, np.int64))
+
+
 def kept(parents: Stitched, min_size: int, max_size: int | None, drop_border: bool) -> BoolArray:
     """Which of the parents are objects of the field, by their area and their place."""
     good = parents.area >= min_size

@@ -116,6 +116,14 @@ def test_equal_pixels_are_all_background() -> None:
         assert not threshold(batch, np, channel=0).any()
 
 
+def test_pixels_that_are_equal_but_for_rounding_are_all_background() -> None:
+    plane = np.full((4, 5), 7.0)
+    plane[1, 2] = np.nextafter(7.0, 8)
+    for word in ("li", "otsu", "triangle"):
+        counts = levels.value_counts(plane, 7.0, plane.max(), 256, word)
+        assert levels.level(word, counts, 7.0, plane.max(), False) == plane.max()
+
+
 def test_a_threshold_must_be_a_number() -> None:
     with pytest.raises(UserError, match="must be a number"):
         threshold(ImageBatch.from_images([]), np, channel=0, threshold=np.nan)
