@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from scip_mpi import segmenting, tile_levels, tiles
 from scip_mpi.apart import deaths
 from scip_mpi.check import check
 from scip_mpi.config import ConfigError, parse_config
+from scip_mpi.errors import STOPPED
 from scip_mpi.job import Request
 from scip_mpi.loaders import picture, tiff_file
 from scip_mpi.parallel.inprocess import run_threads
@@ -27,6 +29,7 @@ from scip_mpi.parallel.world import Alone
 from scip_mpi.plan import find_images, make_plan
 from scip_mpi.run import run
 from scip_mpi.segmenting import segment
+from scip_mpi.signals import StopFlag
 from scip_mpi.stages import build_stages, tiles_of
 from scip_mpi.tile_objects import crops_of
 from scip_mpi.timers import Timers
@@ -230,39 +233,37 @@ def test_a_run_goes_on_with_the_tiles_that_are_there(
     fields: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = do(fields, tmp_path / "undisturbed", "threshold", True)
-    done: list[str] = []
-    steps = ["find_levels", "segment_tile", "number_tile"]
-    for name in steps:
-        module = tile_levels if name == "find_levels" else tiles
-        real = getattr(module, name)
-
-        def broken(*given: Any, real: Any = real, name: str = name) -> None:
-            # Each step is interrupted once, after some tiles.
-            if name not in done and sum(n == f"{name} of a tile" for n in done) == 1:
-                done.append(name)
-                raise InterruptedError(name)
-            done.append(f"{name} of a tile")
-            real(*given)
-
-        monkeypatch.setattr(module, name, broken)
-    labelled: list[int] = []
-    label_tile = tiles.methods.label_tile
+    out, stop, labelled = tmp_path / "disturbed", StopFlag(), list[int]()
+    label_tile, calls = tiles.methods.label_tile, Counter[str]()
 
     def counted(*given: Any) -> Any:
         labelled.append(given[2])
         return label_tile(*given)
 
     monkeypatch.setattr(tiles.methods, "label_tile", counted)
-    starts = 0
-    while True:
-        starts += 1
-        try:
-            again = do(fields, tmp_path / "disturbed", "threshold", True)
-            break
-        except InterruptedError:
-            assert starts < 10
-    assert starts == len(steps) + 1
-    assert again == whole
+    for module, name in (
+        (tile_levels, "find_levels"),
+        (tiles, "segment_tile"),
+        (tiles, "number_tile"),
+    ):
+        real = getattr(module, name)
+
+        def disturbed(*given: Any, real: Any = real, name: str = name) -> None:
+            # Each step is disturbed once, after some tiles: two by errors, one by a signal.
+            calls[name] += 1
+            if calls[name] == 2 and name == "number_tile":
+                stop.signal = "SIGTERM"
+            elif calls[name] == 2:
+                raise InterruptedError(name)
+            real(*given)
+
+        monkeypatch.setattr(module, name, disturbed)
+    for _ in range(2):
+        with pytest.raises(InterruptedError):
+            do(fields, out, "threshold", True)
+    request = Request(out.with_suffix(".yml"), [str(fields)], out, quiet=True)
+    assert run(Alone(), request, stop) == STOPPED
+    assert do(fields, out, "threshold", True) == whole
     # Of 9, 4 and 6 tiles each channel was labelled once.
     assert len(labelled) == 19 * len(set(labelled))
 
