@@ -16,10 +16,11 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +29,11 @@ from scip_mpi.batches import Scratch
 from scip_mpi.loaders.contract import References
 from scip_mpi.memory import machine_memory
 from scip_mpi.plan import Plan
-from scip_mpi.rows import compute, cut_out
+from scip_mpi.rows import compute
 from scip_mpi.segmenting import segment
-from scip_mpi.stages import build_stages
+from scip_mpi.stages import build_stages, tiles_of
+from scip_mpi.tile_objects import held_or_read
+from scip_mpi.tiles import tile_alone
 from scip_mpi.timers import Timers
 
 # The first lines of the process: where its modules are comes before the first of them.
@@ -88,18 +91,25 @@ def deaths(
     UntriedError
     """
     found = []
-    while len(references) and not halted():
-        place, step, cause = _watch(plan, references, halted, beat)
-        if step == DONE or halted():
-            break
-        if cause:
-            found.append(Death(int(references.index[place]), STAGES[step], cause))
-        references = references.take(np.arange(place + 1, len(references)))
+    # Whatever becomes of the process, its files go.
+    scratch = plan.config.resources.scratch
+    with tempfile.TemporaryDirectory(prefix="scip_mpi-", dir=scratch) as folder:
+        while len(references) and not halted():
+            place, step, cause = _watch(plan, references, Path(folder), halted, beat)
+            if step == DONE or halted():
+                break
+            if cause:
+                found.append(Death(int(references.index[place]), STAGES[step], cause))
+            references = references.take(np.arange(place + 1, len(references)))
     return found
 
 
 def _watch(
-    plan: Plan, references: References, halted: Callable[[], bool], beat: Callable[[], None]
+    plan: Plan,
+    references: References,
+    folder: Path,
+    halted: Callable[[], bool],
+    beat: Callable[[], None],
 ) -> tuple[int, int, str]:
     """Let a process try images until one ends it: the last step it told of, and its death."""
     hear, tell = os.pipe()
@@ -125,7 +135,7 @@ def _watch(
     poll.register(hear, select.POLLIN)
     try:
         with suppress(BrokenPipeError), process.stdin as stdin:
-            stdin.write(pickle.dumps(sys.path) + pickle.dumps((plan, references)))
+            stdin.write(pickle.dumps(sys.path) + pickle.dumps((plan, references, folder)))
         while not ended and not halted():
             beat()
             if poll.poll(TURN * 1000):
@@ -193,8 +203,9 @@ def main(tell: int, parent: int) -> None:
     # Where memory ends, this process is to end and not a rank.
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")
-    plan, references = pickle.load(sys.stdin.buffer)
+    plan, references, folder = pickle.load(sys.stdin.buffer)
     stages, timers, place = build_stages(plan), Timers(), 0
+    stages = replace(stages, tiles=tiles_of(plan, folder))
 
     def step(what: int) -> None:
         os.write(tell, _STEP.pack(place, what))
@@ -203,10 +214,13 @@ def main(tell: int, parent: int) -> None:
         one = references.take([place])
         step(STAGES.index("segment"))
         try:
+            if stages.tiles is not None:
+                tile_alone(stages.tiles, stages, one)
             record, pixels = segment(stages, one, timers)
             step(STAGES.index("features"))
             masks = record.objects()
-            compute(stages, one, masks, cut_out(pixels, masks), [], timers, Scratch())
+            crops = held_or_read(stages, one, masks, pixels)
+            compute(stages, one, masks, crops, [], timers, Scratch())
         except BaseException:
             step(RAISED)
             raise

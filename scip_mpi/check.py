@@ -18,7 +18,7 @@ from scip_mpi.loaders.contract import Catalog
 from scip_mpi.parallel.roles import Sight, describe, describe_layout
 from scip_mpi.parallel.shares import best, shares
 from scip_mpi.plan import Plan, find_images, make_plan, suited
-from scip_mpi.stages import rule_label
+from scip_mpi.stages import rule_label, tiles_of
 from scip_mpi.trial import try_out
 from scip_mpi.units import pixel_size
 
@@ -47,6 +47,12 @@ def check(config_path: Path, paths: list[str], ranks: int) -> Iterator[str]:
     yield "masks       " + (", ".join(plan.sets) if any(plan.sets) else "none: whole images")
     if plan.lit is not None:
         yield from _illumination(plan)
+    if config.segment is not None and config.segment.tiles is not None:
+        tiles = config.segment.tiles
+        yield (
+            f"tiles       fields larger than {tiles.size:,} pixels are cut, with {tiles.halo:,} "
+            "pixels around each tile"
+        )
     chosen = config.filter
     yield "filter      " + (
         "off" if chosen is None else f"{described(chosen, plan)}; {chosen.action}"
@@ -64,7 +70,7 @@ def check(config_path: Path, paths: list[str], ranks: int) -> Iterator[str]:
     yield f"ranks       {len(plan.roles)}: " + ", ".join(f"{n} x {r}" for r, n in layout.items())
     for line in describe_layout(plan.layout):
         yield f"layout      {line}"
-    if plan.devices[0] is not None:
+    if plan.devices[0] is not None and tiles_of(plan, Path()) is None:
         yield f"per GPU     {recommend(plan, catalog, here.devices[plan.devices[0]])}"
     yield f"table       about {size(plan.table_bytes(plan.images))} for a cell per image"
     yield f"memory      up to {size(plan.memory)} a rank for masks and pixels between the passes"
@@ -140,15 +146,22 @@ def _illumination(plan: Plan) -> Iterator[str]:
 def _sample(catalog: Catalog, plan: Plan) -> Iterator[str]:
     loader = registry.find("loaders", plan.config.load.format)
     chosen = np.unique(np.linspace(0, len(catalog) - 1, SAMPLE).astype(np.int64))
-    shapes, problems = [], []
+    tiles, shapes, problems = tiles_of(plan, Path()), [], []
     for i in chosen.tolist():
+        references = catalog.references(i, i + 1)
+        grid = None if tiles is None else tiles.grid(references)
         batch, failures = loader.read(
-            catalog.references(i, i + 1),
+            references,
             plan.channels,
             np.dtype(plan.dtype),
+            # Of a field that may be larger than memory, the first tile.
+            None if grid is None else grid.core(0),
             of=plan.sample.shape[0],
         )
-        shapes += [tuple(s) for s in batch.shapes.tolist()]
+        if grid is not None and len(batch):
+            shapes.append((batch.channels, grid.height, grid.width))
+        else:
+            shapes += [tuple(s) for s in batch.shapes.tolist()]
         problems += [f"{catalog.image_names([i])[0]}: {f.error}" for f in failures]
     for problem in problems:
         yield f"unreadable  {problem}"

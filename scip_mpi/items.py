@@ -17,6 +17,7 @@ from scip_mpi.loaders.contract import Failure, References
 from scip_mpi.parallel.workers import Run
 from scip_mpi.pipeline import Stages
 from scip_mpi.rows import ITEM_PIXELS, cut_out
+from scip_mpi.tile_objects import crops_of
 
 # Runs of a rank, and the least pixels (all channels) of one.
 RUNS = 64
@@ -135,12 +136,13 @@ class Bench:
         lo, objects = run.work.lo, run.work.objects
         record, store = self.holdings.records[lo], self.holdings.store
         masks = store.masks(lo).take(objects)
-        images, failures = store.pixels(lo), list[Failure]()
+        images = store.pixels(lo)
         if images is None:
-            images, failures = self._images(record.references, masks)
-        work = Work(record.references, masks, cut_out(images, masks), failures)
+            crops, failures = self._crops(record.references, masks)
+        else:
+            crops, failures = cut_out(images, masks), []
         self._done(lo)
-        return work
+        return Work(record.references, masks, crops, failures)
 
     def pack(self, run: Run) -> UInt8Array:
         """A run of this rank's as a message."""
@@ -176,8 +178,14 @@ class Bench:
         if parcel.run[3]:
             crops = ImageBatch(parcel.pixels, parcel.offsets, parcel.shapes, parcel.places)
             return Work(references, masks, crops, [])
+        return Work(references, masks, *self._crops(references, masks))
+
+    def _crops(self, references: References, masks: MaskBatch) -> tuple[ImageBatch, list[Failure]]:
+        """The crops of objects whose images are not here."""
+        if self.stages.tiles is not None:
+            return crops_of(self.stages.tiles, self.stages, references, masks)
         images, failures = self._images(references, masks)
-        return Work(references, masks, cut_out(images, masks), failures)
+        return cut_out(images, masks), failures
 
     def _images(self, references: References, masks: MaskBatch) -> tuple[ImageBatch, list[Failure]]:
         """The images that objects are in: read, but those that the last run was in too."""

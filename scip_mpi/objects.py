@@ -107,18 +107,18 @@ def cut_part(
     mine: slice,
 ) -> Part:
     """Some objects of fields, cut out of them."""
-    row, objects = fields.row[mine], fields.objects.take(mine)
-    crops = cut_crops(batch, row, objects.bbox)
-    beside = {name: cut_crops(plane, row, objects.bbox) for name, plane in companions.items()}
+    row, objects, bbox = fields.row[mine], fields.objects.take(mine), fields.bbox[mine]
+    crops = cut_crops(batch, row, bbox)
+    beside = {name: cut_crops(plane, row, bbox) for name, plane in companions.items()}
     if any(s.method is segmented for s in stages.sets):
-        own = cut_masks(fields.labels, fields.of_channel, row, objects.bbox, fields.number[mine])
+        own = cut_masks(fields.labels, fields.of_channel, row, bbox, fields.number[mine])
         beside[OBJECTS] = replace(crops, pixels=own)
     # What was read is only looked at for statistics.
     same = stages.correction is None or not stages.statistics
     return Part(
         objects,
         crops,
-        crops if same else cut_crops(raw, row, objects.bbox),
+        crops if same else cut_crops(raw, row, bbox),
         beside,
     )
 
@@ -131,13 +131,13 @@ def measure_labelled(
     Only the channels of statistics are cut out, and planes of labels that several channels have in
     common are looked at once.
     """
-    row, number, objects = fields.row, fields.number, fields.objects
+    row, number, objects, bbox = fields.row, fields.number, fields.objects, fields.bbox
     if not len(row):
         none = MaskBatch.empty(1, batch.channels, len(stages.statistics))
         return Found(none, np.empty((0, 2)))
     with timers.stage("segment"):
         used, of_channel = np.unique(fields.of_channel, return_inverse=True)
-        own = cut_masks(fields.labels, used, row, objects.bbox, number)
+        own = cut_masks(fields.labels, used, row, bbox, number)
         shapes = crop_shapes(objects.bbox, len(used))
         planes = ImageBatch(own, offsets_of(shapes.prod(axis=1)), shapes, objects.image)
         regions = count_regions(planes, own)[:, np.newaxis, of_channel]
@@ -157,14 +157,14 @@ def measure_labelled(
     with timers.stage("measure"):
         channels = sorted({s.channel for s in stages.statistics})
         some = np.array(channels, np.int64)
-        crops = cut_crops(batch, row, objects.bbox, some)
+        crops = cut_crops(batch, row, bbox, some)
         statistics = statistics_of(
             replace(stages, saturation=stages.saturation[some]),
             [replace(s, channel=channels.index(s.channel)) for s in stages.statistics],
-            crops if raw is batch else cut_crops(raw, row, objects.bbox, some),
+            crops if raw is batch else cut_crops(raw, row, bbox, some),
             crops,
             masks,
-            lambda _: cut_masks(fields.labels, fields.of_channel[some], row, objects.bbox, number),
+            lambda _: cut_masks(fields.labels, fields.of_channel[some], row, bbox, number),
         )
         combined = combined_masks(
             own, shapes, np.unique(of_channel[list(stages.combined)]).tolist()

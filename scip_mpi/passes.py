@@ -52,6 +52,7 @@ from scip_mpi.segmenting import measure_part, segment
 from scip_mpi.store import MaskStore
 from scip_mpi.suspicion import without
 from scip_mpi.table import Table, open_writer, put_rows
+from scip_mpi.tile_objects import TileFound, TilePart
 
 NOTHING = np.empty(0, np.uint8)
 # Seconds after which Python lets another thread of rank 0 have its turn: with its own 5 ms ranks
@@ -104,7 +105,7 @@ def segment_and_measure(job: Job) -> Holdings:
     def hold(body: Any) -> Measured:
         return keep(from_buffer(Segmented, body), body, None)
 
-    def measure(part: Part) -> Found:
+    def measure(part: Part | TilePart) -> Found | TileFound:
         image = part.objects.image
         with recorder.at(int(image[0]), int(image[-1]) + 1) if len(image) else nullcontext():
             return measure_part(job.stages, part, timers)
@@ -139,7 +140,7 @@ def segment_and_measure(job: Job) -> Holdings:
 
 def segment_what_fits(
     job: Job, references: References, share: Share
-) -> tuple[Segmented, ImageBatch]:
+) -> tuple[Segmented, ImageBatch | None]:
     """Segment a chunk, of which images for whose masks there is not enough memory are failures.
 
     Not where parts of them may be with other ranks by then: there this is an error as others are.
@@ -155,7 +156,7 @@ def segment_what_fits(
     try:
         return segment(stages, references, timers, sharing)
     except MemoryError:
-        if shared:
+        if shared or stages.tiles is not None:
             raise
     lost = []
     for k in range(len(references)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +24,36 @@ from scip_mpi.batches import (
 from scip_mpi.columns import ColumnPlan
 from scip_mpi.correction import Correction
 from scip_mpi.features.family import Family, InField
-from scip_mpi.loaders.contract import Failure, References
+from scip_mpi.loaders.contract import Failure, References, Window
 from scip_mpi.measure import Statistic
 from scip_mpi.segmentation.chain import MaskSet, PreFilter
 from scip_mpi.segmentation.fields import FieldPlan, Fields
+from scip_mpi.tile_store import Tiles
 
-Read = Callable[[References], tuple[ImageBatch, list[Failure]]]
-# Beside(references, images) -> images that have all companions, companions by name, failures
-Beside = Callable[[References, ImageBatch], tuple[ImageBatch, dict[str, ImageBatch], list[Failure]]]
+
+class Read(Protocol):
+    """Reads images, or the same part of each."""
+
+    def __call__(
+        self, references: References, window: Window | None = None
+    ) -> tuple[ImageBatch, list[Failure]]:
+        """The images that can be read, and why others cannot be."""
+
+
+class Beside(Protocol):
+    """Reads the companions of images that were read."""
+
+    def __call__(
+        self,
+        references: References,
+        batch: ImageBatch,
+        window: Window | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> tuple[ImageBatch, dict[str, ImageBatch], list[Failure]]:
+        """Images that have all companions, these by name, and failures.
+
+        Of parts of images, ``size`` is that of a whole one.
+        """
 
 
 @dataclass(frozen=True)
@@ -58,6 +80,8 @@ class Stages:
         What columns are multiplied by in the end, to be in their units.
     bounds : ndarray of float64, shape (S, G, C, 2), optional
         What normalization takes for 0 and 1, per mask set, group and channel.
+    tiles : Tiles, optional
+        How fields larger than a tile are cut into several; without, all are taken whole.
     """
 
     read: Read
@@ -78,6 +102,7 @@ class Stages:
     scale: FloatArray | None = None
     export: Callable[[References, Fields], None] | None = None
     bounds: FloatArray | None = None
+    tiles: Tiles | None = None
 
     @property
     def in_field(self) -> list[InField]:
@@ -163,12 +188,14 @@ def sparing(stages: Stages, lost: Sequence[Failure], dtype: str) -> Stages:
     """Stages that leave some images alone, as if they could not be read, of a run's pixel type."""
     read, known = stages.read, {failure.index: failure for failure in lost}
 
-    def spared(references: References) -> tuple[ImageBatch, list[Failure]]:
+    def spared(
+        references: References, window: Window | None = None
+    ) -> tuple[ImageBatch, list[Failure]]:
         gone = np.isin(references.index, list(known))
         noted = [known[index] for index in references.index[gone].tolist()]
         if gone.all():
             return ImageBatch.from_images([], dtype=dtype), noted
-        images, failures = read(references.take(np.flatnonzero(~gone)))
+        images, failures = read(references.take(np.flatnonzero(~gone)), window)
         return images, noted + failures
 
     return replace(stages, read=spared)

@@ -298,19 +298,22 @@ def make_plan(config: Config, catalog: Catalog, sights: Sequence[Sight]) -> Plan
 
 
 def check_fields(config: Config, columns: ColumnPlan) -> None:
-    """Refuse families that need whole fields where each image is an object.
+    """Refuse families that need whole fields where no rank sees one.
 
     Raises
     ------
     UserError
-        There is no `segment:`.
+        There is no `segment:`, or it is done tile by tile.
     """
+    segment = config.segment
     for name in dict.fromkeys(columns.families):
-        if config.segment is None and registry.find("features", name).in_field is not None:
-            raise UserError(
-                f"feature_extraction: {name} tells of an object among the others of its field, so "
-                "it needs `segment:`"
-            )
+        if registry.find("features", name).in_field is None:
+            continue
+        told = f"feature_extraction: {name} tells of an object among the others of its field, "
+        if segment is None:
+            raise UserError(told + "so it needs `segment:`")
+        if segment.tiles is not None:
+            raise UserError(told + "which no rank sees in tiles: leave out one of the two")
 
 
 def plan_illumination(
@@ -350,6 +353,9 @@ def chunk_bounds(
     pixels down to a few: few enough to be cheap to hand out, and small enough at the end for all
     ranks to be done at once. A unit of storage (a chunk of an array) is never shared out over two.
     """
+    if config.segment is not None and config.segment.tiles is not None:
+        # A field in tiles is work for all ranks.
+        return np.arange(len(catalog) + 1, dtype=np.int64)
     # What can only be read whole is not shared out.
     starts = np.flatnonzero(np.diff(catalog.unit, prepend=-1))
     edges = np.append(starts, len(catalog))

@@ -86,7 +86,7 @@ def report(job: Job) -> None:
     if problem:
         job.progress.say(f"note: {problem}; then: {again}")
         return
-    from scip_mpi.report.crops import Source
+    from scip_mpi.report.crops import IN_TILES, Source, in_tiles
     from scip_mpi.report.page import Wishes
     from scip_mpi.report.write import write_report
 
@@ -94,7 +94,9 @@ def report(job: Job) -> None:
     try:
         with job.timers.stage("report"):
             stages = replace(build_stages(job.plan), correction=job.stages.correction)
-            source = Source(job.plan, job.catalog, stages)
+            source: Source | str = Source(job.plan, job.catalog, stages)
+            if in_tiles(job.plan.config):
+                source = f"Not here: {IN_TILES}."
             write_report(out, Wishes(source, job.request.labels, job.timers))
     except Exception as error:
         job.progress.say(

@@ -65,6 +65,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "watershed": "scip_mpi.segmentation.field_watershed:watershed",
         "watershed_dapi": "scip_mpi.segmentation.field_watershed:watershed",
         "labels": "scip_mpi.segmentation.label_files:labels",
+        "threshold": "scip_mpi.segmentation.field_threshold:threshold",
     },
     "features": {
         "shape": "scip_mpi.features.shape:FAMILY",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from scip_mpi import publish
 from scip_mpi import verdict as verdicts
 from scip_mpi.checkpoint.hands import Hand, hand_path
 from scip_mpi.checkpoint.journal import Found, Journal, journal_path
+from scip_mpi.chunks import cut
 from scip_mpi.compilation import compiling, loaded
 from scip_mpi.config import read_config
 from scip_mpi.devices import DeviceLost, OutOfMemory, visible_devices
@@ -36,7 +38,7 @@ from scip_mpi.progress import Silent, open_progress
 from scip_mpi.recording import Recorder
 from scip_mpi.restart import take_up
 from scip_mpi.results.folder import PRIVATE, Claim, Names, claim
-from scip_mpi.rows import cut_out, masked_pixels
+from scip_mpi.rows import ITEM_PIXELS, masked_pixels
 from scip_mpi.segmentation.gpu.opening import open_device
 from scip_mpi.segmentation.gpu.use import DeviceUse
 from scip_mpi.signals import StopFlag, outlast_signals
@@ -44,6 +46,8 @@ from scip_mpi.stages import build_stages, filter_tree, on_device, warm_up
 from scip_mpi.store import scratch_problem
 from scip_mpi.suspicion import set_apart
 from scip_mpi.table import choose_writer, create_table
+from scip_mpi.tile_objects import held_or_read
+from scip_mpi.tile_rounds import cut_into_tiles
 from scip_mpi.timers import Timers
 
 
@@ -77,6 +81,7 @@ def run(
                 trace(job.recorder.hand)
             set_apart(job)
             correct_illumination(job)
+            cut_into_tiles(job)
             holdings = segment_and_measure(job)
             survivors = decide(job, holdings)
             if survivors.readable == 0:
@@ -249,13 +254,18 @@ def normalize(job: Job, holdings: Holdings, survivors: Survivors) -> None:
     def batches() -> Iterator[MaskedPixels]:
         for lo in holdings.chunks():
             masks = holdings.store.masks(lo).take(np.flatnonzero(survivors.rows[lo]))
-            if len(masks):
-                references, images = holdings.records[lo].references, holdings.store.pixels(lo)
-                if images is None:
-                    wanted = np.unique(masks.image) - references.index[0]
-                    with job.recorder.at(lo, lo + len(references)):
-                        images, _ = job.stages.read(references.take(wanted))
-                yield from masked_pixels(job.stages, references, masks, cut_out(images, masks))
+            if not len(masks):
+                continue
+            references, images = holdings.records[lo].references, holdings.store.pixels(lo)
+            bounds = np.array([0, len(masks)])
+            if job.stages.tiles is not None:
+                # Of a large field not all crops are held at once.
+                bounds = cut(masks.shapes.prod(axis=1), ITEM_PIXELS)
+            for a, b in pairwise(bounds.tolist()):
+                part = masks.take(slice(a, b))
+                with job.recorder.at(lo, lo + len(references)):
+                    crops = held_or_read(job.stages, references, part, images)
+                yield from masked_pixels(job.stages, references, part, crops)
 
     with job.timers.stage("normalize"):
         bounds = pixel_quantiles(

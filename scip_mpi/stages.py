@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from scip_mpi import illumination, registry, tallies, verdict
+from scip_mpi import illumination, registry, tallies, tile_store, verdict
 from scip_mpi.batches import FloatArray, ImageBatch, Scratch, offsets_of
 from scip_mpi.columns import selected
 from scip_mpi.config.checks import ALIASES, CHANNEL_SETTINGS
@@ -19,11 +19,12 @@ from scip_mpi.config.values import places
 from scip_mpi.correction import Correction, Illumination
 from scip_mpi.illumination_groups import IlluminationGroups
 from scip_mpi.loaders.companions import read_companions
-from scip_mpi.loaders.contract import Failure, References
+from scip_mpi.loaders.contract import Failure, References, Window
 from scip_mpi.measurements import filter_measurements
 from scip_mpi.normalization import pixel_quantiles
 from scip_mpi.pipeline import Beside, Stages
 from scip_mpi.plan import Plan
+from scip_mpi.results.folder import PRIVATE
 from scip_mpi.results.labels import FOLDER, write_labels
 from scip_mpi.rows import compute, cut_out, masked_pixels
 from scip_mpi.segmentation.chain import MaskSet, PreFilter
@@ -31,9 +32,11 @@ from scip_mpi.segmentation.cleaning import Cleaning
 from scip_mpi.segmentation.fields import FieldPlan, Fields, Segmenter
 from scip_mpi.segmentation.gpu.recipes import Wanted
 from scip_mpi.segmentation.gpu.use import DeviceUse
+from scip_mpi.segmentation.tiles import stitch
 from scip_mpi.segmentation.whole import whole
 from scip_mpi.segmenting import segment
 from scip_mpi.summaries import whole_table
+from scip_mpi.tile_store import Tiles
 from scip_mpi.timers import Timers
 
 
@@ -44,7 +47,7 @@ def build_stages(plan: Plan, out: Path | None = None, xp: Any = np) -> Stages:
     ----------
     plan : Plan
     out : Path, optional
-        Where label images go, if the plan wants them.
+        Where label images go, if the plan wants them, and what is known of tiles.
     xp : module
         The array module that masks are made with.
     """
@@ -52,8 +55,12 @@ def build_stages(plan: Plan, out: Path | None = None, xp: Any = np) -> Stages:
     loader = registry.find("loaders", config.load.format)
     dtype = np.dtype(plan.dtype)
 
-    def read(references: References) -> tuple[ImageBatch, list[Failure]]:
-        images, failures = loader.read(references, plan.channels, dtype, of=plan.sample.shape[0])
+    def read(
+        references: References, window: Window | None = None
+    ) -> tuple[ImageBatch, list[Failure]]:
+        images, failures = loader.read(
+            references, plan.channels, dtype, window, of=plan.sample.shape[0]
+        )
         if plan.lit is not None:
             images, more = plan.lit.fitting(images)
             failures += more
@@ -97,7 +104,17 @@ def build_stages(plan: Plan, out: Path | None = None, xp: Any = np) -> Stages:
         ],
         xp=xp,
         export=label_export(plan, out),
+        tiles=None if out is None else tiles_of(plan, out / PRIVATE / tile_store.FOLDER),
     )
+
+
+def tiles_of(plan: Plan, folder: Path) -> Tiles | None:
+    """How fields are cut into tiles, if they are, and where what is found of these is kept."""
+    chosen = plan.config.segment.tiles if plan.config.segment is not None else None
+    if chosen is None:
+        return None
+    probe = registry.find("loaders", plan.config.load.format).probe
+    return Tiles(folder, chosen.size, chosen.halo, probe)
 
 
 def companions_reader(plan: Plan) -> Beside | None:
@@ -295,6 +312,8 @@ def warm_up(stages: Stages, plan: Plan) -> None:
     loader = registry.find("loaders", plan.config.load.format)
     getattr(loader, "warm_up", lambda: None)()
     tallies.warm_up()
+    if stages.tiles is not None:
+        stitch.warm_up()
     illumination.warm_up(np.dtype(plan.dtype))
     channels = len(plan.channel_names)
     rng = np.random.default_rng(0)
@@ -311,7 +330,8 @@ def warm_up(stages: Stages, plan: Plan) -> None:
     companions = {name: labels for name in plan.companions}
     made_up = replace(
         stages,
-        read=lambda _: (batch, []),
+        read=lambda *_: (batch, []),
+        tiles=None,
         beside=lambda *_: (batch, companions, []),
         export=None,
         correction=made_up_light(stages.correction, batch),
@@ -330,6 +350,7 @@ def warm_up(stages: Stages, plan: Plan) -> None:
             drop_border=False,
         )
         segmented, pixels = segment(replace(made_up, fields=fields), references, timers)
+    assert pixels is not None
     masks = segmented.objects()
     if plan.config.normalization is not None:
         everything = list(masked_pixels(made_up, references, masks, cut_out(pixels, masks)))

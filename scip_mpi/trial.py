@@ -11,11 +11,12 @@ from scip_mpi.errors import UserError
 from scip_mpi.loaders.contract import Catalog
 from scip_mpi.pipeline import Segmented, Stages
 from scip_mpi.plan import Plan
-from scip_mpi.rows import compute, cut_out
+from scip_mpi.rows import compute
 from scip_mpi.segmentation.gpu.opening import open_device
 from scip_mpi.segmentation.gpu.use import DeviceUse
 from scip_mpi.segmenting import segment
 from scip_mpi.stages import build_stages, on_device
+from scip_mpi.tile_objects import held_or_read
 from scip_mpi.timers import Timers
 
 # So many images are tried, if the first chunk has them; that they fill a device was not measured.
@@ -107,5 +108,6 @@ def _both_passes(stages: Stages, catalog: Catalog, count: int) -> tuple[Timers, 
     began = time.perf_counter()
     masks = from_buffer(Segmented, body).objects()
     hold = time.perf_counter() - began
-    compute(stages, references, masks, cut_out(pixels, masks), [], timers, Scratch())
+    crops = held_or_read(stages, references, masks, pixels)
+    compute(stages, references, masks, crops, [], timers, Scratch())
     return timers, hold

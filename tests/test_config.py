@@ -150,7 +150,7 @@ def test_what_scip_has_and_this_program_has_not_yet(shared_dir: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         read_config(path)
     told = {p.key_path: p.message for p in raised.value.problems}
-    known = "available: watershed, watershed_dapi, labels"
+    known = "available: watershed, watershed_dapi, labels, threshold"
     assert told["segment.method"] == f"unknown segmentation method 'cellpose'; {known}"
     assert len(told) == 1
 

@@ -109,7 +109,7 @@ def surviving(rows: dict[int, np.ndarray], first: int = 0) -> Survivors:
 
 
 def bench(disk: Disk, holdings: Holdings, runs: list[Run]) -> Bench:
-    return Bench(SimpleNamespace(read=disk.read), holdings, runs)
+    return Bench(SimpleNamespace(read=disk.read, tiles=None), holdings, runs)
 
 
 def runs_of(lo: int, total: int, each: int, start: int = 0) -> list[Run]:

@@ -169,8 +169,11 @@ def test_neighbours_are_refused_where_no_field_is_segmented() -> None:
     plan = plan_columns(config.words(), [""], ["DNA"], lambda n: registry.find("features", n))
     with pytest.raises(UserError, match="neighbors tells of an object among the others"):
         check_fields(config, plan)
-    check_fields(parse_config(text + "segment: {method: watershed, settings: "
-                              "{parent_channel_index: 0}}\n", "scip.yml"), plan)  # fmt: skip
+    fields = text + "segment: {method: watershed, settings: {parent_channel_index: 0}}\n"
+    check_fields(parse_config(fields, "scip.yml"), plan)
+    tiles = text + "segment: {method: threshold, tiles: {size: 512}}\n"
+    with pytest.raises(UserError, match="no rank sees in tiles"):
+        check_fields(parse_config(tiles, "scip.yml"), plan)
 
 
 def test_normalized_means_are_means_scaled(fields: Path, matrix: Path, tmp_path: Path) -> None:

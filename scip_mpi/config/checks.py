@@ -14,6 +14,7 @@ from scip_mpi import registry
 from scip_mpi.config.problems import Finding, Path, unknown_key
 from scip_mpi.config.schema import Filter, IlluminationSettings, SegmentSettings
 from scip_mpi.config.settings import unfit
+from scip_mpi.config.tiles import tile_findings
 from scip_mpi.config.values import as_reference, channel_problem, compartments
 from scip_mpi.errors import UserError
 
@@ -35,6 +36,8 @@ def findings_in(data: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _project(data)
     yield from _illumination(_mapping(data.get("illumination_correction")))
     yield from _segment(_mapping(data.get("segment")))
+    if _mapping(data.get("segment")).get("tiles") is not None:
+        yield from tile_findings(data)
     if isinstance(data.get("filter"), dict):
         yield from _filter(data["filter"], sets, ("filter",))
     yield from _set_known(_mapping(data.get("gating")), sets, ("gating",))

@@ -282,10 +282,28 @@ class SegmentSettings(BaseModel):
         return dict(self.model_extra or {})
 
 
+class Tiles(Section):
+    """Large fields cut into tiles, which are segmented by themselves and put together again."""
+
+    size: Annotated[int, Field(ge=64)] = Field(
+        2048, description="Longest side of a tile in pixels; smaller fields are taken whole."
+    )
+    halo: Annotated[int, Field(ge=8)] = Field(
+        128, description="Pixels round a tile that are looked at with it."
+    )
+
+    @model_validator(mode="after")
+    def _smaller(self) -> Self:
+        if 2 * self.halo > self.size:
+            raise ValueError(f"halo ({self.halo}) must be at most half of size ({self.size})")
+        return self
+
+
 class Segment(Section):
     """How objects are found in fields of view."""
 
     method: Text
+    tiles: Tiles | None = Field(None, description="For fields larger than memory.")
     export: bool | Literal["tiff", "ome_tiff", "ome_zarr"] = Field(
         False, description="Whether label images are written, and as what; true: tiff."
     )

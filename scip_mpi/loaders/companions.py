@@ -12,8 +12,8 @@ import numpy as np
 from scip_mpi.batches import ImageBatch
 from scip_mpi.errors import UserError
 from scip_mpi.loaders import cif, packed, picture, tiff_file
-from scip_mpi.loaders.contract import Catalog, Failure, References
-from scip_mpi.loaders.gather import STAGE, ImageError, describe, located, pixel_type
+from scip_mpi.loaders.contract import Catalog, Failure, References, Window
+from scip_mpi.loaders.gather import STAGE, ImageError, cut_window, describe, located, pixel_type
 from scip_mpi.loaders.listing import shown
 from scip_mpi.loaders.table import file_facts
 from scip_mpi.loaders.texts import compact
@@ -84,6 +84,8 @@ def read_companions(
     batch: ImageBatch,
     names: Sequence[str],
     channels: Sequence[int] | None = None,
+    window: Window | None = None,
+    size: tuple[int, int] | None = None,
 ) -> tuple[ImageBatch, dict[str, ImageBatch], list[Failure]]:
     """Read the companions of the images of a batch.
 
@@ -97,6 +99,10 @@ def read_companions(
         What the companions are called.
     channels : sequence of int, optional
         The batch's channels among all of its images; needed where companions have channels too.
+    window : (min row, min column, max row, max column), optional
+        The part of each image that the batch holds.
+    size : (int, int), optional
+        Height and width of a whole image, where the batch holds parts.
 
     Returns
     -------
@@ -118,7 +124,13 @@ def read_companions(
                 within = int(references.within[place - first])
                 own = [
                     _companion(
-                        path, name, within, channels, sources[0], tuple(batch.shapes[i].tolist())
+                        path,
+                        name,
+                        within,
+                        channels,
+                        sources[0],
+                        size or tuple(batch.shapes[i, 1:].tolist()),
+                        window,
                     )
                     for path, name in zip(sources[-len(names) :], names, strict=True)
                 ]
@@ -141,35 +153,40 @@ def _companion(
     within: int,
     channels: Sequence[int] | None,
     image: str,
-    shape: tuple[int, int, int],
+    size: tuple[int, int],
+    window: Window | None,
 ) -> np.ndarray:
     """One companion's planes: in the file of its image, or in one of its own."""
     if path != image:
-        return _plane(path, name, shape[1:])
+        return _plane(path, name, size, window)
     if path.lower().endswith(packed.SUFFIX):
-        return packed.companion(path, name, within)
+        return _part(packed.companion(path, name, within), window)
     if path.lower().endswith(cif.SUFFIX):
         if channels is None:
             raise ImageError("has masks for each channel, which cannot be packed: leave them out")
-        return cif.companion(path, within)[list(channels)].astype(np.int64)
-    return _plane(path, name, shape[1:])
+        return _part(cif.companion(path, within)[list(channels)].astype(np.int64), window)
+    return _plane(path, name, size, window)
 
 
-def _plane(path: str, name: str, shape: tuple[int, int]) -> np.ndarray:
+def _part(planes: np.ndarray, window: Window | None) -> np.ndarray:
+    return cut_window(planes.reshape(-1, *planes.shape[-2:]), window)
+
+
+def _plane(path: str, name: str, shape: tuple[int, int], window: Window | None) -> np.ndarray:
     """One companion's pixels as whole numbers; of colour planes that are all equal, one."""
     if not path:
         raise ImageError(f"has no companion {name}")
     try:
-        planes = picture.decode(path, picture.WHOLE, lambda n: list(range(n)))
+        planes, whole = picture.decode_part(path, picture.WHOLE, lambda n: list(range(n)), window)
         kind = pixel_type(planes.dtype).kind
     except Exception as error:  # whatever a broken file makes the reader raise
         raise ImageError(f"(companion {name}) {describe(error, path)}", path) from None
     if len(planes) > 1 and (planes != planes[0]).any():
         raise ImageError(f"(companion {name}) has {len(planes)} planes, not one", path)
     plane = planes[0]
-    if plane.shape != shape:
+    if whole != shape:
         raise ImageError(
-            f"(companion {name}) is {plane.shape[0]} x {plane.shape[1]} pixels, its image is "
+            f"(companion {name}) is {whole[0]} x {whole[1]} pixels, its image is "
             f"{shape[0]} x {shape[1]}",
             path,
         )

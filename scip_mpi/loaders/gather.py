@@ -205,7 +205,8 @@ def refuse_beyond_memory(nbytes: int) -> None:
     if nbytes > most:
         raise ImageError(
             f"takes {nbytes / 2**30:,.1f} GiB; an image may take {most / 2**30:,.1f} GiB, as its "
-            "masks and objects need several times as much: cut it into smaller ones"
+            "masks and objects need several times as much: cut it into smaller ones, or, if its "
+            "objects are segmented, have it read by segment.tiles"
         )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from scip_mpi.batches import ImageBatch
 from scip_mpi.errors import UserError
-from scip_mpi.loaders import plain_tiff, tiff_file
+from scip_mpi.loaders import plain_tiff, tiff_file, tiff_window
 from scip_mpi.loaders.contract import Catalog, Failure, ImageInfo, References, Window
 from scip_mpi.loaders.gather import GrowingBatch, Pick, gather, located
 from scip_mpi.loaders.single import discover_files
@@ -97,6 +97,8 @@ def read(
         reader = tiff_file.TiffReader(growing.empty)
 
         def decode(sources: tuple[str, ...], index: int, pick: Pick) -> NDArray[Any]:
+            if window is not None:
+                return tiff_window.decode(sources[0], pick, None, window)[0]
             return reader.decode(sources[0], pick)
 
-        return gather(references, decode, channels, dtype, window, of, growing)
+        return gather(references, decode, channels, dtype, None, of, growing)

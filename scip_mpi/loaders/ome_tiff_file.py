@@ -13,7 +13,6 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from scip_mpi.loaders import lzw
 from scip_mpi.loaders.contract import Window
 from scip_mpi.loaders.gather import (
     Empty,
@@ -24,7 +23,7 @@ from scip_mpi.loaders.gather import (
     refuse_beyond_memory,
 )
 from scip_mpi.loaders.series import Place, Series, broken, checked, micrometres, side
-from scip_mpi.loaders.tiff_file import believable
+from scip_mpi.loaders.tiff_window import read_page, refuse_unbelievable
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,7 @@ class Stack:
         samples = self.sizes["S"]
         pages = [self._page(channel // samples) for channel in chosen]
         for page in {id(p): p for p in pages}.values():
-            _refuse_unbelievable(page)
+            refuse_unbelievable(page)
         image = empty((len(chosen), r1 - r0, c1 - c0), self.dtype)
         # Samples of one page are decoded together.
         for page in {id(p): p for p in pages}.values():
@@ -178,78 +177,8 @@ class Stack:
                 for k, (channel, own) in enumerate(zip(chosen, pages, strict=True))
                 if own is page
             }
-            _read_page(page, part, wanted)
+            read_page(page, part, wanted)
         return image
-
-
-def _refuse_unbelievable(page: Any) -> None:
-    """Raise for a page that cannot be in its file."""
-    frame = page.keyframe
-    size = os.path.getsize(os.path.join(frame.parent.filehandle.dirname,
-                                        frame.parent.filehandle.name))  # fmt: skip
-    height, width = _segment_size(frame)
-    segment = height * width * frame.samplesperpixel * frame.dtype.itemsize
-    largest = max(page.databytecounts, default=0)
-    if (
-        not believable(frame.nbytes, size, frame.compression != 1)
-        or not believable(segment, largest or size, frame.compression != 1)
-        or largest > size
-    ):
-        raise ImageError(
-            f"is truncated or broken: a page of {frame.imagelength} x {frame.imagewidth} pixels "
-            f"in parts of {height} x {width} cannot be in the file's {size:,} bytes"
-        )
-
-
-def _segment_size(frame: Any) -> tuple[int, int]:
-    """Height and width of a page's tiles or strips."""
-    if frame.is_tiled:
-        return frame.tilelength, frame.tilewidth
-    return min(frame.rowsperstrip, frame.imagelength), frame.imagewidth
-
-
-def _read_page(page: Any, part: Window, wanted: dict[int, NDArray[Any]]) -> None:
-    """Decode the tiles or strips of a page that hold a window, into a plane for each sample."""
-    frame, file = page.keyframe, page.parent.filehandle
-    height, width = _segment_size(frame)
-    if min(height, width) < 1 or frame.imagedepth > 1:
-        raise ImageError(f"has a page in parts of {height} x {width} pixels, not supported")
-    down, across = -(-frame.imagelength // height), -(-frame.imagewidth // width)
-    r0, c0, r1, c1 = part
-    # Samples in planes of their own, as SYX, have tiles of their own.
-    apart = frame.planarconfig == 2 and frame.samplesperpixel > 1
-    segments = [
-        (s * down + i) * across + j
-        for s in (sorted(wanted) if apart else (0,))
-        for i in range(r0 // height, -(-r1 // height))
-        for j in range(c0 // width, -(-c1 // width))
-    ]
-    offsets, counts = page.dataoffsets, page.databytecounts
-    if segments[-1] >= min(len(offsets), len(counts)):
-        raise ImageError(f"is truncated or broken: a page has {len(offsets)} parts, "
-                         f"not {down * across}")  # fmt: skip
-    extra = {}
-    if frame.compression in (6, 7, 34892, 33007):
-        extra = {"jpegtables": page.jpegtables, "jpegheader": frame.jpegheader}
-    if file.closed:
-        file.open()
-    read = file.read_segments(
-        [offsets[k] for k in segments], [counts[k] for k in segments], segments
-    )
-    for data, number in read:
-        lzw.refuse_broken(frame, data)
-        pixels, (s, _, row, column, _), _ = frame.decode(data, number, **extra)
-        if data is not None and pixels is None:
-            raise ImageError("is truncated or broken: a part of a page cannot be decoded")
-        for sample, plane in [(s, wanted[s])] if apart else wanted.items():
-            top, left = max(row, r0), max(column, c0)
-            bottom, right = min(row + height, r1), min(column + width, c1)
-            target = plane[top - r0 : bottom - r0, left - c0 : right - c0]
-            if pixels is None:
-                target[:] = frame.nodata
-            else:
-                own = pixels[0, :, :, 0 if apart else sample]
-                target[:] = own[top - row : bottom - row, left - column : right - column]
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,12 @@ from numpy.typing import NDArray
 
 from scip_mpi.batches import ImageBatch
 from scip_mpi.errors import UserError
-from scip_mpi.loaders import plain_tiff, tiff_file
+from scip_mpi.loaders import plain_tiff, tiff_file, tiff_window
 from scip_mpi.loaders.contract import Failure, ImageInfo, References, Window
 from scip_mpi.loaders.gather import (
     ImageError,
     Pick,
+    cut_window,
     describe,
     gather,
     info_of,
@@ -62,6 +64,19 @@ def decode(path: str, page: int, pick: Pick) -> NDArray[Any]:
     if page > 0:
         raise ImageError(f"is a single picture, so it has no page {page}")
     return planes[pick(len(planes))]
+
+
+def decode_part(
+    path: str, page: int, pick: Pick, window: Window | None
+) -> tuple[NDArray[Any], tuple[int, int]]:
+    """As `decode`, of a part, and height and width of the whole; what is no TIFF is read whole."""
+    if window is not None:
+        with open(path, "rb") as stream:
+            head = stream.read(4)
+        if head in TIFF:
+            return tiff_window.decode(path, pick, None if page < 0 else page, window)
+    image = decode(path, page, pick)
+    return cut_window(image, window), (image.shape[1], image.shape[2])
 
 
 def _decode(data: bytes) -> NDArray[Any]:
@@ -138,26 +153,30 @@ def _refuse_broken_jpeg(data: bytes) -> None:
         place += 2 + length
 
 
-def decode_sources(sources: tuple[str, ...], index: int, pick: Pick) -> NDArray[Any]:
-    """Chosen channels of an image with a file for each, or of one whose only file holds all."""
+def decode_sources(
+    sources: tuple[str, ...], index: int, pick: Pick, window: Window | None = None
+) -> NDArray[Any]:
+    """Chosen channels, or a part, of an image with a file for each, or whose file holds all."""
     if len(sources) == 1 and index != PLANE:
-        return decode(sources[0], index, pick)
+        return decode_part(sources[0], index, pick, window)[0]
     planes: list[NDArray[Any]] = []
+    sizes: list[tuple[int, int]] = []
     for c in pick(len(sources)):
         path = sources[c]
         if not path:
             raise ImageError(f"there is no file for its channel at place {c}, counted from 0")
         try:
-            (plane,) = decode(path, index, _only)
+            (plane,), size = decode_part(path, index, _only, window)
         except Exception as error:  # whatever a broken file makes the reader raise
             raise ImageError(describe(error, path), path) from None
-        if planes and plane.shape != planes[0].shape:
+        if sizes and size != sizes[0]:
             raise ImageError(
-                f"is {plane.shape[0]} x {plane.shape[1]} pixels, the image's other channels are "
-                f"{planes[0].shape[0]} x {planes[0].shape[1]}",
+                f"is {size[0]} x {size[1]} pixels, the image's other channels are "
+                f"{sizes[0][0]} x {sizes[0][1]}",
                 path,
             )
         planes.append(plane)
+        sizes.append(size)
     return np.stack(planes)
 
 
@@ -220,4 +239,5 @@ def read(
     if z is not None or t is not None:
         raise UserError("pictures have neither z nor t")
     with tiff_file.quiet():
-        return gather(references, decode_sources, channels, dtype, window, of)
+        part = partial(decode_sources, window=window)
+        return gather(references, part, channels, dtype, None, of)

@@ -59,7 +59,7 @@ def probe(path: str) -> ImageInfo:
     with quiet(), _open(path) as tif:
         planes = _planes(tif)
         page = tif.pages[0]
-        return info_of((len(planes), page.imagelength, page.imagewidth), _page_type(page, 0))
+        return info_of((len(planes), page.imagelength, page.imagewidth), page_type(page, 0))
 
 
 def decode(path: str, pick: Pick, page: int | None = None) -> NDArray[Any]:
@@ -163,9 +163,15 @@ def _breaks_off(tif: Any) -> bool:
     return bool(following)
 
 
-def _decode_any(path: str, pick: Pick, only: int | None) -> NDArray[Any]:
-    """The image as tifffile reads it."""
-    size = os.path.getsize(path)
+@contextmanager
+def opened_pages(path: str, only: int | None) -> Iterator[tuple[Any, list[_Plane]]]:
+    """A file as tifffile opens it, and its channels, or those of one page of it.
+
+    Raises
+    ------
+    ImageError
+        Pages are missing.
+    """
     with _open(path) as tif:
         planes = _planes(tif)
         if _breaks_off(tif):
@@ -177,16 +183,23 @@ def _decode_any(path: str, pick: Pick, only: int | None) -> NDArray[Any]:
             planes = [p for p in planes if p.page == only]
             if not planes:
                 raise ImageError(f"has {len(tif.pages)} pages, so none with index {only}")
+        yield tif, planes
+
+
+def _decode_any(path: str, pick: Pick, only: int | None) -> NDArray[Any]:
+    """The image as tifffile reads it."""
+    size = os.path.getsize(path)
+    with opened_pages(path, only) as (tif, planes):
         chosen = [planes[c] for c in pick(len(planes))]
         first = chosen[0].page
-        dtype = _page_type(tif.pages[first], first)
+        dtype = page_type(tif.pages[first], first)
         shape = (tif.pages[first].imagelength, tif.pages[first].imagewidth)
         decoded: dict[int, NDArray[Any]] = {}
         image = None
         for k, plane in enumerate(chosen):
             page = tif.pages[plane.page]
             if plane.page not in decoded:
-                _check_like_first(page, plane.page, shape, dtype, first)
+                check_like_first(page, plane.page, shape, dtype, first)
                 if not believable(page.nbytes, size, page.compression != 1):
                     raise ImageError(
                         f"is truncated or broken: page {plane.page} of {page.imagelength} x "
@@ -214,7 +227,7 @@ def _decode_any(path: str, pick: Pick, only: int | None) -> NDArray[Any]:
     return image
 
 
-def _check_like_first(
+def check_like_first(
     page: Any, index: int, shape: tuple[int, int], dtype: np.dtype[Any], first: int
 ) -> None:
     """Raise unless a page is like the first page that is read."""
@@ -224,7 +237,7 @@ def _check_like_first(
             f"has pages of differing size: page {index} is {own[0]} x {own[1]} pixels, page "
             f"{first} is {shape[0]} x {shape[1]}"
         )
-    if _page_type(page, index) != dtype:
+    if page_type(page, index) != dtype:
         raise ImageError(
             f"has pages of differing type: page {index} is {page.dtype}, page {first} is {dtype}"
         )
@@ -238,7 +251,8 @@ def believable(nbytes: int, size: int, compressed: bool) -> bool:
     return nbytes <= 8 * size
 
 
-def _page_type(page: Any, index: int) -> np.dtype[Any]:
+def page_type(page: Any, index: int) -> np.dtype[Any]:
+    """Pixel type of a page; `ImageError` if there is none for it."""
     if page.dtype is None:
         raise ImageError(f"page {index} has samples of {page.bitspersample} bits, not supported")
     return pixel_type(page.dtype)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from scip_mpi.batches import BoolArray, FloatArray, ImageBatch, Int64Array, MaskBatch, UInt8Array
 from scip_mpi.config.reading import parse_config
-from scip_mpi.config.schema import Resources
+from scip_mpi.config.schema import Config, Resources
 from scip_mpi.errors import UserError
 from scip_mpi.loaders.contract import Catalog
 from scip_mpi.parallel.roles import Sight
@@ -28,6 +28,7 @@ from scip_mpi.timers import Timers
 
 # Cells of an image that are taken at random: a field may hold thousands.
 CELLS = 20
+IN_TILES = "pictures of cells are not drawn of fields in tiles"
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ class Reader:
         stages = self.source.stages
         references = self.source.catalog.references(image, image + 1)
         record, raw = segment(stages, references, self.timers)
+        assert raw is not None
         self.problems += [f.error for f in record.failed()]
         masks = record.objects()
         chosen = np.random.default_rng(image).permutation(len(masks))[:CELLS]
@@ -151,6 +153,11 @@ def cut(stages: Stages, crops: ImageBatch, masks: MaskBatch, ends: Int64Array) -
     return found
 
 
+def in_tiles(config: Config) -> bool:
+    """Whether fields are cut into tiles, so that one may be larger than memory."""
+    return config.segment is not None and config.segment.tiles is not None
+
+
 def open_source(out: Path, told: Mapping[str, Any]) -> Source:
     """Find the images of a finished run again.
 
@@ -165,11 +172,13 @@ def open_source(out: Path, told: Mapping[str, Any]) -> Source:
     ------
     UserError
         The run does not say where they are (a merge, or an older version's), they are not there
-        any more, or the config no longer fits them.
+        any more, or the config no longer fits them; or fields are in tiles.
     """
     if not told.get("paths"):
         raise UserError("run.json does not say where the images are")
     config = suited(parse_config(told["config"], "the run's config"), told["paths"])
+    if in_tiles(config):
+        raise UserError(IN_TILES)
     config = config.model_copy(update={"resources": Resources(device="cpu")})
     catalog = find_images(config, told["paths"])
     plan = make_plan(config, catalog, [Sight("this node")])

@@ -94,7 +94,9 @@ class Claim:
 def empty(private: Path) -> None:
     """Remove a checkpoint: what says that there is one goes last."""
     for path in private.iterdir():
-        if path.name not in ("lock", RUN):
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in ("lock", RUN):
             path.unlink()
     (private / RUN).unlink(missing_ok=True)
 

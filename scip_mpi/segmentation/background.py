@@ -13,6 +13,8 @@ from scip_mpi.features.bit_rows import NONE, WORD, ones
 # Pixels between an object and the ring around it, and the ring's width.
 GAP = 2
 WIDTH = 5
+# How far from an object what is known of it may hang on.
+REACH = GAP + WIDTH
 
 
 def ring(
@@ -35,16 +37,15 @@ def ring(
         NaN where the ring has no pixel.
     """
     out = np.empty((len(row), batch.channels))
-    reach = GAP + WIDTH
-    near = np.array([_half_width(GAP, k) for k in range(-reach, reach + 1)])
-    far = np.array([_half_width(reach, k) for k in range(-reach, reach + 1)])
+    near = np.array([_half_width(GAP, k) for k in range(-REACH, REACH + 1)])
+    far = np.array([_half_width(REACH, k) for k in range(-REACH, REACH + 1)])
     if len(row):
         height, width = (bbox[:, 2:] - bbox[:, :2]).max(axis=0).tolist()
         # Integers are summed as such, many at a time: their sums are exact in either way.
         exact = batch.pixels.dtype.kind in "iu" and batch.pixels.dtype.itemsize <= 4
         _ring(
             batch.pixels, batch.offsets, labels.pixels, labels.offsets, batch.shapes, row, bbox,
-            number, near, far, height, width + 2 * reach, 0 if exact else 0.0, out,
+            number, near, far, height, width + 2 * REACH, 0 if exact else 0.0, out,
         )  # fmt: skip
     return out
 

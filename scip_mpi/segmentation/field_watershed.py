@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from scip_mpi.batches import FloatArray, ImageBatch, UInt8Array
+from scip_mpi.batches import FloatArray, ImageBatch, Int64Array, UInt8Array
 from scip_mpi.errors import UserError
 from scip_mpi.segmentation.cleaning import fill_holes
 from scip_mpi.segmentation.components import label_plane, run_scratch
@@ -83,7 +83,9 @@ def watershed(
     labels = np.empty(batch.planes[-1], np.int32)
     for i, image in enumerate(batch):
         plane = labels[batch.planes[i] : batch.planes[i + 1]].reshape(image.shape[1:])
-        plane[:] = _field(image[channel], cell_diameter, smoothing, threshold, expansion_factor)
+        plane[:], _ = field_objects(
+            image[channel], cell_diameter, smoothing, threshold, expansion_factor
+        )
     return labels
 
 
@@ -129,13 +131,15 @@ def expanded(labels: NDArray[Any], diameter: float, factor: float) -> NDArray[An
     return expand_labels(labels, diameter * factor)
 
 
-def _field(
+def field_objects(
     plane: NDArray[Any],
-    diameter: float | None,
-    smoothing: float | None,
-    threshold: str | float,
-    expansion_factor: float,
-) -> NDArray[np.int32]:
+    cell_diameter: float | None = None,
+    smoothing: float | None = None,
+    threshold: str | float = "li",
+    expansion_factor: float = 0.0,
+) -> tuple[NDArray[np.int32], Int64Array]:
+    """Labels of one plane as of `watershed`, and where their seeds are in it, in raster order."""
+    diameter = cell_diameter
     mask = _above(plane, first_sigma(diameter, smoothing), threshold)
     # Uncompiled: numpy asks for large pages for large arrays, numba does not.
     scratch = run_scratch.py_func(*mask.shape)
@@ -146,21 +150,30 @@ def _field(
     del mask, scratch
     depth = smooth_plane(bounded_distance(parts > 0), SEED_SMOOTHING * diameter)
     found = seeds(depth, parts, seed_distance(diameter))
-    _fill(found, parts, depth, count)
-    return expanded(found, diameter, expansion_factor)
+    places = np.flatnonzero(found)
+    _fill(found, places, parts, depth, count)
+    return expanded(found, diameter, expansion_factor), places
+
+
+def smoothed(plane: NDArray[Any], sigma: float) -> FloatArray:
+    """The plane that the threshold is of."""
+    return smooth_plane(plane, sigma) if sigma else plane.astype(np.float64)
 
 
 def _above(plane: NDArray[Any], sigma: float, threshold: str | float) -> UInt8Array:
     """1 where the smoothed plane is above the threshold, 0 elsewhere."""
-    smooth = smooth_plane(plane, sigma) if sigma else plane.astype(np.float64)
+    smooth = smoothed(plane, sigma)
     return (smooth > _threshold(smooth, threshold)).view(np.uint8)
 
 
 def _fill(
-    found: NDArray[np.int32], parts: NDArray[np.int32], depth: FloatArray, count: int
+    found: NDArray[np.int32],
+    places: Int64Array,
+    parts: NDArray[np.int32],
+    depth: FloatArray,
+    count: int,
 ) -> None:
     """Grow the seeds over their components: all of one that has no other, else by flooding."""
-    places = np.flatnonzero(found)
     of = parts.ravel()[places]
     several = np.bincount(of, minlength=count + 1) > 1
     number = np.zeros(count + 1, np.int32)

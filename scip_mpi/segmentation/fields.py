@@ -76,6 +76,22 @@ class FieldPlan:
         grown = set(self.expansion) - {self.parent}
         return sorted({*self.children, *grown, *(target for _, _, target in self.subtract)})
 
+    def plane_of(self, channel: int) -> int:
+        """Which plane of labels is a channel's, as in `Fields`."""
+        own = self.own
+        return own.index(channel) + 1 if channel in own else 0
+
+    def grown(self, labels: NDArray[np.int32], channel: int) -> NDArray[np.int32]:
+        """Labels of a channel, grown as far as they are to be."""
+        return _grown(labels, self.expansion.get(channel, 0.0))
+
+    def subtracted(self, planes: NDArray[np.int32]) -> None:
+        """Take masks away from others in the planes of a field, or of a part of it, in place."""
+        before = planes.copy() if self.subtract else planes
+        for left, right, target in self.subtract:
+            whole, part = before[self.plane_of(left)], before[self.plane_of(right)]
+            planes[self.plane_of(target)] = np.where(whole == part, 0, whole)
+
 
 @dataclass(frozen=True)
 class Fields:
@@ -94,6 +110,8 @@ class Fields:
         channel with labels of its own.
     of_channel : ndarray of int64, shape (C,)
         Which of the planes holds each channel's labels.
+    corner : (int, int)
+        First row and column of the images in their fields: not (0, 0) where they are parts of them.
     """
 
     objects: Objects
@@ -101,6 +119,12 @@ class Fields:
     number: Int64Array
     labels: ImageBatch
     of_channel: Int64Array
+    corner: tuple[int, int] = (0, 0)
+
+    @property
+    def bbox(self) -> Int64Array:
+        """Bounding boxes of the objects in the images of the batch."""
+        return self.objects.bbox - np.array([*self.corner, *self.corner])
 
 
 def segment_fields(
@@ -124,11 +148,11 @@ def segment_fields(
     """
     parents = plan.segmenter(batch, plan.parent, companions, xp)
     children = {c: s(batch, c, companions, xp) for c, s in plan.children.items()}
-    own = plan.own
-    of_channel = [own.index(c) + 1 if c in own else 0 for c in range(batch.channels)]
+    of_channel = [plan.plane_of(c) for c in range(batch.channels)]
+    count = len(plan.own) + 1
     shapes = batch.shapes.copy()
-    shapes[:, 0] = len(own) + 1
-    offsets = batch.planes * (len(own) + 1)
+    shapes[:, 0] = count
+    offsets = batch.planes * count
     labels = ImageBatch(np.empty(offsets[-1], np.int32), offsets, shapes, batch.index)
     facts = []
     for i in range(len(batch)):
@@ -161,7 +185,7 @@ def _one_field(
 ) -> tuple[Int64Array, Int64Array, Int64Array]:
     """Fill the planes of labels of one field; its objects' numbers, labels and boxes."""
     ids, dense = numbered(parents)
-    dense = _grown(dense, plan.expansion.get(plan.parent, 0.0))
+    dense = plan.grown(dense, plan.parent)
     count = len(ids)
     boxes = np.empty((count + 1, 4), np.int64)
     areas, edges = np.empty(count + 1, np.int64), np.empty(count + 1, np.int64)
@@ -177,13 +201,10 @@ def _one_field(
     out[:] = dense
     for c, labels in children.items():
         out[of_channel[c]] = _assigned(numbered(labels)[1], dense, count, areas)
-    for c, pixels in plan.expansion.items():
+    for c in plan.expansion:
         if c != plan.parent:
-            out[of_channel[c]] = _grown(out[of_channel[c]], pixels)
-    before = out.copy() if plan.subtract else out
-    for left, right, target in plan.subtract:
-        whole, part = before[of_channel[left]], before[of_channel[right]]
-        out[of_channel[target]] = np.where(whole == part, 0, whole)
+            out[of_channel[c]] = plan.grown(out[of_channel[c]], c)
+    plan.subtracted(out)
     number = np.flatnonzero(good)
     return number, ids[number - 1], boxes[number]
 
@@ -235,12 +256,32 @@ def _assigned(
     """
     pairs = children.astype(np.int64) * (count + 1) + parents
     both, shared = np.unique(pairs[(children > 0) & (parents > 0)], return_counts=True)
-    child, parent = np.divmod(both, count + 1)
+    of = chosen_parents(both, shared, areas, int(children.max(initial=0)))
+    return of.astype(np.int32)[children]
+
+
+def chosen_parents(
+    both: Int64Array, shared: Int64Array, areas: Int64Array, children: int
+) -> Int64Array:
+    """The parent of every child, 0 for none, as in `segment_fields`.
+
+    Parameters
+    ----------
+    both : ndarray of int64, shape (n,)
+        Pairs that have pixels in common: child times the number of ``areas``, plus parent.
+    shared : ndarray of int64, shape (n,)
+        How many pixels.
+    areas : ndarray of int64
+        Of the parents, from 0 on.
+    children : int
+        The highest child.
+    """
+    child, parent = np.divmod(both, len(areas))
     covered = shared / areas[parent]
     order = np.lexsort((parent, -covered, child))
     child, parent, covered = child[order], parent[order], covered[order]
     first = np.flatnonzero(np.diff(child, prepend=-1))
-    of = np.zeros(int(children.max(initial=0)) + 1, np.int32)
+    of = np.zeros(children + 1, np.int64)
     chosen = first[covered[first] > LEAST_OVERLAP]
     of[child[chosen]] = parent[chosen]
-    return of[children]
+    return of

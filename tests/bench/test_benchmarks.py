@@ -21,6 +21,7 @@ SCRIPTS = [
     ("strong_scaling", ["--pairs"]),
     ("weak_scaling", []),
     ("memory", []),
+    ("large_field", ["--ranks", "1"]),
     ("startup", ["--no-first"]),
     ("write", []),
     ("checkpoint", []),
