@@ -11,7 +11,8 @@ that ``load.kwargs`` accepts.
 
 ``sources`` are the files of one image, its companions left out. ``channels`` are indices into the
 image's channels, None for all. ``dtype`` is the pixel type of the
-run: an image whose type fits into it is converted, another is a failure.
+run: an image whose type fits into it is converted, another is a failure. ``window`` is the part of
+each image that is wanted: fields larger than memory are read by parts, if the loader reads no more.
 
 ``discover`` and ``probe`` raise `UserError` for what the user must mend, ``probe`` for an image
 that cannot be read too. Nothing raises through a batch: an image that cannot be read is a
