@@ -163,10 +163,14 @@ def read_x(X: h5py.Dataset, rows: Int64Array, wanted: Int64Array) -> NDArray[np.
         return out
     offset = X.id.get_offset() if X.chunks is None else None
     if offset is not None:
-        # As it stands in the file: h5py takes a tenth of a millisecond for each row.
-        flat = np.memmap(X.file.filename, X.dtype, "r", offset, X.shape)
-        for k, row in enumerate(rows.tolist()):
-            out[k] = flat[row][wanted]
+        # As they stand in the file: h5py takes a tenth of a millisecond for each.
+        line = np.empty(X.shape[1], X.dtype)
+        with open(X.file.filename, "rb", buffering=0) as file:
+            for k, row in enumerate(rows.tolist()):
+                file.seek(offset + row * line.nbytes)
+                if file.readinto(line.data) != line.nbytes:
+                    raise OSError(f"{X.file.filename} ends before row {row} of X")
+                out[k] = line[wanted]
         return out
     step = 1 if X.chunks is None else X.chunks[0]
     for block in np.unique(rows // step).tolist():
