@@ -36,11 +36,14 @@ class Wishes:
         A CSV of labels.
     timers : Timers
         Which count the images that are read.
+    patient : bool
+        Whether the reader has a minute for what takes long, as no other ranks wait.
     """
 
     source: Source | str
     labels: Path | None = None
     timers: Timers = field(default_factory=Timers)
+    patient: bool = False
 
 
 def render(facts: Facts, wishes: Wishes) -> str:
@@ -88,7 +91,7 @@ def render(facts: Facts, wishes: Wishes) -> str:
         pictures=pictures,
         no_pictures=wishes.source if isinstance(wishes.source, str) else "",
         gap=GAP,
-        map=make_map(facts, labels),
+        map=make_map(facts, labels, wishes.patient),
         beside=[(name, what) for name, what in BESIDE.items() if (facts.out / name).is_file()],
         legend=legend,
     )

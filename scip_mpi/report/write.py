@@ -59,7 +59,7 @@ def rebuild(out: Path, labels: Path | None = None) -> tuple[Path, str]:
             found = open_source(out, facts.told)
         except UserError as error:
             found = f"The images cannot be read again: {error}"
-        path = _put(out, facts, Wishes(found, labels))
+        path = _put(out, facts, Wishes(found, labels, patient=True))
     return path, found if isinstance(found, str) else ""
 
 
