@@ -94,9 +94,9 @@ def report(job: Job) -> None:
             source = Source(job.plan, job.catalog, stages)
             write_report(out, Wishes(source, job.request.labels, job.timers))
     except Exception as error:
-        job.progress.say(
-            f"note: no report could be written ({type(error).__name__}: {error}); all else is "
-            f"there. To try again: {again}"
+        sys.stderr.write(
+            f"scip_mpi: no report could be written ({type(error).__name__}: {error}); all else is "
+            f"there. To try again: {again}\n"
         )
         return
     job.progress.say(f"report: {out / NAME}")

@@ -178,6 +178,16 @@ def test_whatever_a_config_leaves_out_the_report_does_without(
     assert "touch the border" not in shown or "segment" in text
 
 
+def test_a_run_of_which_the_filter_leaves_nothing(cells: Path, tmp_path: Path) -> None:
+    text = "filter: {name: range, statistic: max, channel: PI, lower: 1.0e+9}\n"
+    config, out = write_config(tmp_path / "scip.yml", text), tmp_path / "out"
+    assert run(Alone(), Request(config, [str(cells)], out, quiet=True, report=True)) == 0
+    shown = page(out)
+    assert "The filter left out 70 of 70 cells (100%)" in shown
+    assert 'id="gallery-discarded"' in shown
+    assert "too few cells" in shown
+
+
 def test_images_that_changed_are_shown_but_not_passed_over(
     cells: Path, out: Path, tmp_path: Path
 ) -> None:
@@ -226,15 +236,19 @@ def test_the_log_ends_with_the_report(
 
 
 def test_a_report_that_fails_fails_no_run_and_is_told(
-    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cells: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def broken(*_: object) -> str:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(write, "render", broken)
-    lines = finished(cells, tmp_path, monkeypatch)
-    assert "no report could be written (OSError: [Errno 28] No space left" in lines[-1]
-    assert f"python -m scip_mpi report {tmp_path / 'out'}" in lines[-1]
+    assert "table: " in finished(cells, tmp_path, monkeypatch)[-2]
+    said = capsys.readouterr().err
+    assert "no report could be written (OSError: [Errno 28] No space left" in said
+    assert f"python -m scip_mpi report {tmp_path / 'out'}" in said
     assert not list((tmp_path / "out").glob("report*"))
 
 

@@ -88,6 +88,15 @@ def test_a_histogram_counts_the_cells_of_the_whole_table() -> None:
     assert [counted_in(c, "gone") for c in charts_of] == [10, 10]
 
 
+def test_outliers_are_in_the_outermost_bars_and_bounds_are_always_shown() -> None:
+    values = np.linspace(20, 30, ROWS)
+    values[7] = 1e9
+    (first, second) = what_was_found(facts(numbers={"filter_sum_DNA": values}), {})["filter"]
+    assert counted_in(first, "kept") == counted_in(second, "kept") == 200
+    assert first.count('class="bound"') == 1
+    assert "1.00e+09" not in first + second
+
+
 def test_cells_per_image_are_drawn_where_there_are_several() -> None:
     counts = np.zeros(401, np.int64)
     counts[[0, 3, 90]] = 5, 70, 1
