@@ -11,17 +11,18 @@ from scip_mpi.report import NAME, lacking
 from scip_mpi.report.crops import Source, open_source
 from scip_mpi.report.facts import Facts, read_facts
 from scip_mpi.report.page import Wishes, render
+from scip_mpi.results.finished import open_part
 
 
-def write_report(out: Path, wishes: Wishes) -> Path:
-    """Write the report of a finished run, in place of one that is there.
+def write_report(out: Path, table: Path, wishes: Wishes) -> Path:
+    """Write the report of a run whose table is complete, in place of one that is there.
 
     Raises
     ------
     UserError
-        There is no finished run, or its labels cannot be read.
+        The labels cannot be read.
     """
-    return _put(out, read_facts(out), wishes)
+    return _put(out, read_facts(out, table), wishes)
 
 
 def rebuild(out: Path, labels: Path | None = None) -> tuple[Path, str]:
@@ -50,7 +51,7 @@ def rebuild(out: Path, labels: Path | None = None) -> tuple[Path, str]:
         raise UserError(problem)
     out = out.resolve()
     labels = None if labels is None else labels.resolve()
-    facts = read_facts(out)
+    facts = read_facts(out, open_part(out).table)
     where = facts.told.get("cwd")
     # Paths are those of the run's own folder.
     with chdir(where if where and Path(where).is_dir() else "."):

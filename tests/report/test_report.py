@@ -252,6 +252,23 @@ def test_a_report_that_fails_fails_no_run_and_is_told(
     assert not list((tmp_path / "out").glob("report*"))
 
 
+def test_a_run_that_ends_in_its_report_had_finished(
+    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(write, "render", killed)
+    config = write_config(tmp_path / "scip.yml")
+    request = Request(config, [str(cells)], tmp_path / "out", quiet=True, report=True)
+    with pytest.raises(KeyboardInterrupt):
+        run(Alone(), request)
+    # Its lock is this process's own, which goes on.
+    assert run(Alone(), request) == 0
+    monkeypatch.undo()
+    assert rebuild(tmp_path / "out")[1] == ""
+
+
 def test_without_its_library_the_run_says_how_to_get_it(
     cells: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
