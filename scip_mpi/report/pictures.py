@@ -128,7 +128,9 @@ def contrast_of(crops: Sequence[Crop], channels: int) -> FloatArray:
             flat = crop.pixels.reshape(channels, -1)
             parts.append(flat[:, :: max(1, flat.shape[1] // PIXELS)].astype(np.float64))
         pixels = np.concatenate(parts, axis=1)
-        out = np.nanquantile(pixels, QUANTILES, axis=1).T
+        # A channel of NaN has no contrast.
+        known = np.isfinite(pixels).any(axis=1)
+        out[known] = np.nanquantile(pixels[known], QUANTILES, axis=1).T
     return out
 
 

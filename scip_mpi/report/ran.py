@@ -70,8 +70,9 @@ def _rows(told: Mapping[str, Any], ranks: list[dict[str, Any]]) -> list[tuple[st
     if devices:
         rows.append(("devices", ", ".join(f"{n} x {name}" for name, n in devices.items())))
     if wall and ranks:
-        images, cells = told["images"], told["rows"]
-        rows.append(("speed", f"{images / wall:,.4g} images and {cells / wall:,.4g} rows a second"))
+        images = told["images"]
+        each = [charts.number(count / wall) for count in (images, told["rows"])]
+        rows.append(("speed", f"{each[0]} images and {each[1]} rows a second"))
         cpu = sum(rank["cpu_s"] for rank in ranks)
         peak = max(rank["peak_memory_bytes"] for rank in ranks) / 2**20
         rows.append(("CPU time", f"{cpu:,.1f} s, {1e3 * cpu / max(images, 1):,.3g} ms an image"))
