@@ -129,8 +129,8 @@ def contrast_of(crops: Sequence[Crop], channels: int) -> FloatArray:
             parts.append(flat[:, :: max(1, flat.shape[1] // PIXELS)].astype(np.float64))
         pixels = np.concatenate(parts, axis=1)
         # A channel of NaN has no contrast.
-        known = np.isfinite(pixels).any(axis=1)
-        out[known] = np.nanquantile(pixels[known], QUANTILES, axis=1).T
+        for c in np.flatnonzero(np.isfinite(pixels).any(axis=1)).tolist():
+            out[c] = np.nanquantile(pixels[c], QUANTILES)
     return out
 
 
