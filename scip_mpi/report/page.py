@@ -13,15 +13,13 @@ from scip_mpi.report.facts import LISTED, Facts
 from scip_mpi.report.found import dropped_masks, empty_masks, what_was_found
 from scip_mpi.report.galleries import choose_galleries, random_order
 from scip_mpi.report.labels import read_labels
+from scip_mpi.report.links import links
 from scip_mpi.report.outlines import GAP
 from scip_mpi.report.pictures import Pictures, draw_pictures
 from scip_mpi.report.plane import make_map
 from scip_mpi.report.ran import what_was_run
 from scip_mpi.report.worries import worries
 from scip_mpi.timers import Timers
-
-# Pages of other commands that are linked where they are there.
-BESIDE = {"classification.html": "Classification"}
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def render(facts: Facts, wishes: Wishes) -> str:
         no_pictures=wishes.source if isinstance(wishes.source, str) else "",
         gap=GAP,
         map=make_map(facts, labels, wishes.patient),
-        beside=[(name, what) for name, what in BESIDE.items() if (facts.out / name).is_file()],
+        links=links(facts.out),
         legend=legend,
     )
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from contextlib import chdir
 from pathlib import Path
 
-from scip_mpi import disk
 from scip_mpi.errors import UserError
-from scip_mpi.report import NAME, lacking
+from scip_mpi.report import lacking, put
 from scip_mpi.report.crops import Source, open_source
-from scip_mpi.report.facts import Facts, read_facts
+from scip_mpi.report.facts import read_facts
 from scip_mpi.report.page import Wishes, render
 from scip_mpi.results.finished import open_part
 
@@ -22,7 +21,7 @@ def write_report(out: Path, table: Path, wishes: Wishes) -> Path:
     UserError
         The labels cannot be read.
     """
-    return _put(out, read_facts(out, table), wishes)
+    return put(out, render(read_facts(out, table), wishes))
 
 
 def rebuild(out: Path, labels: Path | None = None) -> tuple[Path, str]:
@@ -60,17 +59,5 @@ def rebuild(out: Path, labels: Path | None = None) -> tuple[Path, str]:
             found = open_source(out, facts.told)
         except UserError as error:
             found = f"The images cannot be read again: {error}"
-        path = _put(out, facts, Wishes(found, labels, patient=True))
+        path = put(out, render(facts, Wishes(found, labels, patient=True)))
     return path, found if isinstance(found, str) else ""
-
-
-def _put(out: Path, facts: Facts, wishes: Wishes) -> Path:
-    path = out / NAME
-    fresh = out / f"{NAME}.partial"
-    text = render(facts, wishes)
-    try:
-        fresh.write_text(text, encoding="utf-8")
-        disk.replace(fresh, path)
-    finally:
-        fresh.unlink(missing_ok=True)
-    return path

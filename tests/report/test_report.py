@@ -18,6 +18,7 @@ from scip_mpi.merge import merge
 from scip_mpi.parallel.world import Alone
 from scip_mpi.progress import Lines
 from scip_mpi.report import write
+from scip_mpi.report.links import link_pages
 from scip_mpi.report.write import rebuild
 from scip_mpi.run import run
 
@@ -110,7 +111,7 @@ def test_it_is_made_again_from_what_the_run_left(
     copied = tmp_path / "copied"
     shutil.copytree(out, copied)
     (copied / "report.html").unlink()
-    (copied / "classification.html").write_text("another helper's")
+    (copied / "classification.html").write_text("classes")
     monkeypatch.chdir(tmp_path)
     path, problem = rebuild(Path("copied"))
     assert (path, problem) == (copied / "report.html", "")
@@ -120,6 +121,27 @@ def test_it_is_made_again_from_what_the_run_left(
     assert 'href="classification.html">Classification' in again
     assert "classification.html" not in before
     assert '"phase"' not in again
+
+
+def test_pages_that_come_later_are_linked_in_the_report_that_is_there(
+    out: Path, tmp_path: Path
+) -> None:
+    link_pages(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    shutil.copyfile(out / "report.html", tmp_path / "report.html")
+    link_pages(tmp_path)
+    assert page(tmp_path) == page(out)
+    (tmp_path / "classification.html").write_text("classes")
+    link_pages(tmp_path)
+    link = '<li><a href="classification.html">Classification</a></li>'
+    assert page(tmp_path).count(link) == 1
+    assert page(tmp_path).replace(link, "") == page(out)
+    link_pages(tmp_path)
+    assert page(tmp_path).count(link) == 1
+    # A page of that name that is not ours stays as it is.
+    (tmp_path / "report.html").write_text("mine")
+    link_pages(tmp_path)
+    assert page(tmp_path) == "mine"
 
 
 def test_without_the_images_it_says_so_and_shows_the_rest(out: Path, tmp_path: Path) -> None:
