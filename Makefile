@@ -48,6 +48,7 @@ bench: $(BIN)/.bench
 	$(BIN)/python bench/memory.py --counts 1000,5000 --entries 1000000
 	$(BIN)/python bench/checkpoint.py -n 2000 --repeats 3
 	$(BIN)/python bench/timeline.py
+	$(BIN)/python bench/report.py --cells 50000
 
 # Damaged files, N for each reader; adds to bench/results/fuzz.csv.
 fuzz: $(BIN)/.test

@@ -39,8 +39,9 @@ def main(settings: Settings, cells: int, config: str) -> None:
     if settings.quick:
         cells, distinct = 130, 40
     harness.print_facts()
-    few = run_few(settings, harness.config(settings, config), distinct)
-    out = settings.work / f"report_{config}_{cells}"
+    path = harness.config(settings, config)
+    few = run_few(settings, path, distinct)
+    out = settings.work / f"report_{path.stem}_{cells}"
     if not (out / "features.h5ad").is_file():
         enlarge(few, out, packed(settings, cells, distinct), cells)
     row = measured(out)

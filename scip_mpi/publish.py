@@ -63,22 +63,24 @@ def finish(
         # The table's name says that the run is finished: all else is on the disk before.
         settle_all(out, names)
         disk.replace(table.partial, final)
-        leave(job, code)
         for remark in remarks(facts["device"] for _, facts in told):
             job.progress.say(f"note: {remark}")
         shape = f"{table.rows:,} cells x {len(job.plan.columns):,} features"
         job.progress.say(f"table: {final} ({shape})")
         if failures:
             job.progress.say(f"{len(failures):,} failed: {job.request.out / 'failures.csv'}")
+        # Nobody takes OUT while it is read for the report; a start after an end in between finds a
+        # finished run.
         if job.request.report:
             report(job)
+        leave(job, code)
         return code
 
     return agree(job.world, write)
 
 
 def report(job: Job) -> None:
-    """OUT/report.html, on rank 0: the run is finished, and whatever goes wrong here it stays so."""
+    """OUT/report.html, on rank 0: the table is there, and whatever goes wrong here it stays."""
     from scip_mpi.report import NAME, lacking
 
     out, again = job.request.out, f"python -m scip_mpi report {job.request.out}"
@@ -97,11 +99,13 @@ def report(job: Job) -> None:
             source: Source | str = Source(job.plan, job.catalog, stages)
             if in_tiles(job.plan.config):
                 source = f"Not here: {IN_TILES}."
-            write_report(out, Wishes(source, job.request.labels, job.timers))
+            write_report(
+                out, out / names_of(job).table, Wishes(source, job.request.labels, job.timers)
+            )
     except Exception as error:
-        job.progress.say(
-            f"note: no report could be written ({type(error).__name__}: {error}); all else is "
-            f"there. To try again: {again}"
+        sys.stderr.write(
+            f"scip_mpi: no report could be written ({type(error).__name__}: {error}); all else is "
+            f"there. To try again: {again}\n"
         )
         return
     job.progress.say(f"report: {out / NAME}")

@@ -7,6 +7,9 @@ report to be written.
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
+
+from scip_mpi import disk
 
 NAME = "report.html"
 # What pip installs the libraries by.
@@ -18,3 +21,14 @@ def lacking() -> str:
     if importlib.util.find_spec("jinja2") is not None:
         return ""
     return f"a report needs jinja2: {EXTRA}"
+
+
+def put(out: Path, text: str) -> Path:
+    """Write OUT's report, whole or not at all."""
+    fresh = out / f"{NAME}.partial"
+    try:
+        fresh.write_text(text, encoding="utf-8")
+        disk.replace(fresh, out / NAME)
+    finally:
+        fresh.unlink(missing_ok=True)
+    return out / NAME

@@ -17,7 +17,6 @@ from scip_mpi.report.choice import Choice, choose
 from scip_mpi.report.images import Discarded, Images, read_discarded, read_images
 from scip_mpi.report.rules import Rule, rules_in
 from scip_mpi.report.sample import Sample, read_columns, read_sample
-from scip_mpi.results.finished import open_part
 
 # Failures that are listed; all are counted.
 LISTED = 1000
@@ -90,18 +89,18 @@ class Facts:
         return ~(numbers.get("failed", none) | numbers.get("discarded", none))
 
 
-def read_facts(out: Path) -> Facts:
+def read_facts(out: Path, table: Path) -> Facts:
     """Read what a finished run left.
 
-    Raises
-    ------
-    UserError
-        There is no finished run.
+    Parameters
+    ----------
+    out : Path
+    table : Path
+        The HDF5 file in it.
     """
-    part = open_part(out)
     told = json.loads((out / "run.json").read_text(encoding="utf-8"))
     channels, sets = list(told["channels"]), list(told["mask_sets"]) or [""]
-    with h5py.File(part.table, locking=False) as file:
+    with h5py.File(table, locking=False) as file:
         columns = read_columns(file)
         total = len(file["X"])
         groups = [str(g) for g in file["obs/group/categories"].asstr()[()]]
@@ -109,12 +108,12 @@ def read_facts(out: Path) -> Facts:
     codes = {name: k for k, name in enumerate(groups)}
     return Facts(
         out=out,
-        table=part.table,
+        table=table,
         told=told,
         groups=groups,
         channels=channels,
         sets=sets,
-        sample=read_sample(part.table, choice.all, columns),
+        sample=read_sample(table, choice.all, columns),
         choice=choice,
         images=read_images(out / "images.parquet", channels),
         discarded=read_discarded(out / "discarded.parquet", codes, out / "images.parquet"),

@@ -18,7 +18,7 @@ CHARTS = 12
 ROWS = 14
 LISTED = 400
 STRETCHES = 30
-# The share of images that the histogram of their cells must show.
+# The share of the values that histograms reach over.
 USUAL = 0.995
 
 
@@ -90,7 +90,7 @@ def statistic_charts(facts: Facts, rule: Rule) -> list[str]:
         left = gone.statistics.get(name, np.full(len(gone.label), np.nan))
         if kept is None:
             continue
-        edges = _edges(np.concatenate([kept[good], left]))
+        edges = _edges(np.concatenate([kept[good], left]), rule)
         # The sample stands for all rows, and the cells known for all discarded ones.
         weight = int(facts.images.kept.sum()) / max(int(good.sum()), 1)
         other = gone.total / max(len(gone.label), 1)
@@ -106,20 +106,29 @@ def statistic_charts(facts: Facts, rule: Rule) -> list[str]:
                 charts.histogram(
                     title,
                     edges,
-                    np.histogram(kept[mine], edges)[0] * weight,
-                    np.histogram(left[theirs], edges)[0] * other,
+                    _bars(kept[mine], edges) * weight,
+                    _bars(left[theirs], edges) * other,
                     bounds,
                 )
             )
     return out
 
 
-def _edges(values: FloatArray) -> FloatArray:
+def _edges(values: FloatArray, rule: Rule) -> FloatArray:
+    """Edges of bars for nearly all values and the bounds: a few outliers would hide the others."""
     finite = values[np.isfinite(values)]
     if not len(finite):
         return np.linspace(0, 1, BINS + 1)
-    low, high = float(finite.min()), float(finite.max())
+    low, high = np.quantile(finite, (1 - USUAL, USUAL))
+    ends = [bound for pair in rule.bounds for bound in pair if np.isfinite(bound)]
+    low, high = min(low, *ends, high), max(high, *ends, low)
     return np.linspace(low, high if high > low else low + 1, BINS + 1)
+
+
+def _bars(values: FloatArray, edges: FloatArray) -> FloatArray:
+    """How many there are of each; those beyond the ends count in the outermost."""
+    finite = values[np.isfinite(values)]
+    return np.histogram(np.clip(finite, edges[0], edges[-1]), edges)[0].astype(np.float64)
 
 
 def _reasons(facts: Facts) -> list[dict[str, Any]]:

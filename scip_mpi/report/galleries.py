@@ -54,7 +54,7 @@ def choose_galleries(facts: Facts) -> list[Gallery]:
     found = [
         random_kept(facts),
         random_discarded(facts),
-        *(at_threshold(facts, k) for k in range(len(facts.rules))),
+        *(at_threshold(facts, k) for k in range(min(len(facts.rules), FEW))),
         *extremes(facts),
         failed_masks(facts),
     ]
@@ -62,9 +62,9 @@ def choose_galleries(facts: Facts) -> list[Gallery]:
 
 
 def cell_of(facts: Facts, row: int, why: str = "") -> Cell:
-    """The cell of a row of the sample: obs_names are ``<image>_<label>``."""
-    image, label = facts.sample.names[row].split("_")[-2:]
-    return Cell(int(image), int(label), facts.sample.text("image", row), why)
+    """The cell of a row of the sample."""
+    image, label = facts.sample.cells[row].tolist()
+    return Cell(image, label, facts.sample.text("image", row), why)
 
 
 def gone_of(facts: Facts, k: int, why: str = "") -> Cell:
@@ -88,16 +88,14 @@ def some(images: Int64Array, count: int = MANY) -> Int64Array:
 
 def random_order(facts: Facts) -> list[int]:
     """Images of the cells that were kept, in random order, each once."""
-    rows = np.flatnonzero(facts.good)
-    images = [cell_of(facts, row).image for row in np.random.default_rng(2).permutation(rows)[:500]]
-    return list(dict.fromkeys(images))
+    rows = np.random.default_rng(2).permutation(np.flatnonzero(facts.good))
+    return list(dict.fromkeys(facts.sample.cells[rows, 0].tolist()))
 
 
 def random_kept(facts: Facts) -> Gallery:
     """Cells that were kept."""
     rows = np.flatnonzero(facts.good)
-    images = np.array([cell_of(facts, row).image for row in rows.tolist()], np.int64)
-    cells = [cell_of(facts, row) for row in rows[some(images)].tolist()]
+    cells = [cell_of(facts, row) for row in rows[some(facts.sample.cells[rows, 0])].tolist()]
     return Gallery("kept", "Random kept cells", f"{len(cells)} at random.", cells)
 
 
@@ -169,9 +167,8 @@ def failed_masks(facts: Facts) -> Gallery:
     dropped = dropped_masks(facts)
     missing = np.logical_or.reduce([np.zeros(len(facts.sample), bool), *dropped.values()])
     rows = np.flatnonzero(missing)
-    images = np.array([cell_of(facts, row).image for row in rows.tolist()], np.int64)
     cells = []
-    for row in rows[some(images)].tolist():
+    for row in rows[some(facts.sample.cells[rows, 0])].tolist():
         sets = ", ".join(name for name, gone in dropped.items() if gone[row])
         cells.append(cell_of(facts, row, f"none in {sets}" if sets else ""))
     text = f"{len(rows):,} of {len(facts.sample):,} cells looked at have none in a mask set."

@@ -13,15 +13,13 @@ from scip_mpi.report.facts import LISTED, Facts
 from scip_mpi.report.found import dropped_masks, empty_masks, what_was_found
 from scip_mpi.report.galleries import choose_galleries, random_order
 from scip_mpi.report.labels import read_labels
+from scip_mpi.report.links import links
 from scip_mpi.report.outlines import GAP
 from scip_mpi.report.pictures import Pictures, draw_pictures
 from scip_mpi.report.plane import make_map
 from scip_mpi.report.ran import what_was_run
 from scip_mpi.report.worries import worries
 from scip_mpi.timers import Timers
-
-# Pages of other commands that are linked where they are there.
-BESIDE = {"classification.html": "Classification"}
 
 
 @dataclass(frozen=True)
@@ -36,11 +34,14 @@ class Wishes:
         A CSV of labels.
     timers : Timers
         Which count the images that are read.
+    patient : bool
+        Whether the reader has a minute for what takes long, as no other ranks wait.
     """
 
     source: Source | str
     labels: Path | None = None
     timers: Timers = field(default_factory=Timers)
+    patient: bool = False
 
 
 def render(facts: Facts, wishes: Wishes) -> str:
@@ -88,8 +89,8 @@ def render(facts: Facts, wishes: Wishes) -> str:
         pictures=pictures,
         no_pictures=wishes.source if isinstance(wishes.source, str) else "",
         gap=GAP,
-        map=make_map(facts, labels),
-        beside=[(name, what) for name, what in BESIDE.items() if (facts.out / name).is_file()],
+        map=make_map(facts, labels, wishes.patient),
+        links=links(facts.out),
         legend=legend,
     )
 

@@ -16,6 +16,8 @@ from scip_mpi.timers import Timers
 # Seconds in which random images are read again for the contrast, and then those of the galleries.
 RANDOM_SECONDS = 2.5
 SECONDS = 6.0
+# Bytes of all pictures: masks of noise have long outlines.
+BYTES = 7_000_000
 # Images of which the contrast is, pixels of each cell that count, and what is black and white.
 RANDOM = 60
 PIXELS = 2000
@@ -40,6 +42,11 @@ class Picture:
     width: int
     height: int
     outlines: dict[str, str]
+
+    @property
+    def size(self) -> int:
+        """Bytes in the page."""
+        return len(self.png) + sum(map(len, self.outlines.values()))
 
 
 @dataclass(frozen=True)
@@ -85,19 +92,26 @@ def draw_pictures(
     random = [crop for image in images[:RANDOM] for crop in reader.random(image)]
     reader.until += SECONDS
     drawn: list[tuple[Gallery, list[Picture]]] = []
-    shown, asked = 0, 0
+    shown = asked = size = left = 0
     sets = source.plan.sets
     contrast = contrast_of(random, len(source.plan.channel_names))
     for gallery in galleries:
         crops = [(cell, reader.cell(cell.image, cell.label)) for cell in gallery.cells]
         there = [(cell, crop) for cell, crop in crops if crop is not None]
         shown, asked = shown + len(there), asked + len(crops)
-        drawn.append((gallery, draw(there, contrast, sets)))
+        found = draw(there, contrast, sets)
+        size += sum(picture.size for picture in found)
+        if size > BYTES:
+            left += len(found)
+        else:
+            drawn.append((gallery, found))
     notes = list(source.notes)
     if reader.problems:
         notes.append(f"{len(reader.problems)} images can no longer be read: {reader.problems[0]}")
     elif shown < asked:
         notes.append(f"{asked - shown} cells are left out, as images took long to segment again")
+    if left:
+        notes.append(f"{left} cells are left out, as the page would be too large")
     touching = {}
     for s, name in enumerate(sets):
         masked = [crop for crop in random if crop.kept[s]]
@@ -114,7 +128,9 @@ def contrast_of(crops: Sequence[Crop], channels: int) -> FloatArray:
             flat = crop.pixels.reshape(channels, -1)
             parts.append(flat[:, :: max(1, flat.shape[1] // PIXELS)].astype(np.float64))
         pixels = np.concatenate(parts, axis=1)
-        out = np.nanquantile(pixels, QUANTILES, axis=1).T
+        # A channel of NaN has no contrast.
+        for c in np.flatnonzero(np.isfinite(pixels).any(axis=1)).tolist():
+            out[c] = np.nanquantile(pixels[c], QUANTILES)
     return out
 
 

@@ -91,7 +91,9 @@ def umap(columns: FloatArray) -> Plane | None:
     return Plane("UMAP", ["UMAP 1", "UMAP 2"], np.asarray(places, np.float64))
 
 
-def make_map(facts: Facts, labels: Mapping[str, tuple[Int64Array, list[str]]]) -> dict[str, Any]:
+def make_map(
+    facts: Facts, labels: Mapping[str, tuple[Int64Array, list[str]]], patient: bool
+) -> dict[str, Any]:
     """The map as the page's script takes it; empty where there is none to be made.
 
     Parameters
@@ -99,6 +101,8 @@ def make_map(facts: Facts, labels: Mapping[str, tuple[Int64Array, list[str]]]) -
     facts : Facts
     labels : mapping of str to (codes, categories)
         Of the rows of the sample.
+    patient : bool
+        Whether there may be UMAP too, which takes most of a minute.
     """
     sample = facts.sample
     rows = np.flatnonzero(facts.good)
@@ -108,7 +112,8 @@ def make_map(facts: Facts, labels: Mapping[str, tuple[Int64Array, list[str]]]) -
     if not columns or len(rows) < 3:
         return {}
     table = prepared(np.column_stack(columns))
-    planes = [p for p in (principal(table), umap(table)) if p is not None]
+    made = (principal(table), umap(table) if patient else None)
+    planes = [plane for plane in made if plane is not None]
     if not planes:
         return {}
     images, categories = sample.texts["image"]

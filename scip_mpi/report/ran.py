@@ -16,6 +16,8 @@ from scip_mpi.report.timing import balance, cpu_by_stage, timelines
 DRAWN = 64
 # Stages that cost the same however many images there are.
 FIXED = ("compile", "create")
+# Letters of a long list that are shown.
+LONG = 2000
 WORDS = {
     "busy": "busy: masks and features",
     "reading": "reading",
@@ -52,11 +54,11 @@ def what_was_run(told: Mapping[str, Any]) -> dict[str, Any]:
 
 def _rows(told: Mapping[str, Any], ranks: list[dict[str, Any]]) -> list[tuple[str, str]]:
     wall = float(told.get("wall_s") or 0.0)
-    rows = [("command", shlex.join(told.get("command", [])))]
+    rows = [("command", _short(shlex.join(told.get("command", []))))]
     if told.get("paths"):
-        rows.append(("inputs", ", ".join(told["paths"])))
+        rows.append(("inputs", _short(", ".join(told["paths"]))))
     if told.get("merged"):
-        rows.append(("joined from", ", ".join(part["source"] for part in told["merged"])))
+        rows.append(("joined from", _short(", ".join(part["source"] for part in told["merged"]))))
     rows.append(("started", _moment(told["started"], 0.0)))
     rows.append(("ended", f"{_moment(told['started'], wall)}, after {_duration(wall)}"))
     if ranks:
@@ -68,8 +70,9 @@ def _rows(told: Mapping[str, Any], ranks: list[dict[str, Any]]) -> list[tuple[st
     if devices:
         rows.append(("devices", ", ".join(f"{n} x {name}" for name, n in devices.items())))
     if wall and ranks:
-        images, cells = told["images"], told["rows"]
-        rows.append(("speed", f"{images / wall:,.4g} images and {cells / wall:,.4g} rows a second"))
+        images = told["images"]
+        each = [charts.number(count / wall) for count in (images, told["rows"])]
+        rows.append(("speed", f"{each[0]} images and {each[1]} rows a second"))
         cpu = sum(rank["cpu_s"] for rank in ranks)
         peak = max(rank["peak_memory_bytes"] for rank in ranks) / 2**20
         rows.append(("CPU time", f"{cpu:,.1f} s, {1e3 * cpu / max(images, 1):,.3g} ms an image"))
@@ -79,6 +82,10 @@ def _rows(told: Mapping[str, Any], ranks: list[dict[str, Any]]) -> list[tuple[st
     rows.append(("channels", ", ".join(told["channels"])))
     rows.append(("fingerprint", told["fingerprint"][:16]))
     return rows
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONG else f"{text[:LONG]} ..."
 
 
 def _moment(started: str, after: float) -> str:

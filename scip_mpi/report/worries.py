@@ -95,14 +95,25 @@ def of_cells(facts: Facts) -> Iterator[str]:
     usable = np.flatnonzero(readable > 0)
     if len(usable) > 1 and found > readable.sum():
         each = images.found[usable] / readable[usable]
+        off = []
         for k, rate in zip(usable.tolist(), each.tolist(), strict=True):
-            usual = float(np.median(each[usable != k]))
+            # Of many groups one does not weigh in the median.
+            others = each[usable != k] if len(usable) <= NAMED else each
+            usual = float(np.median(others))
             if usual and not usual / CROWDED <= rate <= usual * CROWDED:
-                word = "Too many" if rate > usual else "Too few"
-                yield (
-                    f"{word} cells in group {images.groups[k]}? {rate:,.3g} an image; the other "
-                    f"groups have {usual:,.3g}."
-                )
+                off.append((k, rate, usual))
+        off.sort(key=lambda item: -abs(np.log((item[1] or 1e-9) / item[2])))
+        if off:
+            told = [f"{images.groups[k]} ({rate:,.3g})" for k, rate, _ in off[:NAMED]]
+            yield (
+                f"Too many or too few cells an image in {_some_of(told, len(off))}: the other "
+                f"groups have {off[0][2]:,.3g}."
+            )
+
+
+def _some_of(told: list[str], count: int) -> str:
+    """The groups that are named, and how many more there are."""
+    return ", ".join(told) + (f" and {count - len(told):,} more" if count > len(told) else "")
 
 
 def of_channels(facts: Facts, empty: Mapping[tuple[str, str], float]) -> Iterator[str]:
@@ -158,21 +169,18 @@ def of_groups(facts: Facts) -> Iterator[str]:
             f"{'above' if by > 0 else 'below'})"
             for g, by, median, _ in shifted[:NAMED]
         ]
-        more = f" and {len(shifted) - NAMED:,} more" if len(shifted) > NAMED else ""
         yield (
             f"Channel {channel} ({facts.choice.intensity_of}) is shifted against the other groups "
-            f"(median {number(shifted[0][3])}) in {', '.join(told)}{more}."
+            f"(median {number(shifted[0][3])}) in {_some_of(told, len(shifted))}."
         )
 
 
 def shifts(values: FloatArray, group: Int64Array) -> Iterator[tuple[int, float, float, float]]:
     """Groups that are shifted: code, by how many spreads, median, and the others' median."""
     medians, spreads = {}, {}
-    for g in np.unique(group).tolist():
-        own = values[group == g]
-        if len(own) >= LEAST:
-            low, medians[g], high = np.quantile(own, (0.25, 0.5, 0.75)).tolist()
-            spreads[g] = (high - low) / 1.349
+    for g in np.flatnonzero(np.bincount(group) >= LEAST).tolist():
+        low, medians[g], high = np.quantile(values[group == g], (0.25, 0.5, 0.75)).tolist()
+        spreads[g] = (high - low) / 1.349
     if len(medians) < 2:
         return
     for g, median in medians.items():

@@ -5,23 +5,23 @@ from __future__ import annotations
 from contextlib import chdir
 from pathlib import Path
 
-from scip_mpi import disk
 from scip_mpi.errors import UserError
-from scip_mpi.report import NAME, lacking
+from scip_mpi.report import lacking, put
 from scip_mpi.report.crops import Source, open_source
-from scip_mpi.report.facts import Facts, read_facts
+from scip_mpi.report.facts import read_facts
 from scip_mpi.report.page import Wishes, render
+from scip_mpi.results.finished import open_part
 
 
-def write_report(out: Path, wishes: Wishes) -> Path:
-    """Write the report of a finished run, in place of one that is there.
+def write_report(out: Path, table: Path, wishes: Wishes) -> Path:
+    """Write the report of a run whose table is complete, in place of one that is there.
 
     Raises
     ------
     UserError
-        There is no finished run, or its labels cannot be read.
+        The labels cannot be read.
     """
-    return _put(out, read_facts(out), wishes)
+    return put(out, render(read_facts(out, table), wishes))
 
 
 def rebuild(out: Path, labels: Path | None = None) -> tuple[Path, str]:
@@ -50,7 +50,7 @@ def rebuild(out: Path, labels: Path | None = None) -> tuple[Path, str]:
         raise UserError(problem)
     out = out.resolve()
     labels = None if labels is None else labels.resolve()
-    facts = read_facts(out)
+    facts = read_facts(out, open_part(out).table)
     where = facts.told.get("cwd")
     # Paths are those of the run's own folder.
     with chdir(where if where and Path(where).is_dir() else "."):
@@ -59,17 +59,5 @@ def rebuild(out: Path, labels: Path | None = None) -> tuple[Path, str]:
             found = open_source(out, facts.told)
         except UserError as error:
             found = f"The images cannot be read again: {error}"
-        path = _put(out, facts, Wishes(found, labels))
+        path = put(out, render(facts, Wishes(found, labels, patient=True)))
     return path, found if isinstance(found, str) else ""
-
-
-def _put(out: Path, facts: Facts, wishes: Wishes) -> Path:
-    path = out / NAME
-    fresh = out / f"{NAME}.partial"
-    text = render(facts, wishes)
-    try:
-        fresh.write_text(text, encoding="utf-8")
-        disk.replace(fresh, path)
-    finally:
-        fresh.unlink(missing_ok=True)
-    return path

@@ -113,7 +113,9 @@ class Disturbed:
             mpiexec = [ULFM / "bin" / "mpiexec", *ULFM_OPTIONS]
             environ |= ULFM_ENVIRON
         program = [PROGRAM, self.notes, self.starts, harm]
-        command = ["run", self.config, self.cells, "-o", self.out, "--writer", writer]
+        # The report comes when all is safe, and segments images again.
+        command = ["run", self.config, self.cells, "-o", self.out, "--no-report"]
+        command += ["--writer", writer]
         with (self.folder / "said").open("ab") as said:
             said.write(f"--- start {self.starts}: {ranks} ranks, {harm}\n".encode())
             said.flush()

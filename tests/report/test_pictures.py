@@ -98,4 +98,8 @@ def test_contrast_is_of_all_cells() -> None:
     crops = [crop((1, 10, 10), k) for k in range(101)]
     low, high = contrast_of(crops, 1)[0]
     assert (low, high) == (pytest.approx(0, abs=1), pytest.approx(100, abs=1))
+    blind = Crop(
+        np.full((2, 3, 3), np.nan), np.ones((1, 2, 3, 3), np.uint8), *[np.ones(1, bool)] * 2
+    )
+    assert contrast_of([blind], 2).tolist() == [[0.0, 1.0], [0.0, 1.0]]
     assert contrast_of([], 2).tolist() == [[0.0, 1.0], [0.0, 1.0]]

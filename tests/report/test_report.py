@@ -18,6 +18,7 @@ from scip_mpi.merge import merge
 from scip_mpi.parallel.world import Alone
 from scip_mpi.progress import Lines
 from scip_mpi.report import write
+from scip_mpi.report.links import link_pages
 from scip_mpi.report.write import rebuild
 from scip_mpi.run import run
 
@@ -110,7 +111,7 @@ def test_it_is_made_again_from_what_the_run_left(
     copied = tmp_path / "copied"
     shutil.copytree(out, copied)
     (copied / "report.html").unlink()
-    (copied / "classification.html").write_text("another helper's")
+    (copied / "classification.html").write_text("classes")
     monkeypatch.chdir(tmp_path)
     path, problem = rebuild(Path("copied"))
     assert (path, problem) == (copied / "report.html", "")
@@ -120,6 +121,27 @@ def test_it_is_made_again_from_what_the_run_left(
     assert 'href="classification.html">Classification' in again
     assert "classification.html" not in before
     assert '"phase"' not in again
+
+
+def test_pages_that_come_later_are_linked_in_the_report_that_is_there(
+    out: Path, tmp_path: Path
+) -> None:
+    link_pages(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    shutil.copyfile(out / "report.html", tmp_path / "report.html")
+    link_pages(tmp_path)
+    assert page(tmp_path) == page(out)
+    (tmp_path / "classification.html").write_text("classes")
+    link_pages(tmp_path)
+    link = '<li><a href="classification.html">Classification</a></li>'
+    assert page(tmp_path).count(link) == 1
+    assert page(tmp_path).replace(link, "") == page(out)
+    link_pages(tmp_path)
+    assert page(tmp_path).count(link) == 1
+    # A page of that name that is not ours stays as it is.
+    (tmp_path / "report.html").write_text("mine")
+    link_pages(tmp_path)
+    assert page(tmp_path) == "mine"
 
 
 def test_without_the_images_it_says_so_and_shows_the_rest(out: Path, tmp_path: Path) -> None:
@@ -178,6 +200,16 @@ def test_whatever_a_config_leaves_out_the_report_does_without(
     assert "touch the border" not in shown or "segment" in text
 
 
+def test_a_run_of_which_the_filter_leaves_nothing(cells: Path, tmp_path: Path) -> None:
+    text = "filter: {name: range, statistic: max, channel: PI, lower: 1.0e+9}\n"
+    config, out = write_config(tmp_path / "scip.yml", text), tmp_path / "out"
+    assert run(Alone(), Request(config, [str(cells)], out, quiet=True, report=True)) == 0
+    shown = page(out)
+    assert "The filter left out 70 of 70 cells (100%)" in shown
+    assert 'id="gallery-discarded"' in shown
+    assert "too few cells" in shown
+
+
 def test_images_that_changed_are_shown_but_not_passed_over(
     cells: Path, out: Path, tmp_path: Path
 ) -> None:
@@ -226,16 +258,37 @@ def test_the_log_ends_with_the_report(
 
 
 def test_a_report_that_fails_fails_no_run_and_is_told(
-    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cells: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def broken(*_: object) -> str:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(write, "render", broken)
-    lines = finished(cells, tmp_path, monkeypatch)
-    assert "no report could be written (OSError: [Errno 28] No space left" in lines[-1]
-    assert f"python -m scip_mpi report {tmp_path / 'out'}" in lines[-1]
+    assert "table: " in finished(cells, tmp_path, monkeypatch)[-2]
+    said = capsys.readouterr().err
+    assert "no report could be written (OSError: [Errno 28] No space left" in said
+    assert f"python -m scip_mpi report {tmp_path / 'out'}" in said
     assert not list((tmp_path / "out").glob("report*"))
+
+
+def test_a_run_that_ends_in_its_report_had_finished(
+    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(write, "render", killed)
+    config = write_config(tmp_path / "scip.yml")
+    request = Request(config, [str(cells)], tmp_path / "out", quiet=True, report=True)
+    with pytest.raises(KeyboardInterrupt):
+        run(Alone(), request)
+    # Its lock is this process's own, which goes on.
+    assert run(Alone(), request) == 0
+    monkeypatch.undo()
+    assert rebuild(tmp_path / "out")[1] == ""
 
 
 def test_without_its_library_the_run_says_how_to_get_it(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import math
 import re
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +86,15 @@ def test_a_histogram_counts_the_cells_of_the_whole_table() -> None:
     # 200 rows were looked at in each group, for 2,000; 10 discarded cells, all that there are.
     assert [counted_in(c, "kept") for c in charts_of] == [2000, 2000]
     assert [counted_in(c, "gone") for c in charts_of] == [10, 10]
+
+
+def test_outliers_are_in_the_outermost_bars_and_bounds_are_always_shown() -> None:
+    values = np.linspace(20, 30, ROWS)
+    values[7] = 1e9
+    (first, second) = what_was_found(facts(numbers={"filter_sum_DNA": values}), {})["filter"]
+    assert counted_in(first, "kept") == counted_in(second, "kept") == 200
+    assert first.count('class="bound"') == 1
+    assert "1.00e+09" not in first + second
 
 
 def test_cells_per_image_are_drawn_where_there_are_several() -> None:
@@ -172,7 +184,7 @@ def test_the_map_tells_two_kinds_of_cells_apart() -> None:
 def test_the_map_is_coloured_by_labels_groups_and_features() -> None:
     known = facts()
     codes = np.arange(ROWS) % 3
-    made = make_map(known, {"phase": (codes, ["G1", "S", "G2"])})
+    made = make_map(known, {"phase": (codes, ["G1", "S", "G2"])}, patient=False)
     names = [c["name"] for c in made["colours"]]
     assert names[:2] == ["phase", "group"]
     assert "sum_DNA" in names
@@ -180,7 +192,25 @@ def test_the_map_is_coloured_by_labels_groups_and_features() -> None:
     assert made["colours"][0]["categories"] == ["G1 (134)", "S (133)", "G2 (133)"]
     assert made["count"] == ROWS
     assert made["columns"] == 6
-    assert make_map(facts(columns=columns(constant=np.ones(6, bool))), {}) == {}
+    assert make_map(facts(columns=columns(constant=np.ones(6, bool))), {}, patient=False) == {}
+
+
+def test_umap_is_there_if_it_is_installed_and_there_is_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class UMAP:
+        def __init__(self, **settings: int) -> None:
+            assert settings == {"random_state": 0, "n_jobs": 1}
+
+        def fit_transform(self, columns: np.ndarray) -> np.ndarray:
+            return columns[:, :2]
+
+    fake = types.ModuleType("umap")
+    fake.__spec__ = importlib.machinery.ModuleSpec("umap", None)
+    fake.UMAP = UMAP
+    monkeypatch.setitem(sys.modules, "umap", fake)
+    for patient, names in ((True, ["PCA", "UMAP"]), (False, ["PCA"])):
+        assert [p["name"] for p in make_map(facts(), {}, patient)["planes"]] == names
 
 
 def test_columns_of_the_map_are_of_all_kinds() -> None:

@@ -76,11 +76,24 @@ def test_images_that_fail_and_images_without_a_cell() -> None:
     assert "200 of 399 images (50%) hold no cell" in text
 
 
-@pytest.mark.parametrize(("cells", "word"), [(8400, "Too many"), (210, "Too few")])
-def test_a_group_with_too_many_or_too_few_cells(cells: int, word: str) -> None:
+@pytest.mark.parametrize(("cells", "said_of"), [(8400, "plate 2 (40)"), (210, "plate 2 (1)")])
+def test_a_group_with_too_many_or_too_few_cells(cells: int, said_of: str) -> None:
     found = np.array([2100, cells])
     text = said(images=counted(found=found, kept=found))
-    assert f"{word} cells in group plate 2" in text
+    assert "Too many or too few cells an image in plate" in text
+    assert "plate 1 (10)" in text
+    assert said_of in text
+
+
+def test_of_many_groups_that_are_off_a_few_are_named() -> None:
+    found = np.full(40, 1000)
+    found[:8] = 10
+    many = {"images": np.full(40, 100), "failed": found * 0, "empty": found * 0}
+    text = said(
+        images=counted(groups=[f"w{k}" for k in range(40)], found=found, kept=found, **many)
+    )
+    assert "w0 (0.1), w1 (0.1), w2 (0.1), w3 (0.1), w4 (0.1) and 3 more: the other" in text
+    assert "groups have 10." in text
 
 
 def test_a_filter_that_leaves_out_much() -> None:
