@@ -11,7 +11,7 @@ from typing import Any
 
 import harness
 import numpy as np
-from kernel_cases import CHANNELS, FIVE, SPOT, Case
+from kernel_cases import CHANNELS, FINE, FIVE, SPOT, Case
 from kernel_inputs import Cells
 from numpy.typing import NDArray
 from skimage.feature import graycomatrix, graycoprops
@@ -197,6 +197,6 @@ def _of_cp_measure(few: Cells, cells: Cells) -> Iterator[Case]:
         yield from both("intensity", who, "intensity", columns, call("intensity"), few, cells)
         yield from both("co-occurrence", who, f"texture, {LEVELS} levels, 2 distances, 4 angles",
                          104, texture, few, cells)  # fmt: skip
-        levels = texture_peers.LEVELS
-        yield from both("haralick", who, f"texture, {levels} levels, 4 angles", 52,
-                        call("texture", scale=1, gray_levels=levels), few, cells)  # fmt: skip
+        for kernel, levels in (("haralick", texture_peers.LEVELS), (FINE, 256)):
+            yield from both(kernel, who, f"texture, {levels} levels, 4 angles", 52,
+                            call("texture", scale=1, gray_levels=levels), few, cells)  # fmt: skip
