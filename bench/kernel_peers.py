@@ -198,5 +198,11 @@ def _of_cp_measure(few: Cells, cells: Cells) -> Iterator[Case]:
         yield from both("co-occurrence", who, f"texture, {LEVELS} levels, 2 distances, 4 angles",
                          104, texture, few, cells)  # fmt: skip
         for kernel, levels in (("haralick", texture_peers.LEVELS), (FINE, 256)):
-            yield from both(kernel, who, f"texture, {levels} levels, 4 angles", 52,
-                            call("texture", scale=1, gray_levels=levels), few, cells)  # fmt: skip
+            spread = _spread(call("texture", scale=1, gray_levels=levels))
+            how = f"texture, {levels} levels, 4 angles"
+            yield from both(kernel, who, how, 52, spread, few, cells)
+
+
+def _spread(call: Call) -> Call:
+    """With pixels spread over all of their type, so that all levels of the type occur."""
+    return lambda labels, pixels: call(labels, pixels * (65534.0 / pixels.max()))

@@ -7,8 +7,6 @@ comes from three histograms, of the levels' sums, differences, and of the levels
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import njit
 
@@ -16,13 +14,17 @@ from scip_mpi.batches import FloatArray, Int64Array
 from scip_mpi.features.angles import ANGLES, MERGED, back_steps, over_angles
 from scip_mpi.features.emphases import logarithms
 from scip_mpi.features.grey import Grey
-
-# The 13 that Haralick, Shanmugam and Dinstein number from 1, in that order.
-NUMBER = 13
+from scip_mpi.features.haralick_values import EVERY, NUMBER, thirteen, twelve
 
 
 def fill(
-    grey: Grey, most: int, distances: Int64Array, statistics: Int64Array, out: FloatArray
+    grey: Grey,
+    most: int,
+    given: bool,
+    features: Int64Array,
+    distances: Int64Array,
+    statistics: Int64Array,
+    out: FloatArray,
 ) -> None:
     """Fill all columns: by channel, feature, statistic, distance.
 
@@ -30,6 +32,10 @@ def fill(
     ----------
     most : int
         The largest level that can be.
+    given : bool
+        Whether pixels were levels already; then IBSI counts levels up to the mask's largest.
+    features : ndarray of int64
+        Places among the features, Haralick's first.
     distances : ndarray of int64
     statistics : ndarray of int64
         Places among `scip_mpi.features.angles.STATISTICS`.
@@ -41,14 +47,14 @@ def fill(
     logs = logarithms(2 * ANGLES * pixels.most)
     _haralick(
         grey.levels, grey.defined, pixels.places, pixels.bounds, pixels.starts, pixels.widths,
-        pixels.most, most, distances, statistics, single, merged, logs, out,
+        pixels.most, most, given, features, distances, statistics, single, merged, logs, out,
     )  # fmt: skip
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _haralick(
-    levels, defined, places, bounds, starts, widths, capacity, most, distances, statistics, single,
-    merged, logs, out,
+    levels, defined, places, bounds, starts, widths, capacity, most, given, features,
+    distances, statistics, single, merged, logs, out,
 ):  # fmt: skip
     shift = 1
     while (1 << shift) < most:
@@ -68,8 +74,9 @@ def _haralick(
     gaps = np.zeros((2, most), np.uint32)
     packed = np.zeros((2, most + 1), np.uint64)
     ends = np.zeros(most + 1, np.int64)
-    values = np.empty((ANGLES + 1, NUMBER))
-    found = np.empty(NUMBER * len(statistics))
+    further = features.max() >= NUMBER
+    values = np.empty((ANGLES + 1, EVERY if further else NUMBER))
+    found = np.empty(values.shape[1] * len(statistics))
     for i in range(len(widths)):
         size = starts[i + 1] - starts[i]
         seen = np.int64(-1)
@@ -80,6 +87,11 @@ def _haralick(
             at = starts[i] * channels + j * size
             plane = levels[at : at + size]
             mine = places[first:end]
+            span = np.int64(most)
+            if given:
+                span = np.int64(0)
+                for k in range(len(mine)):
+                    span = max(span, np.int64(plane[np.uint64(mine[k])]))
             if first != seen:
                 seen = first
                 for d in range(number):
@@ -111,21 +123,26 @@ def _haralick(
                             )
                     values[g] = np.nan
                     if total:
-                        squares, weighted = _sums(keys[:total], matrix, logs)
+                        squares, weighted, largest = _sums(keys[:total], matrix, logs)
                         for level in range(1, most + 1):
                             # Both ends alike: twice in one entry, not once in two.
                             count = np.int64(matrix[(level << shift) + level])
                             squares += count * count
                             weighted += count
+                            largest = max(largest, 2 * count)
                         thirteen(
                             sums, gaps, ends, total, 2.0 * squares, 2.0 * weighted, logs, values[g]
                         )
+                        if further:
+                            twelve(sums, gaps, total, largest, span, values[g])
                     _clear(keys[:total], matrix)
                     sums[:] = 0
                     gaps[:] = 0
                 over_angles(values, statistics, found)
-                for f in range(len(found)):
-                    out[i, (j * len(found) + f) * number + d] = found[f]
+                for f in range(len(features)):
+                    for k in range(len(statistics)):
+                        column = ((j * len(features) + f) * len(statistics) + k) * number + d
+                        out[i, column] = found[features[f] * len(statistics) + k]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -198,8 +215,9 @@ def _count(plane, listed, back, shift, matrix, sums, gaps, keys):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _sums(keys, matrix, logs):
-    """Over the entries c of a matrix, the sums of c^2 and of c log2 c."""
+    """Over the entries c of a matrix, the sums of c^2 and of c log2 c, and the largest of them."""
     squares = np.int64(0)
+    largest = np.uint32(0)
     even = 0.0
     odd = 0.0
     n = len(keys)
@@ -207,90 +225,18 @@ def _sums(keys, matrix, logs):
         c = matrix[np.uint64(keys[t])]
         d = matrix[np.uint64(keys[t + 1])]
         squares += np.int64(c) + np.int64(d)
+        largest = max(largest, c, d)
         even += logs[np.uint64(c)]
         odd += logs[np.uint64(d)]
     if n % 2:
         c = matrix[np.uint64(keys[n - 1])]
         squares += np.int64(c)
+        largest = max(largest, c)
         even += logs[np.uint64(c)]
-    return squares, even + odd
+    return squares, even + odd, np.int64(largest)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _clear(keys, matrix):
     for t in range(len(keys)):
         matrix[np.uint64(keys[t])] = 0
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def thirteen(sums, gaps, ends, pairs, squares, weighted, logs, out):
-    """Haralick's features of one symmetric matrix.
-
-    Parameters
-    ----------
-    sums : (2, 2 * most + 1) uint32
-        Pairs by the sum of their levels, in two parts.
-    gaps : (2, most) uint32
-        By the difference.
-    ends : (most + 1,) int64
-        Levels of both pixels of all pairs.
-    pairs : int
-        How many; at least one.
-    squares, weighted : float
-        Sums of c^2 and c log2 c over the entries c of the symmetric matrix of counts.
-    logs : float64
-        log2 of whole numbers; 0 for 0.
-    out : (13,) float64
-    """
-    twice = 2 * pairs
-    total = np.float64(twice)
-    most = len(ends) - 1
-    first = np.int64(0)
-    of_ends = 0.0
-    for level in range(1, most + 1):
-        first += level * ends[level]
-        of_ends += ends[level] * logs[ends[level]]
-    mean = first / total
-    variance = 0.0
-    for level in range(1, most + 1):
-        variance += (level - mean) * (level - mean) * ends[level]
-    variance /= total
-    contrast = np.int64(0)
-    distance = np.int64(0)
-    similar = 0.0
-    of_gaps = 0.0
-    for gap in range(most):
-        count = np.int64(gaps[0, gap]) + np.int64(gaps[1, gap])
-        contrast += gap * gap * count
-        distance += gap * count
-        similar += count / (1.0 + gap * gap)
-        of_gaps += count * logs[count]
-    mean_gap = distance / pairs
-    gap_variance = 0.0
-    for gap in range(most):
-        count = np.int64(gaps[0, gap]) + np.int64(gaps[1, gap])
-        gap_variance += (gap - mean_gap) * (gap - mean_gap) * count
-    sum_variance = 0.0
-    of_sums = 0.0
-    for s in range(2, 2 * most + 1):
-        count = np.int64(sums[0, s]) + np.int64(sums[1, s])
-        sum_variance += (s - 2.0 * mean) * (s - 2.0 * mean) * count
-        of_sums += count * logs[count]
-    sum_variance /= pairs
-    joint = max(logs[twice] - weighted / total, 0.0)
-    single = max(logs[twice] - of_ends / total, 0.0)
-    out[0] = squares / (total * total)
-    out[1] = contrast / pairs
-    out[2] = (sum_variance - out[1]) / (4.0 * variance) if variance > 0.0 else np.nan
-    out[3] = variance
-    out[4] = similar / pairs
-    out[5] = 2.0 * mean
-    out[6] = sum_variance
-    out[7] = max(logs[pairs] - of_sums / pairs, 0.0)
-    out[8] = joint
-    out[9] = gap_variance / pairs
-    out[10] = max(logs[pairs] - of_gaps / pairs, 0.0)
-    # The matrix is symmetric: both of Haralick's joint entropies of independent levels are twice
-    # the entropy of one.
-    out[11] = (joint - 2.0 * single) / single if variance > 0.0 else np.nan
-    out[12] = math.sqrt(max(1.0 - math.exp(-2.0 * (2.0 * single - joint)), 0.0))
