@@ -18,9 +18,9 @@ def thirteen(sums, gaps, ends, pairs, squares, weighted, logs, out):
 
     Parameters
     ----------
-    sums : (2, 2 * most + 1) uint32
-        Pairs by the sum of their levels, in two parts.
-    gaps : (2, most) uint32
+    sums : (2 * most + 1,) int64
+        Pairs by the sum of their levels.
+    gaps : (most,) int64
         By the difference.
     ends : (most + 1,) int64
         Levels of both pixels of all pairs.
@@ -50,7 +50,7 @@ def thirteen(sums, gaps, ends, pairs, squares, weighted, logs, out):
     similar = 0.0
     of_gaps = 0.0
     for gap in range(most):
-        count = np.int64(gaps[0, gap]) + np.int64(gaps[1, gap])
+        count = gaps[gap]
         contrast += gap * gap * count
         distance += gap * count
         similar += count / (1.0 + gap * gap)
@@ -58,12 +58,12 @@ def thirteen(sums, gaps, ends, pairs, squares, weighted, logs, out):
     mean_gap = distance / pairs
     gap_variance = 0.0
     for gap in range(most):
-        count = np.int64(gaps[0, gap]) + np.int64(gaps[1, gap])
+        count = gaps[gap]
         gap_variance += (gap - mean_gap) * (gap - mean_gap) * count
     sum_variance = 0.0
     of_sums = 0.0
     for s in range(2, 2 * most + 1):
-        count = np.int64(sums[0, s]) + np.int64(sums[1, s])
+        count = sums[s]
         sum_variance += (s - 2.0 * mean) * (s - 2.0 * mean) * count
         of_sums += count * logs[count]
     sum_variance /= pairs
@@ -107,8 +107,8 @@ def twelve(sums, gaps, pairs, largest, span, out):
     inverse_normalised = 0.0
     moment_normalised = 0.0
     inverse_variance = 0.0
-    for gap in range(gaps.shape[1]):
-        count = np.int64(gaps[0, gap]) + np.int64(gaps[1, gap])
+    for gap in range(len(gaps)):
+        count = gaps[gap]
         share = gap / span
         gap_sum += gap * count
         inverse += count / (1.0 + gap)
@@ -118,8 +118,8 @@ def twelve(sums, gaps, pairs, largest, span, out):
             inverse_variance += count / (np.float64(gap) * gap)
     shade = 0.0
     prominence = 0.0
-    for s in range(2, sums.shape[1]):
-        count = np.int64(sums[0, s]) + np.int64(sums[1, s])
+    for s in range(2, len(sums)):
+        count = sums[s]
         beyond = s - 2.0 * mean
         shade += beyond * beyond * beyond * count
         prominence += beyond * beyond * beyond * beyond * count
