@@ -42,8 +42,8 @@ def fill(
     """
     pixels = grey.pixels
     merged = bool((statistics == MERGED).any())
-    # Twice the pairs of all four angles, at most.
-    logs = logarithms(2 * ANGLES * pixels.most)
+    # Both ends of all pairs at an angle, or at all of them, at most.
+    logs = logarithms(2 * pixels.most * (ANGLES if merged else 1))
     _haralick(
         grey.levels, grey.defined, pixels.places, pixels.bounds, pixels.starts, pixels.widths,
         pixels.most, most, given, features, distances, statistics, merged, logs, out,
