@@ -150,7 +150,8 @@ def _compute(
     _run_lengths(
         grey.levels, grey.defined, pixels.places, pixels.bounds, pixels.starts, pixels.widths,
         settings.grey.most, longest, settings.statistics, single, merged,
-        logarithms(pixels.most * (ANGLES if merged else 1)), scratch.array("runs_up_to", size, np.uint32), out,
+        logarithms(pixels.most * (ANGLES if merged else 1)),
+        scratch.array("runs_up_to", size, np.uint32), out,
     )  # fmt: skip
 
 
