@@ -51,6 +51,8 @@ US = "scip_mpi"
 CHANNELS = 2
 # What most peers measure.
 FIVE = "intensity, five statistics"
+# As CellProfiler does by default.
+FINE = "haralick, 256 levels"
 FAMILIES: dict[str, Family] = {
     "shape": shape.FAMILY,
     "intensity": intensity.FAMILY,
@@ -60,6 +62,7 @@ FAMILIES: dict[str, Family] = {
     "Sobel": texture.select(properties=[]),
     "raw": raw.FAMILY,
     "haralick": haralick.FAMILY,
+    FINE: haralick.select(levels=256),
     "glrlm": glrlm.FAMILY,
     "glszm": glszm.FAMILY,
     "ngtdm": ngtdm.FAMILY,

@@ -12,7 +12,7 @@ from typing import Any
 
 import harness
 import numpy as np
-from kernel_cases import CHANNELS, FIVE, SPOT, Case
+from kernel_cases import CHANNELS, FINE, FIVE, SPOT, Case
 from kernel_inputs import Cells
 from numpy.typing import NDArray
 from skimage.feature import graycomatrix, graycoprops
@@ -219,9 +219,10 @@ def _of_cp_measure(few: Cells, cells: Cells) -> Iterator[Case]:
         yield from both("intensity", who, "intensity", columns, call("intensity"), few, cells)
         yield from both("co-occurrence", who, f"texture, {LEVELS} levels, 2 distances, 4 angles",
                          104, texture, few, cells)  # fmt: skip
-        levels = texture_peers.LEVELS
-        yield from both("haralick", who, f"texture, {levels} levels, 4 angles", 52,
-                        call("texture", scale=1, gray_levels=levels), few, cells)  # fmt: skip
+        for kernel, levels in (("haralick", texture_peers.LEVELS), (FINE, 256)):
+            spread = _spread(call("texture", scale=1, gray_levels=levels))
+            how = f"texture, {levels} levels, 4 angles"
+            yield from both(kernel, who, how, 52, spread, few, cells)
         yield from both("cp_intensity", who, "intensity", columns, call("intensity"), few, cells)
 
     def granularity(labels: Plane, pixels: Plane) -> Any:
@@ -265,3 +266,8 @@ def _of_pairs(few: Cells, cells: Cells) -> Iterator[Case]:
     yield from both("colocalization", who, "pearson, manders, overlap, rwc", 9, all_but_costes,
                      few, cells)  # fmt: skip
     yield from both("Costes", who, "costes, faster", 2, costes, few, cells)
+
+
+def _spread(call: Call) -> Call:
+    """With pixels spread over all of their type, so that all levels of the type occur."""
+    return lambda labels, pixels: call(labels, pixels * (65534.0 / pixels.max()))

@@ -20,14 +20,14 @@ import kernel_cases
 import kernel_inputs
 import kernel_peers
 from harness import Settings
-from kernel_cases import FIVE, US, Case
+from kernel_cases import FINE, FIVE, US, Case
 
 LIBRARIES = (*harness.LIBRARIES, "scipy", "cp_measure", "mahotas", "nyxus")
 ORDER = (
     "li", "otsu", "spot", "normaltest", "shape", "intensity", FIVE, "texture", "co-occurrence",
     "Sobel", "raw", "cp_intensity", "radial", "zernike", "colocalization", "Costes", "granularity",
-    "cp_shape", "moments", "haralick", "glrlm", "glszm", "ngtdm", "gldm", "lbp", "focus", "gabor",
-    "ideas", "spots", "neighbors",
+    "cp_shape", "moments", "neighbors", "ideas", "spots", "haralick", FINE, "glrlm", "glszm", "ngtdm",
+    "gldm", "lbp", "focus", "gabor",
 )  # fmt: skip
 
 

@@ -6,18 +6,20 @@ its neighbours a pixel is like.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit
-
-from scip_mpi.batches import FloatArray
 
 NUMBER = 16
 
 
-def logarithms(most: int) -> FloatArray:
+@njit(cache=True, nogil=True, error_model="numpy")
+def logarithms(most):
     """log2 of whole numbers up to ``most``; 0 for 0."""
     logs = np.zeros(most + 1)
-    np.log2(np.arange(1, most + 1), out=logs[1:])
+    for k in range(1, most + 1):
+        logs[k] = math.log2(k)
     return logs
 
 

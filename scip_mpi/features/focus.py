@@ -147,9 +147,7 @@ def _focus(
             if n:
                 lay_out(own, mine, plane)
                 out[i, j * 3], out[i, j * 3 + 1] = of_neighbours(plane, inner[:n], widths[i])
-            side = 4
-            while side < max(box[2], box[3]):
-                side *= 2
+            side = side_of(max(box[2], box[3]))
             if side != held:
                 held = side
                 make_tables(side, turns[0], turns[1], swaps, rings)

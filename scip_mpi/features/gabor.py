@@ -8,18 +8,13 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from scip_mpi.batches import FloatArray, ImageBatch, Int64Array, Scratch, SetMasks
 from scip_mpi.errors import UserError
-from scip_mpi.features.angles import ANGLES, MERGED, Statistic, in_words, over_angles, statistics_of
+from scip_mpi.features.angles import MERGED, Statistic, in_words, statistics_of
 from scip_mpi.features.family import Family, Feature
-from scip_mpi.features.mask_pixels import (
-    are_numbers,
-    mask_pixels,
-    stand_out,
-    tight_box,
-)
+from scip_mpi.features.gabor_kernel import BUFFERS, PARTS, fill
+from scip_mpi.features.mask_pixels import mask_pixels
 from scip_mpi.features.regions import MASKS, MaskWord
 from scip_mpi.features.selection import channel_places, chosen_channels, pick
 from scip_mpi.features.shared import Shared
@@ -29,8 +24,6 @@ SHORTEST, LONGEST = 2, 64
 WIDTH = math.sqrt(math.log(2.0) / 2.0) / math.pi * 3.0
 # Where the envelope ends, in such widths.
 REACH = 3.0
-# The Gaussian alone, cosine and sine of the full frequency, and of that at 45 degrees.
-PARTS = 5
 
 
 class Settings(NamedTuple):
@@ -123,15 +116,17 @@ def _compute(
         return
     channels = chosen_channels(settings.channels, batch.channels)
     pixels = mask_pixels(batch, masks, channels, settings.mask, 0, scratch)
-    size = max(int(np.diff(pixels.starts).max()), 1)
     reaches = np.array([reach_of(wave) for wave in settings.wavelengths], np.int64)
-    taps = np.zeros((len(reaches), PARTS, 2 * int(reaches.max()) + 1))
+    pad = int(reaches.max()) + 1
+    taps = np.zeros((len(reaches), PARTS, pad + 1))
     for w, wave in enumerate(settings.wavelengths):
-        taps[w, :, : 2 * reaches[w] + 1] = parts_of(wave)
-    _responses(
+        taps[w, :, : reaches[w] + 1] = parts_of(wave)
+    sides = (masks.bbox[:, 2:] - masks.bbox[:, :2]).max(axis=0)
+    size = int((sides[0] + 2 * pad) * (sides[1] + pad))
+    work = scratch.array("gabor", BUFFERS * size, np.float64)[: BUFFERS * size].reshape(BUFFERS, -1)
+    fill(
         pixels.values, pixels.begins, pixels.sources, pixels.bounds, batch.shapes, reaches, taps,
-        settings.statistics,
-        scratch.array("gabor", 12 * size, np.float64)[: 12 * size], out,
+        settings.statistics, work, out,
     )  # fmt: skip
 
 
@@ -141,8 +136,8 @@ def reach_of(wave: int) -> int:
 
 
 def parts_of(wave: int) -> FloatArray:
-    """What filters are made of along rows and columns, shape (5, 2 * reach + 1)."""
-    at = np.arange(-reach_of(wave), reach_of(wave) + 1.0)
+    """What filters are made of along rows and columns, shape (5, reach + 1), from the middle on."""
+    at = np.arange(reach_of(wave) + 1.0)
     deviation = WIDTH * wave
     envelope = np.exp(-0.5 * (at / deviation) ** 2) / (deviation * math.sqrt(2.0 * math.pi))
     full = 2.0 * math.pi / wave * at
@@ -151,102 +146,6 @@ def parts_of(wave: int) -> FloatArray:
         envelope, envelope * np.cos(full), envelope * np.sin(full), envelope * np.cos(aslant),
         envelope * np.sin(aslant),
     ])  # fmt: skip
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _responses(values, begins, sources, bounds, shapes, reaches, taps, statistics, work, out):
-    room = work.reshape(12, -1)
-    cell, smooth, even, odd = room[0], room[1], room[2], room[3]
-    slant_even, slant_odd = room[4], room[5]
-    first, second, third, fourth = room[6], room[7], room[8], room[9]
-    at = np.empty((ANGLES + 1, 1))
-    at[:] = np.nan
-    found = np.empty(len(statistics))
-    for i in range(len(shapes)):
-        for j in range(begins.shape[1]):
-            listed = sources[bounds[i, j, 0] : bounds[i, j, 1]]
-            n = len(listed)
-            if n == 0:
-                continue
-            own = values[begins[i, j] : begins[i, j] + n]
-            if not are_numbers(own):
-                continue
-            box = tight_box(listed, shapes[i, 2])
-            rows, columns = box[2], box[3]
-            size = rows * columns
-            uneven = stand_out(own, listed, shapes[i, 2], box, columns, cell[:size])
-            for w in range(len(reaches)):
-                reach = reaches[w]
-                part = taps[w]
-                at[:ANGLES, 0] = 0.0
-                if uneven:
-                    along_rows(cell, rows, columns, part[0], reach, smooth)
-                    along_rows(cell, rows, columns, part[1], reach, even)
-                    along_rows(cell, rows, columns, part[2], reach, odd)
-                    along_rows(cell, rows, columns, part[3], reach, slant_even)
-                    along_rows(cell, rows, columns, part[4], reach, slant_odd)
-                    along_columns(even, rows, columns, part[0], reach, first)
-                    along_columns(odd, rows, columns, part[0], reach, second)
-                    at[0, 0] = magnitude(first, second, listed, shapes[i, 2], box)
-                    along_columns(smooth, rows, columns, part[1], reach, first)
-                    along_columns(smooth, rows, columns, part[2], reach, second)
-                    at[2, 0] = magnitude(first, second, listed, shapes[i, 2], box)
-                    along_columns(slant_even, rows, columns, part[3], reach, first)
-                    along_columns(slant_odd, rows, columns, part[4], reach, second)
-                    along_columns(slant_odd, rows, columns, part[3], reach, third)
-                    along_columns(slant_even, rows, columns, part[4], reach, fourth)
-                    for k in range(size):
-                        a, b, c, d = first[k], second[k], third[k], fourth[k]
-                        # The product of the waves along rows and columns, and of one of them with
-                        # the other's mirror image.
-                        first[k] = a + b
-                        second[k] = c - d
-                        third[k] = a - b
-                        fourth[k] = c + d
-                    at[1, 0] = magnitude(first, second, listed, shapes[i, 2], box)
-                    at[3, 0] = magnitude(third, fourth, listed, shapes[i, 2], box)
-                over_angles(at, statistics, found)
-                for s in range(len(statistics)):
-                    out[i, (j * len(reaches) + w) * len(statistics) + s] = found[s]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def along_rows(plane, rows, columns, taps, reach, out):
-    """Correlate each row of a plane with some taps; outside it is 0."""
-    for k in range(rows * columns):
-        out[k] = 0.0
-    for y in range(rows):
-        at = y * columns
-        for t in range(-min(reach, columns - 1), min(reach, columns - 1) + 1):
-            tap = taps[t + reach]
-            for x in range(np.uint64(max(0, -t) + at), np.uint64(min(columns, columns - t) + at)):
-                out[x] += tap * plane[x + np.uint64(t)]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def along_columns(plane, rows, columns, taps, reach, out):
-    """Correlate each column of a plane with some taps; outside it is 0."""
-    for k in range(rows * columns):
-        out[k] = 0.0
-    for y in range(rows):
-        at = np.uint64(y * columns)
-        for t in range(max(-reach, -y), min(reach, rows - 1 - y) + 1):
-            tap = taps[t + reach]
-            other = np.uint64((y + t) * columns)
-            for x in range(np.uint64(columns)):
-                out[at + x] += tap * plane[other + x]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def magnitude(real, imaginary, sources, width, box):
-    """Mean magnitude of a complex plane over a mask."""
-    total = 0.0
-    for k in range(len(sources)):
-        y = np.int64(sources[k]) // width - box[0]
-        x = np.int64(sources[k]) % width - box[1]
-        at = np.uint64(y * box[3] + x)
-        total += math.sqrt(real[at] * real[at] + imaginary[at] * imaginary[at])
-    return total / len(sources)
 
 
 FAMILY = select()

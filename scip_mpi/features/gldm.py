@@ -187,15 +187,35 @@ def _dependences(levels, defined, places, bounds, starts, widths, most, alpha, l
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _count_dependences(plane, places, width, alpha, matrix):
+    """Count pixels by level and dependence."""
+    one = np.uint64(1)
     for k in range(len(places)):
-        place = np.int64(places[k])
-        level = np.int64(plane[np.uint64(place)])
-        alike = 0
-        for y in range(-1, 2):
-            for x in range(-1, 2):
-                other = np.int64(plane[np.uint64(place + y * width + x)])
-                alike += (abs(other - level) <= alpha) & (other != 0)
-        matrix[np.uint64(level), np.uint64(alike)] += np.uint32(1)
+        place = np.uint64(places[k])
+        level = np.int64(plane[place])
+        # From the least level that counts on, one comparison tells: those below wrap around, and 0
+        # is outside the mask.
+        least = np.uint64(max(level - alpha, 1))
+        span = np.uint64(level + alpha) - least
+        above = place - np.uint64(width)
+        below = place + np.uint64(width)
+        alike = (
+            one
+            + within(plane[above - one], least, span)
+            + within(plane[above], least, span)
+            + within(plane[above + one], least, span)
+            + within(plane[place - one], least, span)
+            + within(plane[place + one], least, span)
+            + within(plane[below - one], least, span)
+            + within(plane[below], least, span)
+            + within(plane[below + one], least, span)
+        )
+        matrix[np.uint64(level), alike] += np.uint32(1)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def within(level, least, span):
+    """Whether a level is one of some that follow each other, as a number."""
+    return np.uint64(np.uint64(level) - least <= span)
 
 
 FAMILY = select()

@@ -145,11 +145,13 @@ def _compute(
     pixels = grey.pixels
     size = int(np.diff(pixels.starts).max())
     longest = int(batch.shapes[:, 1:].max())
+    single = bool((settings.statistics != MERGED).any())
+    merged = bool((settings.statistics == MERGED).any())
     _run_lengths(
         grey.levels, grey.defined, pixels.places, pixels.bounds, pixels.starts, pixels.widths,
-        settings.grey.most, longest, settings.statistics,
-        bool((settings.statistics != MERGED).any()), bool((settings.statistics == MERGED).any()),
-        logarithms(ANGLES * pixels.most), scratch.array("runs_up_to", size, np.uint32), out,
+        settings.grey.most, longest, settings.statistics, single, merged,
+        logarithms(pixels.most * (ANGLES if merged else 1)),
+        scratch.array("runs_up_to", size, np.uint32), out,
     )  # fmt: skip
 
 

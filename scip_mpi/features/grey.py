@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scip_mpi.batches import BoolArray, ImageBatch, Scratch, SetMasks
 from scip_mpi.errors import UserError
 from scip_mpi.features.family import Feature
-from scip_mpi.features.mask_pixels import MaskPixels, are_numbers, mask_pixels
+from scip_mpi.features.mask_pixels import MaskPixels, are_numbers, ends_of, mask_pixels
 from scip_mpi.features.regions import MASKS, MaskWord
 from scip_mpi.features.selection import channel_places, chosen_channels, pick
 
@@ -147,11 +147,7 @@ def _quantise(values, begins, places, bounds, starts, number, levels, defined):
                 continue
             own = values[begins[i, j] : begins[i, j] + n]
             strange = not are_numbers(own)
-            low = own[0]
-            high = low
-            for k in range(n):
-                low = min(low, own[k])
-                high = max(high, own[k])
+            low, high = ends_of(own)
             if number == 0:
                 strange |= not (low >= 1.0 and high <= MOST_LEVELS)
                 for k in range(n):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,9 @@ from scip_mpi.features.angles import Statistic, in_words, statistics_of
 from scip_mpi.features.family import Family, Feature
 from scip_mpi.features.grey import LEVELS, GreySettings, Levels, grey_levels, grey_settings, named
 from scip_mpi.features.haralick_kernel import fill
+from scip_mpi.features.haralick_values import NUMBER
 from scip_mpi.features.regions import MaskWord
+from scip_mpi.features.selection import pick
 from scip_mpi.features.shared import Shared
 
 FARTHEST = 64
@@ -35,12 +37,40 @@ NAMES = (
     ("information_correlation_1", "First measure of information correlation (IBSI R8DG)"),
     ("information_correlation_2", "Second measure of information correlation (IBSI JN9H)"),
 )
+# The rest of IBSI's.
+FURTHER = (
+    ("joint_maximum", "Probability of the most frequent pair of levels (IBSI GYBY)"),
+    ("joint_average", "Mean of the levels of pairs (IBSI 60VM)"),
+    ("difference_average", "Mean difference of the levels of a pair (IBSI TF7R)"),
+    ("dissimilarity", "Mean difference of the levels of a pair (IBSI 8S9J)"),
+    ("inverse_difference", "Mean of 1 / (1 + difference) over pairs (IBSI IB1Z)"),
+    (
+        "normalised_inverse_difference",
+        "Mean of 1 / (1 + difference / number of levels) over pairs (IBSI NDRX)",
+    ),
+    (
+        "normalised_inverse_difference_moment",
+        "Mean of 1 / (1 + (difference / number of levels)^2) over pairs (IBSI 1QCO)",
+    ),
+    ("inverse_variance", "Sum over pairs of unlike levels of 1 / difference^2 (IBSI E8JP)"),
+    ("autocorrelation", "Mean product of the levels of a pair (IBSI QWB0)"),
+    ("cluster_tendency", "Variance of the sum of the levels of a pair (IBSI DG8W)"),
+    ("cluster_shade", "Third moment of the sum of the levels of a pair (IBSI 7NFM)"),
+    ("cluster_prominence", "Fourth moment of the sum of the levels of a pair (IBSI AE86)"),
+)
+EVERY = NAMES + FURTHER
+WORDS = tuple(name for name, _ in EVERY)
+if TYPE_CHECKING:
+    Word = str
+else:
+    Word = Literal[WORDS]
 
 
 class Settings(NamedTuple):
     """What `select` was told."""
 
     grey: GreySettings
+    features: tuple[int, ...]
     distances: tuple[int, ...]
     statistics: Int64Array
 
@@ -52,6 +82,7 @@ def select(
     levels: Levels = LEVELS,
     distances: Sequence[int] = (1,),
     statistics: Sequence[Statistic] = ("mean", "range"),
+    features: Sequence[Word] = WORDS[:NUMBER],
 ) -> Family:
     """Haralick's features with settings of one's own.
 
@@ -70,6 +101,8 @@ def select(
         ``mean`` and ``range`` over the angles (IBSI's 2D average), ``merged``: of the matrices of
         all angles added up (IBSI's 2D merged), or single angles: ``0deg``, ``45deg`` (to the upper
         right), ``90deg``, ``135deg``.
+    features : sequence of str
+        Haralick's 13 by default; IBSI has 12 more, of which three are others by another name.
 
     Raises
     ------
@@ -80,7 +113,10 @@ def select(
     if not far or far[0] < 1 or far[-1] > FARTHEST:
         raise UserError(f"distances: numbers from 1 to {FARTHEST}, not {list(distances)}")
     settings = Settings(
-        grey_settings(channels, mask, levels), tuple(far), statistics_of(statistics)
+        grey_settings(channels, mask, levels),
+        tuple(pick(features, WORDS, "feature")),
+        tuple(far),
+        statistics_of(statistics),
     )
     return Family(
         "haralick", partial(_features, settings), partial(_compute, settings), select=select
@@ -93,7 +129,8 @@ def _features(settings: Settings, channel_names: Sequence[str]) -> list[Feature]
 
 def _of_channel(settings: Settings, channel: str) -> list[Feature]:
     found = []
-    for name, text in NAMES:
+    for f in settings.features:
+        name, text = EVERY[f]
         for s in settings.statistics:
             word, meaning = in_words(int(s))
             for d in settings.distances:
@@ -135,7 +172,9 @@ def _compute(
         return
     grey = grey_levels(batch, masks, settings.grey, max(settings.distances), scratch)
     distances = np.array(settings.distances, np.int64)
-    fill(grey, settings.grey.most, distances, settings.statistics, out)
+    features = np.array(settings.features, np.int64)
+    given = settings.grey.levels == 0
+    fill(grey, settings.grey.most, given, features, distances, settings.statistics, out)
 
 
 FAMILY = select()

@@ -143,6 +143,29 @@ def are_numbers(values):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def ends_of(values):
+    """The least and the largest of some numbers, at least one."""
+    # Four at a time: each comparison would wait for the one before.
+    a, b, c, d = values[0], values[0], values[0], values[0]
+    e, f, g, h = a, a, a, a
+    n = len(values)
+    for k in range(0, n - 3, 4):
+        p, q, r, s = values[k], values[k + 1], values[k + 2], values[k + 3]
+        a = p if p < a else a
+        b = q if q < b else b
+        c = r if r < c else c
+        d = s if s < d else d
+        e = p if p > e else e
+        f = q if q > f else f
+        g = r if r > g else g
+        h = s if s > h else h
+    for k in range(n - n % 4, n):
+        a = values[k] if values[k] < a else a
+        e = values[k] if values[k] > e else e
+    return min(min(a, b), min(c, d)), max(max(e, f), max(g, h))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def lay_out(values, places, plane):
     """Put the pixels of a mask into a padded plane.
 
@@ -220,16 +243,13 @@ def stand_out(values, sources, width, box, pitch, out):
     out : float64, out
         Rows and columns from the box's corner; 0 elsewhere.
     """
-    total = 0.0
-    low = values[0]
-    high = low
-    for k in range(len(values)):
-        total += values[k]
-        low = min(low, values[k])
-        high = max(high, values[k])
-    mean = total / len(values)
+    low, high = ends_of(values)
     if low == high:
         return False
+    total = 0.0
+    for k in range(len(values)):
+        total += values[k]
+    mean = total / len(values)
     for k in range(len(out)):
         out[k] = 0.0
     for k in range(len(values)):

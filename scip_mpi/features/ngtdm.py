@@ -139,13 +139,9 @@ def _differences(levels, defined, places, bounds, starts, widths, capacity, most
                 for k in range(len(mine)):
                     beside[k] = neighbours(plane, np.int64(mine[k]), widths[i])
             for k in range(len(mine)):
-                place = np.int64(mine[k])
-                level = np.int64(plane[np.uint64(place)])
-                total = np.int64(0)
-                for y in range(-1, 2):
-                    for x in range(-1, 2):
-                        total += np.int64(plane[np.uint64(place + y * widths[i] + x)])
-                total -= level
+                place = np.uint64(mine[k])
+                level = np.int64(plane[place])
+                total = sum_around(plane, place, np.uint64(widths[i]))
                 counts[level] += beside[k] != 0
                 sums[level] += abs(level * beside[k] - total) * share[beside[k]]
             occurring = 0
@@ -167,6 +163,24 @@ def _differences(levels, defined, places, bounds, starts, widths, capacity, most
                 tones[:occurring], p[:occurring], s[:occurring], all_counted,
                 out[i, j * len(NAMES) : (j + 1) * len(NAMES)],
             )  # fmt: skip
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def sum_around(plane, place, width):
+    """Sum of the levels of the eight neighbours of a place."""
+    one = np.uint64(1)
+    above = place - width
+    below = place + width
+    return (
+        np.int64(plane[above - one])
+        + np.int64(plane[above])
+        + np.int64(plane[above + one])
+        + np.int64(plane[place - one])
+        + np.int64(plane[place + one])
+        + np.int64(plane[below - one])
+        + np.int64(plane[below])
+        + np.int64(plane[below + one])
+    )
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

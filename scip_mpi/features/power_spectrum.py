@@ -11,7 +11,8 @@ from numba import njit
 ROUNDING = 1e-24
 
 
-def side_of(most: int) -> int:
+@njit(cache=True, nogil=True, error_model="numpy")
+def side_of(most):
     """The least power of two, at least 4, that holds so many rows or columns."""
     side = 4
     while side < most:

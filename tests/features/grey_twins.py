@@ -92,6 +92,22 @@ def haralick(counts: Array) -> list[float]:
     ]
 
 
+def further(counts: Array, number: int) -> list[float]:
+    """IBSI's other 12 features of a matrix of counts, of so many levels."""
+    if not counts.sum():
+        return [np.nan] * 12
+    p = counts / counts.sum()
+    i, j = np.indices(p.shape) + 1.0
+    gap, mean = abs(i - j), (i * p).sum()
+    unlike = gap > 0
+    return [
+        p.max(), mean, (gap * p).sum(), (gap * p).sum(), (p / (1 + gap)).sum(),
+        (p / (1 + gap / number)).sum(), (p / (1 + (gap / number) ** 2)).sum(),
+        (p[unlike] / gap[unlike] ** 2).sum(), (i * j * p).sum(),
+        *[((i + j - 2 * mean) ** k * p).sum() for k in (2, 3, 4)],
+    ]  # fmt: skip
+
+
 def run_lengths(levels: Array, angle: str) -> Array:
     """Counts of runs by level and length, both from 1."""
     down, right = STEPS[angle]

@@ -11,7 +11,7 @@ from test_families import masked_cells
 
 from scip_mpi.batches import ImageBatch, Scratch
 from scip_mpi.errors import UserError
-from scip_mpi.features import glszm
+from scip_mpi.features import gldm, glszm, haralick, ngtdm
 from scip_mpi.features.family import whole_sets
 from scip_mpi.features.grey import Levels, grey_levels, grey_settings
 
@@ -113,6 +113,23 @@ def test_each_channel_in_its_own_mask_or_all_in_the_combined_one() -> None:
         assert both[c] is not None
         assert np.array_equal(own[c] > 0, masks[c])
         assert np.array_equal(both[c] > 0, masks.any(axis=0))
+
+
+def test_masks_of_more_pixels_than_16_bits_count() -> None:
+    image = np.random.default_rng(0).integers(0, 65536, (300, 300), np.uint16)
+    image[50:290, 10:] = 500
+    mask = np.ones(image.shape, bool)
+    mask[10:20, 10:20] = False
+    levels = grey_twins.levels_of(image, mask, 32)
+    pairs = grey_twins.cooccurrence(levels, "45deg")
+    for family, expected in (
+        (haralick.select(statistics=["45deg"]), grey_twins.haralick(pairs)),
+        (glszm.FAMILY, grey_twins.glszm(levels)),
+        (gldm.FAMILY, grey_twins.gldm(levels)),
+        (ngtdm.FAMILY, grey_twins.ngtdm(levels)),
+    ):
+        found = [float(v[0]) for v in family.measure([image], [mask]).values()]
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("levels", [1, 257, "all", 8.0])

@@ -12,37 +12,41 @@ from test_families import masked_cells, odd_images
 
 from scip_mpi.errors import UserError
 from scip_mpi.features import haralick
-from scip_mpi.features.haralick import NAMES
+from scip_mpi.features.haralick import NAMES, WORDS
 
 EVERY = ("mean", "range", "merged", *ANGLES)
 
 
-def expected(levels: np.ndarray, distance: int) -> dict[str, list[float]]:
-    """Each statistic's 13 features."""
+def expected(levels: np.ndarray, distance: int, number: int) -> dict[str, list[float]]:
+    """Each statistic's 25 features."""
+
+    def of(counts: np.ndarray) -> list[float]:
+        return [*grey_twins.haralick(counts), *grey_twins.further(counts, number)]
+
     matrices = {a: grey_twins.cooccurrence(levels, a, distance) for a in ANGLES}
-    found = {a: grey_twins.haralick(m) for a, m in matrices.items()}
+    found = {a: of(m) for a, m in matrices.items()}
     every = np.array(list(found.values()))
     some = [column[~np.isnan(column)] for column in every.T]
     found["mean"] = [v.mean() if len(v) else np.nan for v in some]
     found["range"] = [np.ptp(v) if len(v) else np.nan for v in some]
-    found["merged"] = grey_twins.haralick(np.sum(list(matrices.values()), axis=0))
+    found["merged"] = of(np.sum(list(matrices.values()), axis=0))
     return found
 
 
 def check(image: np.ndarray, mask: np.ndarray, number: int) -> None:
-    family = haralick.select(levels=number, mask="own", distances=[1, 3], statistics=EVERY)
+    everything = {"distances": [1, 3], "statistics": EVERY, "features": WORDS}
+    family = haralick.select(levels=number, mask="own", **everything)
     ours = family.measure([image], [mask])
     for c, (plane, own) in enumerate(zip(image, mask, strict=True)):
         levels = grey_twins.levels_of(plane, own, number) if own.any() else own.astype(int)
         for distance, word in ((1, ""), (3, "_d3")):
-            for over, values in expected(levels, distance).items():
-                for (name, _), value in zip(NAMES, values, strict=True):
+            for over, values in expected(levels, distance, number).items():
+                for name, value in zip(WORDS, values, strict=True):
                     found = ours[f"haralick_{name}_{over}{word}_{c}"][0]
-                    # The root of what rounding leaves of 0.
-                    near = 1e-6 if name == "information_correlation_2" else 1e-9
-                    assert found == pytest.approx(value, rel=1e-9, abs=near, nan_ok=True), (
-                        name, over, distance,
-                    )  # fmt: skip
+                    # The root, and the third power, of what rounding leaves of 0.
+                    near = {"information_correlation_2": 1e-6, "cluster_shade": 1e-12 * number**3}
+                    close = pytest.approx(value, rel=1e-9, abs=near.get(name, 1e-9), nan_ok=True)
+                    assert found == close, (name, over, distance)
 
 
 def whole(image: np.ndarray) -> bool:
@@ -77,6 +81,15 @@ def test_angles_without_a_pair_do_not_count() -> None:
         assert np.isnan([values["45deg"], values["90deg"], values["135deg"]]).all()
         assert values["mean"] == values["merged"] == values["0deg"]
         assert values["range"] == 0
+
+
+def test_features_by_name() -> None:
+    names = ["joint_maximum", "contrast"]
+    found = haralick.select(features=names).measure([np.eye(4, dtype=np.uint8)])
+    kept = ["contrast", "joint_maximum"]
+    assert list(found) == [f"haralick_{n}_{s}_0" for n in kept for s in ("mean", "range")]
+    every = haralick.select(features=WORDS).measure([np.eye(4, dtype=np.uint8)])
+    assert all(every[n].tobytes() == v.tobytes() for n, v in found.items())
 
 
 def test_columns_have_the_distance_in_their_name_unless_it_is_one() -> None:

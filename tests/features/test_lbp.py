@@ -38,7 +38,7 @@ def test_all_patterns_are_put_where_scikit_image_puts_them() -> None:
     # scikit-image's neighbours lie on a circle, between pixels at the corners. A corner of 12000
     # beside 0 stays above, one of -12000 below the centre, whatever is mixed in: 100 or -100.
     for code in range(256):
-        plane = np.zeros((3, 3))
+        plane = np.zeros((3, 3), int)
         for k, (down, right) in enumerate(filter_twins.CIRCLE):
             size = 100 if k % 2 == 0 else 12000
             plane[1 + down, 1 + right] = size if code >> k & 1 else -size
