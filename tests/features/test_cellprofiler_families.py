@@ -62,6 +62,17 @@ def test_a_config_names_channels_and_pairs() -> None:
 
 
 @each_family
+def test_all_of_it_and_a_selection_exclude_each_other(family: Family) -> None:
+    # Neither is part of the other, and their columns have the same names.
+    for items in (
+        [family.name, {family.name: {"mask": "own"}}],
+        [{family.name: {"mask": "own"}}] * 2,
+    ):
+        with pytest.raises(UserError, match=f"{family.name}' can be listed only once"):
+            plan_columns({"li": items}, ["li"], ["A", "B"], partial(find, "features"))
+
+
+@each_family
 def test_one_name_per_column_and_a_definition(family: Family) -> None:
     for settings in ({}, {"mask": "own"}, {"channels": [2, 0]}):
         assert family.select is not None
