@@ -163,6 +163,20 @@ def test_without_a_mask_or_kept_nothing_is_known(family: Family) -> None:
     assert not np.isnan(out[[0, 3]]).all()
 
 
+@each_family
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_a_pixel_that_is_not_finite(family: Family, odd: float) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.random((2, 9, 9)).astype(np.float32)
+    clean = family.measure([image], None, ["A", "B"])
+    image[0, 4, 4] = odd
+    found = family.measure([image], None, ["A", "B"])
+    if family.name not in ("cp_intensity", "cp_shape"):
+        # `cp_intensity` leaves such pixels out, as CellProfiler does.
+        assert np.isnan([c[0] for n, c in found.items() if "_A" in n]).all()
+    assert all(c.tobytes() == clean[n].tobytes() for n, c in found.items() if "_A" not in n)
+
+
 PLACES = ("center_mass", "_max_x", "_max_y")
 
 
