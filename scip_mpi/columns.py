@@ -126,7 +126,7 @@ def selected(family: Family, selections: Sequence[Mapping[str, Any]]) -> Family:
     if len(chosen) == 1:
         return chosen[0]
     if family.joined is None:
-        raise UserError(f"feature family {family.name!r} can be selected from only once a mask set")
+        raise UserError(f"feature family {family.name!r} can be listed only once a mask set")
     return family.joined(tuple(part for c in chosen for part in c.parts))
 
 
@@ -134,7 +134,7 @@ def _layers(
     family: Family, selections: Sequence[dict[str, Any]]
 ) -> list[tuple[dict[str, Any], ...]]:
     """Selections of each block: where all of a family is asked for, none, then what it lacks."""
-    if all(selections):
+    if all(selections) or (family.joined is None and len(selections) > 1):
         return [tuple(selections)]
     lacking = []
     for s in filter(None, selections):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -146,6 +147,9 @@ def _features(settings: Settings, channel_names: Sequence[str]) -> list[Feature]
         for measure, asked in zip(MEASURES, settings.asked, strict=True):
             for name, text in COLUMNS[measure] if asked else ():
                 found.append(Feature(f"coloc_{name}_{both}", both, "1", f"{text} ({SOURCE})."))
+    twice = [name for name, count in Counter(f.name for f in found).items() if count > 1]
+    if twice:
+        raise UserError(f"two pairs would both be called {twice[0]!r}: give channels other names")
     return found
 
 

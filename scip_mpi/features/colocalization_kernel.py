@@ -15,7 +15,7 @@ from scip_mpi.features.regions import Regions
 from scip_mpi.features.selection import exact_sums, windows
 
 # Sums that hang on their order are taken in so many lanes, always in the same order.
-LANES = 16
+LANES = 8
 MEASURES = ("pearson", "slope", "manders", "overlap", "k", "rwc", "costes")
 # How many columns of a pair each of them has.
 WIDTHS = (1, 1, 2, 1, 2, 2, 2)

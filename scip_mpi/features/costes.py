@@ -39,7 +39,11 @@ def costes(first, second, top, steps):
         together; no threshold; no intensity at or above one.
     """
     n = len(first)
-    slope, offset, mean_x, mean_y = _regression(first, second, top)
+    xs, ys = np.empty(n), np.empty(n)
+    for k in range(n):
+        xs[k] = first[k] / top
+        ys[k] = second[k] / top
+    slope, offset, mean_x, mean_y = _regression(xs, ys)
     if math.isnan(slope):
         return np.nan, np.nan
     left, right = 1.0, np.float64(steps)
@@ -51,7 +55,7 @@ def costes(first, second, top, steps):
         if middle == last:
             break
         at = middle / steps
-        sign = _background(first, second, top, at, slope * at + offset, mean_x, mean_y)
+        sign = _background(xs, ys, at, slope * at + offset, mean_x, mean_y)
         if math.isnan(sign) or sign < 0.0:
             left = middle - 1.0
         else:
@@ -63,11 +67,11 @@ def costes(first, second, top, steps):
         return np.nan, np.nan
     x_limit = (valid - 1.0) / steps
     y_limit = slope * x_limit + offset
-    if math.isnan(_background(first, second, top, x_limit, y_limit, mean_x, mean_y)):
+    if math.isnan(_background(xs, ys, x_limit, y_limit, mean_x, mean_y)):
         return np.nan, np.nan
     x_both, y_both, x_all, y_all = 0.0, 0.0, 0.0, 0.0
     for k in range(n):
-        x, y = first[k] / top, second[k] / top
+        x, y = xs[k], ys[k]
         if x > x_limit and y > y_limit:
             x_both += x
             y_both += y
@@ -81,14 +85,14 @@ def costes(first, second, top, steps):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _regression(first, second, top):
+def _regression(xs, ys):
     """Slope and offset of the orthogonal regression, and the means; a NaN slope without any."""
     none = (np.nan, np.nan, np.nan, np.nan)
     n = 0
     sum_x, sum_y = 0.0, 0.0
     low_x, low_y, high_x, high_y = np.inf, np.inf, -np.inf, -np.inf
-    for k in range(len(first)):
-        x, y = first[k] / top, second[k] / top
+    for k in range(len(xs)):
+        x, y = xs[k], ys[k]
         if not (0.0 <= x <= 1.0 and 0.0 <= y <= 1.0):
             return none
         if x > 0.0 or y > 0.0:
@@ -101,8 +105,8 @@ def _regression(first, second, top):
         return none
     mean_x, mean_y = sum_x / n, sum_y / n
     xx, yy, xy = 0.0, 0.0, 0.0
-    for k in range(len(first)):
-        x, y = first[k] / top, second[k] / top
+    for k in range(len(xs)):
+        x, y = xs[k], ys[k]
         if x > 0.0 or y > 0.0:
             xx += (x - mean_x) * (x - mean_x)
             yy += (y - mean_y) * (y - mean_y)
@@ -114,13 +118,13 @@ def _regression(first, second, top):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _background(first, second, top, x_limit, y_limit, mean_x, mean_y):
+def _background(xs, ys, x_limit, y_limit, mean_x, mean_y):
     """Covariance, but for a factor, of the pixels below a threshold; NaN where it means nothing."""
     n = 0
     sum_x, sum_y, sum_xy = 0.0, 0.0, 0.0
     low_x, low_y, high_x, high_y = np.inf, np.inf, -np.inf, -np.inf
-    for k in range(len(first)):
-        x, y = first[k] / top, second[k] / top
+    for k in range(len(xs)):
+        x, y = xs[k], ys[k]
         if x < x_limit or y < y_limit:
             n += 1
             sum_x += x - mean_x

@@ -23,7 +23,8 @@ class Feature:
     name : str
         SCIP's name without ``feat_`` and mask set, e.g. ``bgcorr_mean_DAPI``.
     channel : str
-        Channel name, or ``combined`` for a feature of the combined mask alone.
+        Channel name, or ``combined`` for a feature of the combined mask alone; of a pair of
+        channels both names, joined by ``_``.
     unit : str
         ``pixel``, ``pixel^2``, ``intensity``, ``1`` or ``radian``; pixels with their power are
         turned into micrometres where that is asked for.

@@ -99,8 +99,8 @@ def _compute(
     pixels, linearly in between where the picture was made smaller. The value is the mean that step
     k takes away in percent of the mean of the mask's pixels as they were.
 
-    NaN where the mask has no pixel, where their mean is not above 0, and where the smaller picture
-    would have less than two rows or columns.
+    NaN where the mask has no pixel, or one that is not finite; where their mean is not above 0; and
+    where the smaller picture would have less than two rows or columns.
 
     References
     ----------

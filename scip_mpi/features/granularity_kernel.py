@@ -16,6 +16,9 @@ from scip_mpi.features.runs import find_runs, most_runs
 from scip_mpi.features.selection import exact_sums, windows
 from scip_mpi.features.spectrum import component_tree, erode, reconstructed
 
+# Pixels of all steps that are held together.
+AT_ONCE = 1 << 22
+
 
 class Picture(NamedTuple):
     """How pictures are made; as in `scip_mpi.features.granularity.select`."""
@@ -38,11 +41,12 @@ def fill(
     """Fill the columns of some channels, of the objects that the mask set kept."""
     # The crop with a ring of outside around it, and one of infinity.
     size = int(((batch.shapes[:, 1] + 4) * (batch.shapes[:, 2] + 4)).max())
+    together = max(1, min(steps, AT_ONCE // size))
     floats = ("full", "small", "background", "weights", "picture", "eroded", "spare", "values")
     _granularity(
         batch.pixels, batch.offsets, batch.shapes, exact_sums(batch.pixels.dtype),
         where.bits, where.starts, masks.kept, windows(masks.bbox), channels, steps,
-        picture.subsample, picture.background_radius, picture.background_subsample,
+        together, picture.subsample, picture.background_radius, picture.background_subsample,
         most_runs(batch.shapes),
         scratch.array("inside", size, np.uint8),
         scratch.array("places", size, np.int32),
@@ -53,7 +57,7 @@ def fill(
             scratch.array(f"granularity_{name}", size, np.int32)
             for name in ("node", "pixels", "parent", "root")
         ),
-        scratch.array("granularity_left", size * steps, np.float64),
+        scratch.array("granularity_left", size * together, np.float64),
         out,
     )  # fmt: skip
 
@@ -70,6 +74,7 @@ def _granularity(
     boxes,
     channels,
     steps,
+    together,
     subsample,
     radius,
     background_subsample,
@@ -86,7 +91,7 @@ def _granularity(
     full, small, background, weights, picture, eroded, spare, values = buffers
     node, of_node, parent, root = tree
     runs = np.empty((capacity, 3), np.int64)
-    sums = np.empty(steps)
+    sums = np.empty(together)
     whole = exact and subsample == 1.0 and radius == 0
     for i in range(len(shapes)):
         if not kept[i]:
@@ -132,25 +137,28 @@ def _granularity(
                 picture, rows, columns, whole, values, order, spare_order, node, of_node, parent,
                 root,
             )  # fmt: skip
+            mean = first = total / area
             before, after = picture, eroded
-            for s in range(steps):
-                erode(before, rows, columns, after)
+            for start_step in range(0, steps, together):
+                held = min(together, steps - start_step)
+                for s in range(held):
+                    erode(before, rows, columns, after)
+                    for k in range(number):
+                        left[np.uint64(k * held + s)] = after[np.uint64(of_node[k])]
+                    # The picture itself is kept.
+                    if start_step + s == 0:
+                        before, after = eroded, spare
+                    else:
+                        before, after = after, before
+                wide = columns + 2
                 for k in range(number):
-                    left[np.uint64(k * steps + s)] = after[np.uint64(of_node[k])]
-                if s == 0:
-                    before, after = eroded, spare
-                else:
-                    before, after = after, before
-            wide = columns + 2
-            for k in range(number):
-                y = of_node[k] // wide
-                values[k] = weights[(y - 1) * columns + of_node[k] - y * wide - 1]
-            reconstructed(picture, values, of_node[:number], parent, left, steps, sums)
-            mean = total / area
-            for s in range(steps):
-                now = sums[s] / area
-                out[i, j * steps + s] = (mean - now) * 100.0 / (total / area)
-                mean = now
+                    y = of_node[k] // wide
+                    values[k] = weights[(y - 1) * columns + of_node[k] - y * wide - 1]
+                reconstructed(picture, values, of_node[:number], parent, left, held, sums)
+                for s in range(held):
+                    now = sums[s] / area
+                    out[i, j * steps + start_step + s] = (mean - now) * 100.0 / first
+                    mean = now
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -65,8 +65,8 @@ def _compute(
 ) -> None:
     """Fill the rows of the objects that the mask set kept.
 
-    The centre is that of intensity. NaN where the mask has no pixel, or the pixels' sum is not
-    above 0.
+    The centre is that of intensity. NaN where the mask has no pixel, or one that is not finite, or
+    the pixels' sum is not above 0.
 
     References
     ----------

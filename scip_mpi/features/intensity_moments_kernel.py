@@ -47,7 +47,7 @@ def _moments(pixels, offsets, shapes, bits, starts, kept, boxes, channels, capac
             at = offsets[i] + channels[j] * n
             plane = pixels[at : at + n]
             total, cy, cx = _centre(plane, w, runs[:n_runs])
-            if not total > 0.0:
+            if not 0.0 < total < np.inf:
                 continue
             _central(plane, w, runs[:n_runs], cy, cx, central)
             _columns(central, total, out[i, j * COLUMNS : (j + 1) * COLUMNS])

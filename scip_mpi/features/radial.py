@@ -100,9 +100,9 @@ def _compute(
     path leads to do not count. A ring has eight wedges: above the centre or not, right of it or
     not, farther from it in rows than in columns or not; those without a pixel do not count.
 
-    NaN: everything where the mask has no pixel; fractions where the intensities sum to 0; the mean
-    fraction and the variation where the ring has no pixel (CellProfiler: 0), the variation also
-    where the mean of the wedges is 0.
+    NaN: everything where the mask has no pixel, or one that is not finite; fractions where the
+    intensities sum to 0; the mean fraction and the variation where the ring has no pixel
+    (CellProfiler: 0), the variation also where the mean of the wedges is 0.
 
     References
     ----------

@@ -154,6 +154,8 @@ def _of_rings(sums, counts, reported, out):
     for k in range(len(sums) - 1):
         total += sums[k]
         pixels += counts[k]
+    if not math.isfinite(total):
+        return
     for ring in range(reported):
         of_ring = 0.0
         within = 0

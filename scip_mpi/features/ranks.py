@@ -26,26 +26,40 @@ def ascending(values, low, high, exact, order, spare):
         One of them is returned.
     """
     n = len(values)
-    if not exact:
-        order[:n] = np.argsort(values)
-        return order
-    counts = np.empty(257, np.int64)
     for k in range(n):
         order[k] = k
-    # A byte at a time, the lower one first.
-    for shift in (0, 8):
-        if shift and high - low < 256:
-            break
-        counts[:] = 0
-        for k in range(n):
-            counts[((np.int64(values[k] - low) >> shift) & 255) + 1] += 1
-        for j in range(256):
-            counts[j + 1] += counts[j]
-        for k in range(n):
-            byte = (np.int64(values[order[k]] - low) >> shift) & 255
-            spare[counts[byte]] = order[k]
-            counts[byte] += 1
+    if exact:
+        counts = np.empty(257, np.int64)
+        # A byte at a time, the lower one first.
+        for shift in (0, 8):
+            if shift and high - low < 256:
+                break
+            counts[:] = 0
+            for k in range(n):
+                counts[((np.int64(values[k] - low) >> shift) & 255) + 1] += 1
+            for j in range(256):
+                counts[j + 1] += counts[j]
+            for k in range(n):
+                byte = (np.int64(values[order[k]] - low) >> shift) & 255
+                spare[counts[byte]] = order[k]
+                counts[byte] += 1
+            order, spare = spare, order
+        return order
+    # Ever longer parts merged: numba takes seconds to compile NumPy's sort.
+    length = 1
+    while length < n:
+        for start in range(0, n, 2 * length):
+            a, b = start, min(start + length, n)
+            middle, stop = b, min(start + 2 * length, n)
+            for k in range(start, stop):
+                if b >= stop or (a < middle and values[order[a]] <= values[order[b]]):
+                    spare[k] = order[a]
+                    a += 1
+                else:
+                    spare[k] = order[b]
+                    b += 1
         order, spare = spare, order
+        length *= 2
     return order
 
 

@@ -112,8 +112,8 @@ def _compute(
     circle itself whose distance is rounded to more than 1, so that its values change by a part of
     about 1 / pixels with the place of an object in the image.)
 
-    NaN where the mask has less than two pixels, whose circle has no radius; the phase also where
-    both parts are 0.
+    NaN where the mask has less than two pixels, whose circle has no radius, or a pixel that is not
+    finite; the phase also where both parts are 0.
 
     References
     ----------

@@ -174,6 +174,8 @@ def _scores(moments, parts, powers, factors, number, scale, out):
     scale : float
         What magnitudes are multiplied by.
     """
+    if not math.isfinite(moments[0, 0]):
+        return
     for k in range(number):
         real = 0.0
         for t in range(parts[k], parts[k + 1]):

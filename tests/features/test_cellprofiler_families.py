@@ -62,6 +62,17 @@ def test_a_config_names_channels_and_pairs() -> None:
 
 
 @each_family
+def test_all_of_it_and_a_selection_exclude_each_other(family: Family) -> None:
+    # Neither is part of the other, and their columns have the same names.
+    for items in (
+        [family.name, {family.name: {"mask": "own"}}],
+        [{family.name: {"mask": "own"}}] * 2,
+    ):
+        with pytest.raises(UserError, match=f"{family.name}' can be listed only once"):
+            plan_columns({"li": items}, ["li"], ["A", "B"], partial(find, "features"))
+
+
+@each_family
 def test_one_name_per_column_and_a_definition(family: Family) -> None:
     for settings in ({}, {"mask": "own"}, {"channels": [2, 0]}):
         assert family.select is not None
@@ -150,6 +161,20 @@ def test_without_a_mask_or_kept_nothing_is_known(family: Family) -> None:
     family.compute(batch, sets, prepare(family.needs, batch), out, Scratch())
     assert np.isnan(out[1:3]).all()
     assert not np.isnan(out[[0, 3]]).all()
+
+
+@each_family
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_a_pixel_that_is_not_finite(family: Family, odd: float) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.random((2, 9, 9)).astype(np.float32)
+    clean = family.measure([image], None, ["A", "B"])
+    image[0, 4, 4] = odd
+    found = family.measure([image], None, ["A", "B"])
+    if family.name not in ("cp_intensity", "cp_shape"):
+        # `cp_intensity` leaves such pixels out, as CellProfiler does.
+        assert np.isnan([c[0] for n, c in found.items() if "_A" in n]).all()
+    assert all(c.tobytes() == clean[n].tobytes() for n, c in found.items() if "_A" not in n)
 
 
 PLACES = ("center_mass", "_max_x", "_max_y")

@@ -105,6 +105,11 @@ def test_pairs() -> None:
         assert np.allclose(a, b, rtol=1e-12)
 
 
+def test_pairs_that_would_be_called_the_same() -> None:
+    with pytest.raises(UserError, match="other names"):
+        colocalization.FAMILY.features(["A", "A_B", "B_C", "C"])
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

@@ -11,7 +11,7 @@ from scipy import ndimage
 from skimage.morphology import disk, erosion, opening, reconstruction
 
 from scip_mpi.errors import UserError
-from scip_mpi.features import granularity
+from scip_mpi.features import granularity, granularity_kernel
 from scip_mpi.features.resampling import open_by_disc
 
 
@@ -102,6 +102,15 @@ def test_settings_out_of_range() -> None:
     ):
         with pytest.raises(UserError, match=next(iter(wrong))):
             granularity.select(**wrong)  # type: ignore[arg-type]
+
+
+def test_steps_that_are_not_held_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, masks = few_cells()
+    whole = granularity.measure(images, masks, ["A", "B"])
+    for pixels in (1, 5 * 44 * 44):
+        monkeypatch.setattr(granularity_kernel, "AT_ONCE", pixels)
+        parts = granularity.measure(images, masks, ["A", "B"])
+        assert all(parts[name].tobytes() == whole[name].tobytes() for name in whole)
 
 
 def test_the_length_of_the_spectrum_changes_no_step() -> None:
