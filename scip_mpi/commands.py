@@ -169,3 +169,21 @@ def export(
     )
     for line in write(request):
         click.echo(line)
+
+
+@click.command()
+@click.argument("paths", metavar="PATH ...", nargs=-1, required=True, type=click.Path())
+@click.option("-o", "--out", default="scip.yml", show_default=True, type=click.Path(path_type=Path))
+@click.option("--fields/--cells", default=None, help="What an image is.  [default: by its looks]")
+@click.option("--overwrite", is_flag=True, help="Replace a config that is there.")
+def new(paths: tuple[str, ...], out: Path, fields: bool | None, overwrite: bool) -> None:
+    """Look at images and write a commented config to begin with, which check accepts.
+
+    Says how they are stored, by their names and headers; which channel shows the objects best, by
+    its contrast; and whether an image is one cell or a field of many.
+    """
+    refuse_several("new")
+    from scip_mpi.starter.write import write_config
+
+    for line in write_config(paths, out, fields, overwrite):
+        click.echo(line)

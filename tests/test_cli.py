@@ -143,6 +143,12 @@ def test_the_filename_names_both_tables(cells: Path, tmp_path: Path) -> None:
     assert scip("run", config, cells, "-o", tmp_path / "out").returncode == 2
 
 
+def test_the_shell_completes_commands() -> None:
+    code = "import sys; sys.argv = ['scip_mpi']; from scip_mpi.__main__ import main; main()"
+    asked = {"_SCIP_MPI_COMPLETE": "bash_complete", "COMP_WORDS": "scip_mpi cl", "COMP_CWORD": "1"}
+    assert launch(["-c", code], environ=asked).stdout.split() == ["plain,classify"]
+
+
 def test_the_schema_is_json() -> None:
     done = scip("schema")
     assert "mask" in json.loads(done.stdout)["properties"]

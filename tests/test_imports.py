@@ -48,7 +48,7 @@ LAYERS = [
     {"table"},
     {"illuminate", "publish", "merge", "passes"},
     {"run"},
-    {"demo", "pack", "classification", "export"},
+    {"demo", "pack", "classification", "export", "starter"},
     {"commands"},
     {"cli"},
     {"__main__"},
