@@ -23,6 +23,7 @@ from scip_mpi.classification.classify import Request, classify
 from scip_mpi.classification.page import page
 from scip_mpi.classification.predict import predict
 from scip_mpi.classification.scores import confusion, summary
+from scip_mpi.classification.subsets import subset
 from scip_mpi.classification.validation import cross_validate
 from scip_mpi.errors import UserError
 from scip_mpi.results.finished import open_part
@@ -382,8 +383,6 @@ def test_classes_too_rare_are_left_out_if_that_is_wanted(tmp_path: Path) -> None
 
 
 def test_combined_masks_belong_to_who_makes_them(tmp_path: Path) -> None:
-    from scip_mpi.classification.subsets import subset
-
     X, _ = cells_of(12)
     out = make_out(tmp_path / "out", X, channels=("BF", "DNA", "combined"))
     part = open_part(out)
@@ -404,3 +403,21 @@ def test_combined_masks_belong_to_who_makes_them(tmp_path: Path) -> None:
             True,
             False,
         ]
+
+
+def test_pairs_and_families_of_unknown_masks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, _ = cells_of(12)
+    part = open_part(make_out(tmp_path / "out", X, channels=("BF", "DNA", "BF_DNA", "DNA_BF")))
+    with h5py.File(part.table, "r+") as file:
+        node = file["var/family"]
+        del node["categories"], node["codes"]
+        node["categories"] = ["intensity", "sizes"]
+        node["codes"] = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    with h5py.File(part.table) as file:
+        assert subset(file, part, ["BF", "DNA"]).columns.all()
+        assert subset(file, part, ["BF"]).columns.tolist() == [True, *[False] * 7]
+        asked = {"sizes": [{"mask": "own"}]}
+        monkeypatch.setattr("scip_mpi.classification.subsets.requests", lambda *args: asked)
+        assert subset(file, part, ["BF"]).columns.tolist() == [True, False, False, False] * 2
