@@ -26,8 +26,8 @@ LIBRARIES = (*harness.LIBRARIES, "scipy", "cp_measure", "mahotas", "nyxus")
 ORDER = (
     "li", "otsu", "spot", "normaltest", "shape", "intensity", FIVE, "texture", "co-occurrence",
     "Sobel", "raw", "cp_intensity", "radial", "zernike", "colocalization", "Costes", "granularity",
-    "cp_shape", "moments", "neighbors", "ideas", "spots", "haralick", FINE, "glrlm", "glszm", "ngtdm",
-    "gldm", "lbp", "focus", "gabor",
+    "cp_shape", "moments", "neighbors", "ideas", "spots", "haralick", FINE, "glrlm", "glszm",
+    "ngtdm", "gldm", "lbp", "focus", "gabor",
 )  # fmt: skip
 
 

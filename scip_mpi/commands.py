@@ -133,39 +133,71 @@ def predict(out: Path, model: Path, quiet: bool) -> None:
 
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path))
+@click.argument("paths", metavar="[PATH ...]", nargs=-1, type=click.Path())
 @click.option("--csv", is_flag=True, help="The table as OUT/export/features.csv.")
 @click.option("--fcs", is_flag=True, help="OUT/export/fcs/<group>.fcs, for programs with gates.")
 @click.option("--aggregate", multiple=True, help="A row per value of columns of obs: plate,well.")
 @click.option("--columns", multiple=True, help="For --fcs: names or patterns (feat_li_mean_*).")
 @click.option("--by", default="group", show_default=True, help="For --fcs: a file per value.")
+@click.option("--crops", is_flag=True, help="Crops and masks as OUT/export/crops.h5.")
+@click.option("--size", default=64, show_default=True, type=click.IntRange(min=1), help="Of crops.")
+@click.option("--where", multiple=True, help="For --crops: cells with COLUMN=VALUE in obs.")
+@click.option("--cells", type=click.Path(path_type=Path), help="For --crops: a list of obs_names.")
 @click.option("-o", "--folder", type=click.Path(path_type=Path), help="Instead of OUT/export.")
 @click.option("--overwrite", is_flag=True, help="Replace files that are there.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def export(
     out: Path,
+    paths: tuple[str, ...],
     csv: bool,
     fcs: bool,
     aggregate: tuple[str, ...],
     columns: tuple[str, ...],
     by: str,
+    crops: bool,
+    size: int,
+    where: tuple[str, ...],
+    cells: Path | None,
     folder: Path | None,
     overwrite: bool,
     quiet: bool,
 ) -> None:
     r"""Write the table of a finished run in forms that other programs take.
 
+    PATH ... are the images of the run, for --crops, which reads and masks them again.
+
     \b
     Examples
       python -m scip_mpi export table --csv
       python -m scip_mpi export table --fcs --by plate,well --columns 'feat_li_*_DNA'
       python -m scip_mpi export table --aggregate plate,well
+      python -m scip_mpi export table images/ --crops --size 48 --where class_predicted=Metaphase
     """
     refuse_several("export")
     from scip_mpi.export.write import Request
     from scip_mpi.export.write import export as write
 
     request = Request(
-        out, fcs, csv, aggregate, columns, tuple(by.split(",")), folder, overwrite, quiet
-    )
+        out, paths, fcs, csv, aggregate, columns, tuple(by.split(",")), crops, size, where, cells,
+        folder, overwrite, quiet,
+    )  # fmt: skip
     for line in write(request):
+        click.echo(line)
+
+
+@click.command()
+@click.argument("paths", metavar="PATH ...", nargs=-1, required=True, type=click.Path())
+@click.option("-o", "--out", default="scip.yml", show_default=True, type=click.Path(path_type=Path))
+@click.option("--fields/--cells", default=None, help="What an image is.  [default: by its looks]")
+@click.option("--overwrite", is_flag=True, help="Replace a config that is there.")
+def new(paths: tuple[str, ...], out: Path, fields: bool | None, overwrite: bool) -> None:
+    """Look at images and write a commented config to begin with, which check accepts.
+
+    Says how they are stored, by their names and headers; which channel shows the objects best, by
+    its contrast; and whether an image is one cell or a field of many.
+    """
+    refuse_several("new")
+    from scip_mpi.starter.write import write_config
+
+    for line in write_config(paths, out, fields, overwrite):
         click.echo(line)

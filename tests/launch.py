@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -75,3 +76,10 @@ def scip(
     if arguments[:1] == ("run",) and not report:
         arguments = (*arguments, "--no-report")
     return launch(["-m", "scip_mpi", *arguments], ranks, cwd=cwd)
+
+
+def readme_block(word: str) -> str:
+    """The README's example in Python that has a word in it."""
+    text = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+    (block,) = (b for b in re.findall(r"```python\n(.*?)```", text, flags=re.S) if word in b)
+    return block

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cells import CONFIG, copy_cells, jurkat_files, write_config
-from launch import launch, scip
+from launch import launch, readme_block, scip
 from tables import column_names, obs_names, read_x
 
 sys.path.insert(0, str(Path(__file__).parent / "agreement"))
@@ -143,6 +143,12 @@ def test_the_filename_names_both_tables(cells: Path, tmp_path: Path) -> None:
     assert scip("run", config, cells, "-o", tmp_path / "out").returncode == 2
 
 
+def test_the_shell_completes_commands() -> None:
+    code = "import sys; sys.argv = ['scip_mpi']; from scip_mpi.__main__ import main; main()"
+    asked = {"_SCIP_MPI_COMPLETE": "bash_complete", "COMP_WORDS": "scip_mpi cl", "COMP_CWORD": "1"}
+    assert launch(["-c", code], environ=asked).stdout.split() == ["plain,classify"]
+
+
 def test_the_schema_is_json() -> None:
     done = scip("schema")
     assert "mask" in json.loads(done.stdout)["properties"]
@@ -201,8 +207,7 @@ def test_scips_published_wbc_config_runs_unchanged(shared_dir: Path, tmp_path: P
 
 
 def test_the_readmes_example_of_features_alone_works() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
-    (block,) = [b for b in blocks if "scip_mpi.features" in b]
+    block = readme_block("scip_mpi.features")
     scope: dict[str, object] = {}
     exec(block, scope)
     columns = scope["columns"]

@@ -14,9 +14,9 @@ from scipy.ndimage import median_filter
 from scipy.stats import spearmanr
 from skimage.measure import label
 from skimage.transform import downscale_local_mean, resize
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.model_selection import StratifiedKFold, cross_val_score
 
+from scip_mpi.classification.classify import Request as Classify
+from scip_mpi.classification.classify import classify
 from scip_mpi.job import Request
 from scip_mpi.parallel.world import Alone
 from scip_mpi.run import run
@@ -187,18 +187,31 @@ def test_gfp_moves_to_the_nucleus_with_the_dose(
     assert spearmanr(ratio, dose.loc[ratio.index]).statistic >= 0.9
 
 
-def test_blood_cells_are_told_apart(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = read(runs("pbc_blood", "pbc_blood", monkeypatch))
-    labels = pd.read_csv(runs.data / "pbc_blood" / "labels.csv", index_col="file").label
-    kinds = labels.loc[table.obs.image.astype(str)].to_numpy()
-    model = HistGradientBoostingClassifier(
-        max_iter=60, learning_rate=0.15, max_leaf_nodes=15, max_features=0.1, max_bins=63,
-        early_stopping=False, random_state=0,
-    )  # fmt: skip
-    folds = StratifiedKFold(n_splits=3, shuffle=True, random_state=0)
-    columns = ~table.var.constant.to_numpy()
-    scores = cross_val_score(model, np.asarray(table.X[:, columns]), kinds, cv=folds)
-    assert scores.mean() >= 0.90
+@pytest.mark.parametrize(
+    ("config", "images", "folds", "figure", "least"),
+    [
+        # One of the ten repeats of which bench/README.md has the mean, by fewer folds.
+        ("jurkat", "jurkat_ifc/experiment1", 3, "balanced_accuracy", 0.77),
+        ("pbc_blood", "pbc_blood", 2, "accuracy", 0.88),
+    ],
+)
+def test_cells_are_told_apart(
+    config: str,
+    images: str,
+    folds: int,
+    figure: str,
+    least: float,
+    runs: Runs,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    out = runs(config, images, monkeypatch)
+    labels = runs.data / images.split("/")[0] / "labels.csv"
+    told = classify(Classify(out, labels, folds=folds, repeats=1, scratch=tmp_path, quiet=True))
+    assert told["validation"][figure]["mean"] >= least
+    obs = read(out).obs
+    assert obs.class_given.notna().all()
+    assert (obs.class_predicted == obs.class_given).mean() > 0.85
 
 
 def test_the_second_jurkat_experiment(shared_dir: Path, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ LAYERS = [
     {"table"},
     {"illuminate", "tile_rounds", "publish", "merge", "passes"},
     {"run"},
-    {"demo", "pack", "classification", "export"},
+    {"demo", "pack", "classification", "export", "starter"},
     {"commands"},
     {"cli"},
     {"__main__"},

@@ -175,9 +175,36 @@ def fit(
 
 
 def set_aside(cells: Cells, rows: Int64Array, seed: int) -> tuple[Int64Array, Int64Array]:
-    """Cells to learn from, and cells that say when to stop."""
-    learn, watch = splits(cells, rows, STOP_FOLDS, seed)[0]
-    return learn, watch
+    """Cells to learn from, and cells that say when to stop; of very few cells, all for both."""
+    counts = np.bincount(cells.codes[rows])
+    if cells.groups is None and counts[counts > 0].min() >= STOP_FOLDS:
+        learn, watch = splits(cells, rows, STOP_FOLDS, seed)[0]
+    else:
+        learn, watch = set_apart(cells, rows, 1 / STOP_FOLDS, seed)
+    return (learn, watch) if len(learn) and len(watch) else (rows, rows)
+
+
+def set_apart(
+    cells: Cells, rows: Int64Array, share: float, seed: int
+) -> tuple[Int64Array, Int64Array]:
+    """Most of the cells, and about a share of them: of each class, or of the groups."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    apart = np.zeros(len(rows), bool)
+    if cells.groups is None:
+        for k in np.unique(cells.codes[rows]):
+            own = rng.permutation(np.flatnonzero(cells.codes[rows] == k))
+            apart[own[: round(share * len(own))]] = True
+    else:
+        known, group, counts = np.unique(
+            cells.groups[rows], return_inverse=True, return_counts=True
+        )
+        order = rng.permutation(len(known))
+        # Whole groups as long as they do not go beyond the share; but one at least, if another is
+        # left.
+        taken = np.cumsum(counts[order]) <= max(share * len(rows), counts[order[0]])
+        taken &= len(known) > 1
+        apart = np.isin(group, order[taken])
+    return rows[~apart], rows[apart]
 
 
 def splits(
@@ -190,7 +217,6 @@ def splits(
         splitter, groups = StratifiedKFold(folds, shuffle=True, random_state=seed), None
     else:
         groups = cells.groups[rows]
-        folds = min(folds, len(np.unique(groups)))
         splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     return [(rows[a], rows[b]) for a, b in splitter.split(codes, codes, groups)]
 

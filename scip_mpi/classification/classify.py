@@ -6,6 +6,8 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -101,19 +103,34 @@ def classify(request: Request) -> dict[str, Any]:
     try:
         with (
             h5py.File(part.table, locking=False) as file,
-            tempfile.TemporaryDirectory(
-                prefix=".classify-", dir=request.scratch or request.out
-            ) as scratch,
+            scratch_folder(request.scratch or request.out) as scratch,
         ):
             for words in request.channels:
                 parse_channels(words, part.told["channels"])
-            told = work(request, part, file, Path(scratch), progress)
+            told = work(request, part, file, scratch, progress)
         told["wall_s"] = round(time.monotonic() - begun, 3)
         write_text(part.out / FIGURES, json.dumps(told, indent=1) + "\n")
         write_text(part.out / PAGE, page.page(told, (part.out / "report.html").is_file()))
     finally:
         progress.close()
     return told
+
+
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """A new folder that is gone afterwards.
+
+    Raises
+    ------
+    UserError
+        It cannot be made.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix=".classify-", dir=parent)
+    except OSError as error:
+        raise UserError(f"{parent} cannot be written: {error.strerror}") from error
+    with folder as name:
+        yield Path(name)
 
 
 def work(

@@ -25,6 +25,7 @@ th:first-child, td:first-child { text-align: left; }
 td.name { text-align: left; overflow-wrap: anywhere; }
 .matrix td { text-align: center; min-width: 3.2rem; border: 1px solid var(--ground); }
 .matrix th { font-weight: 500; } .matrix td small { display: block; font-size: .72rem; }
+.matrix th { text-align: center; } .bars { width: 100%; max-width: 44rem; }
 .bars td:nth-child(2) { width: 45%; min-width: 8rem; text-align: left; }
 .bar { display: block; height: .8rem; background: var(--bar); border-radius: 2px; }
 """

@@ -182,4 +182,7 @@ def hold_out(
         share = 0.0
     if not 0.0 < share <= 0.5:
         raise UserError(f"--hold-out {wanted} is neither a share from 0.01 to 0.5 nor COLUMN=VALUE")
-    return boosting.splits(cells, rows, max(2, round(1 / share)), seed)[0]
+    learn, held = boosting.set_apart(cells, rows, share, seed)
+    if not len(held):
+        raise UserError(f"--hold-out {wanted} leaves nothing to hold out of so few cells or groups")
+    return learn, held

@@ -9,12 +9,14 @@ from pathlib import Path
 import h5py
 
 from scip_mpi.errors import UserError
+from scip_mpi.export.again import open_source
 from scip_mpi.export.aggregate import write_aggregate
+from scip_mpi.export.crops import select, write_crops
 from scip_mpi.export.fcs import choose, write_fcs
 from scip_mpi.export.text import write_csv
 from scip_mpi.libraries import require
 from scip_mpi.progress import Progress, open_progress
-from scip_mpi.results.finished import open_part
+from scip_mpi.results.finished import Part, open_part
 
 FOLDER = "export"
 
@@ -24,11 +26,16 @@ class Request:
     """What was asked for; names as on the command line."""
 
     out: Path
+    paths: tuple[str, ...] = ()
     fcs: bool = False
     csv: bool = False
     aggregate: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     by: tuple[str, ...] = ("group",)
+    crops: bool = False
+    size: int = 64
+    where: tuple[str, ...] = ()
+    cells: Path | None = None
     folder: Path | None = None
     overwrite: bool = False
     quiet: bool = False
@@ -42,8 +49,8 @@ def export(request: Request) -> Iterator[str]:
     UserError
         OUT is no finished run, nothing was asked for, or it does not fit the table.
     """
-    if not (request.fcs or request.csv or request.aggregate):
-        raise UserError("say what to export: --csv, --fcs or --aggregate COLUMN,...")
+    if not (request.fcs or request.csv or request.aggregate or request.crops):
+        raise UserError("say what to export: --csv, --fcs, --crops or --aggregate COLUMN,...")
     if request.fcs:
         require("export --fcs", "fcs", ("flowio",))
     part = open_part(request.out)
@@ -71,10 +78,29 @@ def export(request: Request) -> Iterator[str]:
                 )
                 if missing:
                     yield f"note: {missing:,} missing values are 0 there"
+            if request.crops:
+                yield from _crops(request, folder, part, file, progress)
             for names in request.aggregate:
                 yield from _aggregate(request, folder, file, names.split(","), progress)
     finally:
         progress.close()
+
+
+def _crops(
+    request: Request, folder: Path, part: Part, file: h5py.File, progress: Progress
+) -> Iterator[str]:
+    rows = select(file, request.where, request.cells)
+    source = open_source(part, request.paths)
+    path = folder / "crops.h5"
+    progress.start("crops", len(rows), "cells")
+    missing = write_crops(
+        file, source, rows, request.size, path, request.overwrite, progress.advance
+    )
+    progress.finish()
+    yield from (f"note: {note}" for note in source.notes)
+    yield f"crops: {path} ({len(rows):,} cells)"
+    if missing:
+        yield f"note: {missing:,} cells were not found in their images"
 
 
 def _aggregate(

@@ -48,6 +48,8 @@ def test_groups_are_in_order_of_their_values(table: tuple[Path, np.ndarray[Any, 
             group_rows(file, ["wel"])
 
 
+# pandas', of the well without a value.
+@pytest.mark.filterwarnings("ignore:Mean of empty slice")
 def test_wells_are_summed_up_as_pandas_does(
     table: tuple[Path, np.ndarray[Any, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

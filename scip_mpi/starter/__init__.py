@@ -1,0 +1,1 @@
+"""A first config for images that nobody has described yet."""
