@@ -66,6 +66,8 @@ def open_source(part: Part, paths: Sequence[str]) -> Source:
     if not paths and not parse_config(part.told["config"], "the run's config").load.paths:
         raise UserError("crops are read from the images again: give their PATHs after OUT")
     config = suited(parse_config(part.told["config"], "the run's config"), paths)
+    if config.segment is not None and config.segment.tiles is not None:
+        raise UserError("crops are not made of fields in tiles")
     config = config.model_copy(update={"resources": Resources(device="cpu")})
     catalog = find_images(config, paths)
     if len(catalog) != part.told["images"]:
@@ -144,6 +146,7 @@ def _read(source: Source, lo: int, hi: int, wanted: set[int]) -> dict[tuple[int,
     for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
         references = source.catalog.references(lo + int(run[0]), lo + int(run[-1]) + 1)
         record, raw = segment(source.stages, references, Timers())
+        assert raw is not None
         masks = record.objects()
         crops = cut_out(raw, masks)
         masks = masks.take(crops.index)
