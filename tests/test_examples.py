@@ -188,17 +188,18 @@ def test_gfp_moves_to_the_nucleus_with_the_dose(
 
 
 @pytest.mark.parametrize(
-    ("config", "images", "folds", "figure", "least"),
+    ("config", "images", "folds", "every", "figure", "least"),
     [
-        # One of the ten repeats of which bench/README.md has the mean, by fewer folds.
-        ("jurkat", "jurkat_ifc/experiment1", 3, "balanced_accuracy", 0.77),
-        ("pbc_blood", "pbc_blood", 2, "accuracy", 0.88),
+        # By fewer folds than in bench/README.md, once; of blood by half of the cells.
+        ("jurkat", "jurkat_ifc/experiment1", 3, 1, "balanced_accuracy", 0.77),
+        ("pbc_blood", "pbc_blood", 2, 2, "accuracy", 0.88),
     ],
 )
 def test_cells_are_told_apart(
     config: str,
     images: str,
     folds: int,
+    every: int,
     figure: str,
     least: float,
     runs: Runs,
@@ -206,12 +207,17 @@ def test_cells_are_told_apart(
     tmp_path: Path,
 ) -> None:
     out = runs(config, images, monkeypatch)
-    labels = runs.data / images.split("/")[0] / "labels.csv"
+    labels = tmp_path / "labels.csv"
+    known = pd.read_csv(runs.data / images.split("/")[0] / "labels.csv")
+    known[::every].to_csv(labels, index=False)
     told = classify(Classify(out, labels, folds=folds, repeats=1, scratch=tmp_path, quiet=True))
     assert told["validation"][figure]["mean"] >= least
-    obs = read(out).obs
-    assert obs.class_given.notna().all()
-    assert (obs.class_predicted == obs.class_given).mean() > 0.85
+    obs = read(out).obs.astype(str)
+    given = obs.class_given != "nan"
+    assert given.sum() == len(obs) // every
+    # Cells that were not labelled are told by the model.
+    kinds = obs.image.str.split("/").str[0]
+    assert (obs.class_predicted == kinds).mean() > 0.85
 
 
 def test_the_second_jurkat_experiment(shared_dir: Path, tmp_path: Path) -> None:
