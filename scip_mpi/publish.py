@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scip_mpi import disk
+from scip_mpi.again import IN_TILES, Source, in_tiles
 from scip_mpi.batches import FloatArray, Int64Array
 from scip_mpi.books import Books
 from scip_mpi.columns import prefix
@@ -88,7 +89,6 @@ def report(job: Job) -> None:
     if problem:
         job.progress.say(f"note: {problem}; then: {again}")
         return
-    from scip_mpi.report.crops import IN_TILES, Source, in_tiles
     from scip_mpi.report.page import Wishes
     from scip_mpi.report.write import write_report
 

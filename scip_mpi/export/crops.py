@@ -10,9 +10,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from scip_mpi.again import Source
 from scip_mpi.batches import BoolArray, Int64Array
 from scip_mpi.errors import UserError
-from scip_mpi.export.again import Source, cells, images_and_labels
+from scip_mpi.export.cells import cells, images_and_labels
 from scip_mpi.export.files import fresh
 from scip_mpi.export.groups import codes_of
 from scip_mpi.results.h5ad import TEXT

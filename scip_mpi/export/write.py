@@ -9,8 +9,8 @@ from pathlib import Path
 import h5py
 
 from scip_mpi.errors import UserError
-from scip_mpi.export.again import open_source
 from scip_mpi.export.aggregate import write_aggregate
+from scip_mpi.export.cells import reopen
 from scip_mpi.export.crops import select, write_crops
 from scip_mpi.export.fcs import choose, write_fcs
 from scip_mpi.export.text import write_csv
@@ -90,7 +90,7 @@ def _crops(
     request: Request, folder: Path, part: Part, file: h5py.File, progress: Progress
 ) -> Iterator[str]:
     rows = select(file, request.where, request.cells)
-    source = open_source(part, request.paths)
+    source = reopen(part, request.paths)
     path = folder / "crops.h5"
     progress.start("crops", len(rows), "cells")
     missing = write_crops(

@@ -3,51 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scip_mpi.batches import BoolArray, FloatArray, ImageBatch, Int64Array, MaskBatch, UInt8Array
-from scip_mpi.config.reading import parse_config
-from scip_mpi.config.schema import Config, Resources
-from scip_mpi.errors import UserError
-from scip_mpi.loaders.contract import Catalog
-from scip_mpi.parallel.roles import Sight
+from scip_mpi.again import Source
+from scip_mpi.batches import BoolArray, ImageBatch, Int64Array, MaskBatch, UInt8Array
 from scip_mpi.pipeline import Stages
-from scip_mpi.plan import Plan, find_images, make_plan, suited
-from scip_mpi.results import illumination
 from scip_mpi.rows import cut_out
 from scip_mpi.segmentation.bits import unpack_bits
 from scip_mpi.segmenting import segment
-from scip_mpi.stages import build_stages, lit_by
 from scip_mpi.timers import Timers
 
 # Cells of an image that are taken at random: a field may hold thousands.
 CELLS = 20
-IN_TILES = "pictures of cells are not drawn of fields in tiles"
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where crops come from: the images of a run, and its stages on the CPU.
-
-    Attributes
-    ----------
-    plan : Plan
-    catalog : Catalog
-    stages : Stages
-    notes : list of str
-        What is not as it was in the run.
-    """
-
-    plan: Plan
-    catalog: Catalog
-    stages: Stages
-    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -151,55 +123,3 @@ def cut(stages: Stages, crops: ImageBatch, masks: MaskBatch, ends: Int64Array) -
             )
         )
     return found
-
-
-def in_tiles(config: Config) -> bool:
-    """Whether fields are cut into tiles, so that one may be larger than memory."""
-    return config.segment is not None and config.segment.tiles is not None
-
-
-def open_source(out: Path, told: Mapping[str, Any]) -> Source:
-    """Find the images of a finished run again.
-
-    Parameters
-    ----------
-    out : Path
-        Its folder.
-    told : mapping
-        Its run.json.
-
-    Raises
-    ------
-    UserError
-        The run does not say where they are (a merge, or an older version's), they are not there
-        any more, or the config no longer fits them; or fields are in tiles.
-    """
-    if not told.get("paths"):
-        raise UserError("run.json does not say where the images are")
-    config = suited(parse_config(told["config"], "the run's config"), told["paths"])
-    if in_tiles(config):
-        raise UserError(IN_TILES)
-    config = config.model_copy(update={"resources": Resources(device="cpu")})
-    catalog = find_images(config, told["paths"])
-    plan = make_plan(config, catalog, [Sight("this node")])
-    stages, notes = build_stages(plan), []
-    if plan.images != told["images"]:
-        raise UserError(f"there are {plan.images:,} images now, there were {told['images']:,}")
-    if plan.fingerprint != told["fingerprint"]:
-        notes.append("the images or the program have changed since the run: masks may differ")
-    if plan.lit is not None and plan.functions is None:
-        assert stages.correction is not None
-        folder = out / illumination.FOLDER
-        if folder.is_dir():
-            shapes = [(len(plan.channel_names), h, w) for h, w in plan.lit.shapes.tolist()]
-            functions: list[FloatArray] = illumination.read_functions(
-                str(folder), plan.lit.names, shapes
-            )
-            lit = replace(stages.correction, illumination=lit_by(plan.lit, functions))
-            stages = replace(stages, correction=lit)
-        else:
-            notes.append(
-                "without the correction of illumination, which the run did not export: masks may "
-                "differ"
-            )
-    return Source(plan, catalog, stages, notes)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import scip_mpi
+from scip_mpi.again import Source
 from scip_mpi.report.charts import legend
-from scip_mpi.report.crops import Source
 from scip_mpi.report.facts import LISTED, Facts
 from scip_mpi.report.found import dropped_masks, empty_masks, what_was_found
 from scip_mpi.report.galleries import choose_galleries, random_order

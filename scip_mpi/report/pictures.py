@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scip_mpi.again import Source
 from scip_mpi.batches import FloatArray
-from scip_mpi.report.crops import Crop, Reader, Source
+from scip_mpi.report.crops import Crop, Reader
 from scip_mpi.report.galleries import Cell, Gallery
 from scip_mpi.report.outlines import GAP, corner, outline, png, shrink_by, strip
 from scip_mpi.timers import Timers

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import chdir
 from pathlib import Path
 
+from scip_mpi.again import Source, open_source
 from scip_mpi.errors import UserError
 from scip_mpi.report import lacking, put
-from scip_mpi.report.crops import Source, open_source
 from scip_mpi.report.facts import read_facts
 from scip_mpi.report.page import Wishes, render
 from scip_mpi.results.finished import open_part

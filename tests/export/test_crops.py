@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,12 @@ from cells import CONFIG, copy_cells, jurkat_files, write_config
 from launch import scip
 
 from scip_mpi.errors import UserError
+from scip_mpi.export.cells import reopen
 from scip_mpi.export.crops import centred
 from scip_mpi.export.write import Request, export
 from scip_mpi.job import Request as Run
 from scip_mpi.parallel.world import Alone
+from scip_mpi.results.finished import open_part
 from scip_mpi.run import run
 
 
@@ -85,7 +89,6 @@ def test_some_cells_of_which_the_middle_is_taken(done: tuple[Path, Path], tmp_pa
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"paths": ()}, "give their PATHs after OUT"),
         ({"where": ("group",)}, "is not COLUMN=VALUE"),
         ({"where": ("group=G3",)}, "no cell has it; group is Anaphase"),
         ({"where": ("colour=red",)}, "obs has no column 'colour'"),
@@ -101,9 +104,18 @@ def test_what_cannot_be_cropped_is_said(
     assert not list(tmp_path.iterdir())
 
 
+def test_images_are_where_they_were(done: tuple[Path, Path], tmp_path: Path) -> None:
+    lines = list(export(Request(done[0], crops=True, folder=tmp_path, quiet=True)))
+    assert lines == [f"crops: {tmp_path / 'crops.h5'} (14 cells)"]
+    told = json.loads((done[0] / "run.json").read_text())
+    elsewhere = replace(open_part(done[0]), told={**told, "paths": ["cells"]})
+    with pytest.raises(UserError, match="give their PATHs after OUT"):
+        reopen(elsewhere, ())
+
+
 def test_other_images_are_refused(done: tuple[Path, Path], tmp_path: Path) -> None:
     some = (str(done[1] / "G1"),)
-    with pytest.raises(UserError, match="and the run had 15: give the same PATHs"):
+    with pytest.raises(UserError, match="and the run had 15: it is to be the same PATHs"):
         list(export(Request(done[0], some, crops=True, folder=tmp_path, quiet=True)))
 
 

@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from scip_mpi.again import Source, open_source
 from scip_mpi.batches import Int64Array, UInt8Array
-from scip_mpi.config import parse_config
-from scip_mpi.config.schema import Resources
 from scip_mpi.errors import UserError
-from scip_mpi.loaders.contract import Catalog
-from scip_mpi.parallel.roles import Sight
-from scip_mpi.pipeline import Stages
-from scip_mpi.plan import Plan, find_images, make_plan, suited
-from scip_mpi.results import illumination
 from scip_mpi.results.finished import Part
 from scip_mpi.rows import cut_out
 from scip_mpi.segmentation.bits import unpack_bits
 from scip_mpi.segmenting import segment
-from scip_mpi.stages import build_stages, lit_by
 from scip_mpi.timers import Timers
 
 # Images read at once.
 TOGETHER = 64
-
-
-@dataclass(frozen=True)
-class Source:
-    """The images of a run, and what was done to them, on the CPU."""
-
-    plan: Plan
-    catalog: Catalog
-    stages: Stages
-    notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -48,51 +32,36 @@ class Cell:
     masks: UInt8Array
 
 
-def open_source(part: Part, paths: Sequence[str]) -> Source:
-    """Find the images of a run again.
+def reopen(part: Part, paths: Sequence[str]) -> Source:
+    """Find the images of a run again, all that was done to them included.
 
     Parameters
     ----------
     part : Part
         The run.
     paths : sequence of str
-        Where they are.
+        Where they are; by default where they were.
 
     Raises
     ------
     UserError
         They are not those of the run, or the functions that they were divided by are lost.
     """
-    if not paths and not parse_config(part.told["config"], "the run's config").load.paths:
+    if not paths and part.told.get("cwd") != os.getcwd() and not _absolute(part.told):
         raise UserError("crops are read from the images again: give their PATHs after OUT")
-    config = suited(parse_config(part.told["config"], "the run's config"), paths)
-    if config.segment is not None and config.segment.tiles is not None:
-        raise UserError("crops are not made of fields in tiles")
-    config = config.model_copy(update={"resources": Resources(device="cpu")})
-    catalog = find_images(config, paths)
-    if len(catalog) != part.told["images"]:
+    source = open_source(part.out, part.told, paths)
+    if source.lacks_light:
         raise UserError(
-            f"there are {len(catalog):,} images at {' '.join(paths)}, and the run had "
-            f"{part.told['images']:,}: give the same PATHs in the same order"
+            "the run did not export what it divided its images by: with "
+            "illumination_correction: {export: true} crops can be made again"
         )
-    plan = make_plan(config, catalog, [Sight("this node")])
-    notes = []
-    if plan.fingerprint != part.told["fingerprint"]:
-        notes.append("the images or the program have changed since the run: masks may differ")
-    stages = build_stages(plan)
-    if plan.lit is not None and plan.functions is None:
-        folder = part.out / illumination.FOLDER
-        if not folder.is_dir():
-            raise UserError(
-                "the run did not export what it divided its images by: with "
-                "illumination_correction: {export: true} crops can be made again"
-            )
-        assert stages.correction is not None
-        shapes = [(len(plan.channel_names), h, w) for h, w in plan.lit.shapes.tolist()]
-        functions = illumination.read_functions(str(folder), plan.lit.names, shapes)
-        lit = replace(stages.correction, illumination=lit_by(plan.lit, functions))
-        stages = replace(stages, correction=lit)
-    return Source(plan, catalog, stages, notes)
+    return source
+
+
+def _absolute(told: Mapping[str, Any]) -> bool:
+    """Whether a run says where its images are, whatever folder one is in."""
+    paths = told.get("paths") or ["."]
+    return all(os.path.isabs(path) for path in paths)
 
 
 def images_and_labels(file: h5py.File) -> tuple[Int64Array, Int64Array]:
