@@ -33,6 +33,7 @@ from scip_mpi.errors import UserError
 from scip_mpi.memory import machine_memory
 from scip_mpi.progress import Progress, open_progress
 from scip_mpi.registry import suggestion
+from scip_mpi.report.links import link_pages
 from scip_mpi.results.additions import add_columns, check_free
 from scip_mpi.results.finished import Part, open_part
 
@@ -111,6 +112,7 @@ def classify(request: Request) -> dict[str, Any]:
         told["wall_s"] = round(time.monotonic() - begun, 3)
         write_text(part.out / FIGURES, json.dumps(told, indent=1) + "\n")
         write_text(part.out / PAGE, page.page(told, (part.out / "report.html").is_file()))
+        link_pages(part.out)
     finally:
         progress.close()
     return told

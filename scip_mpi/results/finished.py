@@ -18,6 +18,7 @@ WANTED = (
     "program", "versions", "config", "fingerprint", "images", "rows", "columns", "channels",
     "mask_sets", "filter", "failed_images", "overflows",
 )  # fmt: skip
+PLACES = ("cwd", "paths")
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def open_part(out: Path) -> Part:
         raise UserError(f"OUT {out} holds {what}{why}")
     try:
         told = json.loads((out / "run.json").read_text(encoding="utf-8"))
-        told = {key: told[key] for key in WANTED}
+        # Where the images are, merged runs and those of older versions do not say.
+        told = {key: told[key] for key in WANTED} | {key: told.get(key) for key in PLACES}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"OUT {out} holds no run.json of a finished run ({error})") from error
     return Part(out, Names(tables[0].name.removesuffix(".h5ad")), told)

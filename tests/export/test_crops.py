@@ -108,7 +108,7 @@ def test_images_are_where_they_were(done: tuple[Path, Path], tmp_path: Path) -> 
     lines = list(export(Request(done[0], crops=True, folder=tmp_path, quiet=True)))
     assert lines == [f"crops: {tmp_path / 'crops.h5'} (14 cells)"]
     told = json.loads((done[0] / "run.json").read_text())
-    elsewhere = replace(open_part(done[0]), told={**told, "paths": ["cells"]})
+    elsewhere = replace(open_part(done[0]), told={**told, "paths": ["cells"], "cwd": "/else"})
     with pytest.raises(UserError, match="give their PATHs after OUT"):
         reopen(elsewhere, ())
 
