@@ -53,7 +53,7 @@ def test_another_mpi_goes_on(ground: Ground, tmp_path: Path) -> None:
         pytest.skip(f"no {SYSTEM_MPI}: bash .ci/system_mpi installs it")
     job = Disturbed(tmp_path / "job", ground.cells, "full", 0)
     assert job.end(job.start(3, "stage:1:publish")) != 0
-    command = ["-m", "scip_mpi", "run", job.config, job.cells, "-o", job.out]
+    command = ["-m", "scip_mpi", "run", job.config, job.cells, "-o", job.out, "--no-report"]
     done = launch(command, 2, system=True)
     assert done.returncode == 0, done.stderr
     assert " rows are written, 0 to do" in done.stderr

@@ -26,7 +26,7 @@ def ground(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Ground
     folder = tmp_path_factory.mktemp("ulfm")
     cells = copy_cells(jurkat_files(shared_dir, CELLS), folder / "cells")
     job = Disturbed(folder / "undisturbed", cells, "full", 0)
-    done = launch(["-m", "scip_mpi", "run", job.config, cells, "-o", job.out])
+    done = launch(["-m", "scip_mpi", "run", job.config, cells, "-o", job.out, "--no-report"])
     assert done.returncode == 0, done.stderr
     return Ground(folder, cells, job.out, 0.0)
 
