@@ -25,6 +25,8 @@ from scip_mpi.parallel.guard import GRACE, advice
 DEATHS = (MPI.ERR_PROC_FAILED, MPI.ERR_PROC_FAILED_PENDING, MPI.ERR_REVOKED)
 # How `mpiexec --with-ft ulfm` tells the ranks; the functions are there without it, too.
 ENABLED = "OMPI_MCA_mpi_ft_enable"
+# Seconds in which a death is heard of that has cut off a call.
+HEARD = 2.0
 # What ranks say when they agree.
 FINE, GOING_ON = 1, 2
 T = TypeVar("T")
@@ -41,10 +43,26 @@ def is_death(error: MPI.Exception) -> bool:
     return error.Get_error_class() in DEATHS
 
 
+def hides_death(comm: MPI.Intracomm, lock: RLock) -> bool:
+    """Whether a rank has died, or another has heard so, whatever an error calls itself.
+
+    A collective that a death cuts off half-way may end with an error of no such class.
+    """
+    ends = time.monotonic() + HEARD
+    while survives():
+        with lock:
+            if comm.Is_revoked() or comm.Get_failed().size:
+                return True
+        if time.monotonic() > ends:
+            break
+        time.sleep(0.01)
+    return False
+
+
 def notices(method: Callable[..., T]) -> Callable[..., T]:
     """Make a death that a method of a world or link meets known to all ranks.
 
-    The method's object has a ``revoke``.
+    The method's object has a ``revoke``, its ``comm`` and that one's ``lock``.
     """
 
     @wraps(method)
@@ -52,7 +70,7 @@ def notices(method: Callable[..., T]) -> Callable[..., T]:
         try:
             return method(self, *args)
         except MPI.Exception as error:
-            if not is_death(error):
+            if not (is_death(error) or hides_death(self.comm, self.lock)):
                 raise
             self.revoke()
             raise RanksLost("another rank has died") from error

@@ -93,3 +93,38 @@ def test_a_bug_ends_the_job_all_the_same(ground: Ground, tmp_path: Path) -> None
     assert not (job.out / "features.h5ad").exists()
     assert job.end(job.start(2, "none")) == 0, job.said()
     same(job, ground)
+
+
+CUT_OFF = """
+from threading import RLock
+from mpi4py import MPI
+from scip_mpi.errors import RanksLost
+from scip_mpi.parallel import ulfm
+
+class Comm:
+    def __init__(self, failed, revoked): self.failed, self.revoked = failed, revoked
+    def Is_revoked(self): return self.revoked
+    def Get_failed(self): return MPI.COMM_SELF.Get_group() if self.failed else MPI.GROUP_EMPTY
+
+class World:
+    lock, heard = RLock(), 0
+    def __init__(self, *state): self.comm = Comm(*state)
+    def revoke(self): self.heard += 1
+    @ulfm.notices
+    def barrier(self): raise MPI.Exception(MPI.ERR_OTHER)
+
+ulfm.survives, ulfm.HEARD = lambda: True, 0.1
+for state in ((True, False), (False, True), (False, False)):
+    world = World(*state)
+    try:
+        world.barrier()
+    except (RanksLost, MPI.Exception) as error:
+        print(type(error).__name__, world.heard)
+"""
+
+
+def test_a_collective_that_a_death_cuts_off_may_call_it_otherwise() -> None:
+    """Open MPI's non-blocking ones end with MPI_ERR_OTHER at times."""
+    done = launch(["-c", CUT_OFF])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[:3] == ["RanksLost 1", "RanksLost 1", "Exception 0"]
