@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 import yaml
 from launch import blocks
 
-from docs.config_reference import reference
 from scip_mpi.config import parse_config
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs"))
+from config_reference import reference
 
 ROOT = Path(__file__).resolve().parents[2]
 # Run by test_extending.py, with the package that they need.
