@@ -21,9 +21,10 @@ Schema = Mapping[str, Any]
 HEAD = """\
 # Config reference
 
-Written by `make reference`; do not edit. A config is one YAML file. Only `load` must be there; a
-section that is left out, or empty, is a step that is not done. Channels are named or counted from 0
-among `load.channels`. `python -m scip_mpi schema` prints the same as JSON Schema, for editors.
+Written by `make reference`; do not edit. A config is one YAML file. Only `load` and
+`feature_extraction` must be there; another section that is left out, or empty, is a step that is
+not done. Channels are named or counted from 0 among `load.channels`. `python -m scip_mpi schema`
+prints the same as JSON Schema, for editors.
 """
 
 # Kinds of the registry, where a config names them, and where it gives their own keys.
