@@ -84,7 +84,7 @@ class Load(Section):
         None, description="Indices, in the order of the columns; all of them by default."
     )
     channel_names: Annotated[tuple[ChannelName, ...], Field(min_length=1)] | None = Field(
-        None, description="One for each channel; the files' own, or indices, by default."
+        None, description="One for each channel; the files' own, or CH0, CH1, ... by default."
     )
     kwargs: Settings = Field({}, description="The loader's own keys.")
     paths: tuple[Text, ...] | None = Field(
