@@ -1,12 +1,12 @@
-# make demo | make test | make lint | make features | make bench | make fuzz | make chaos: each sets up
-# what it needs in .venv, from nothing.
+# make demo | make test | make lint | make features | make reference | make docs | make bench |
+# make fuzz | make chaos: each sets up what it needs in .venv, from nothing.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RANKS ?= 2
 N ?= 1000
 
-.PHONY: demo test lint features bench fuzz chaos clean
+.PHONY: demo test lint features reference docs bench fuzz chaos clean
 
 $(BIN)/.run: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -20,6 +20,10 @@ $(BIN)/.test: $(BIN)/.run
 
 $(BIN)/.bench: $(BIN)/.test
 	$(BIN)/python -m pip install --quiet -e '.[bench]'
+	touch $@
+
+$(BIN)/.docs: $(BIN)/.run
+	$(BIN)/python -m pip install --quiet -e '.[docs]'
 	touch $@
 
 demo: $(BIN)/.run
@@ -37,6 +41,14 @@ lint: $(BIN)/.test
 features: $(BIN)/.run
 	$(BIN)/python bench/feature_costs.py
 	$(BIN)/python -m scip_mpi features --markdown > features.md
+
+# docs/config.md, from the schema of the config.
+reference: $(BIN)/.run
+	$(BIN)/python docs/config_reference.py > docs/config.md
+
+# The site, in site/: a link or an included file that is missing ends it.
+docs: $(BIN)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # The short ones, a quarter of an hour; bench/README.md says how to run all.
 bench: $(BIN)/.bench
@@ -60,4 +72,4 @@ chaos: $(BIN)/.test
 	$(BIN)/python tests/chaos -n $(N)
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis site

@@ -78,8 +78,15 @@ def scip(
     return launch(["-m", "scip_mpi", *arguments], ranks, cwd=cwd)
 
 
-def readme_block(word: str) -> str:
-    """The README's example in Python that has a word in it."""
-    text = (Path(__file__).resolve().parents[1] / "README.md").read_text()
-    (block,) = (b for b in re.findall(r"```python\n(.*?)```", text, flags=re.S) if word in b)
+def blocks(language: str) -> list[str]:
+    """The README's examples in a language, and those of the site's pages."""
+    root = Path(__file__).resolve().parents[1]
+    pages = [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+    fence = rf"^```{language}\n(.*?)^```"
+    return [b for page in pages for b in re.findall(fence, page.read_text(), flags=re.S | re.M)]
+
+
+def documented_block(word: str, language: str = "python") -> str:
+    """The only example in a language that has a word in it."""
+    (block,) = (b for b in blocks(language) if word in b)
     return block

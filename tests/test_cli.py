@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cells import CONFIG, copy_cells, jurkat_files, write_config
-from launch import launch, readme_block, scip
+from launch import documented_block, launch, scip
 from tables import column_names, obs_names, read_x
 
 sys.path.insert(0, str(Path(__file__).parent / "agreement"))
@@ -207,7 +207,7 @@ def test_scips_published_wbc_config_runs_unchanged(shared_dir: Path, tmp_path: P
 
 
 def test_the_readmes_example_of_features_alone_works() -> None:
-    block = readme_block("scip_mpi.features")
+    block = documented_block("scip_mpi.features")
     scope: dict[str, object] = {}
     exec(block, scope)
     columns = scope["columns"]

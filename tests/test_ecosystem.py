@@ -1,4 +1,4 @@
-"""The README's recipes for the table in other libraries, as they stand there."""
+"""The recipes for the table in other libraries, as the site has them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from finished import make_out
-from launch import readme_block
+from launch import documented_block
 from sklearn.decomposition import PCA
 
 from scip_mpi.export.write import Request, export
@@ -37,7 +37,7 @@ def test_robust_z_scores_within_groups(table: np.ndarray[Any, Any]) -> None:
         file["var/n_nan"][...] = [0, 1, 0, 0, 0]
         file["var/constant"][...] = [False, False, True, False, False]
     scope: dict[str, Any] = {}
-    exec(readme_block("1.4826"), scope)
+    exec(documented_block("1.4826"), scope)
     found = scope["table"]
     assert found.shape == (40, 3)
     frame = pd.DataFrame(table[:40][:, [0, 3, 4]])
@@ -54,7 +54,7 @@ def test_a_gate_leads_back_to_its_cells(table: np.ndarray[Any, Any]) -> None:
     list(export(Request(Path("table"), fcs=True, folder=Path("."), quiet=True)))
     Path("fcs/p2.fcs").rename("gated.fcs")
     scope: dict[str, Any] = {}
-    exec(readme_block("flowio"), scope)
+    exec(documented_block("flowio"), scope)
     assert scope["cells"].index.tolist() == [f"{i}_1" for i in range(20, 41)]
     assert (scope["cells"]["group"] == "p2").all()
 

@@ -72,24 +72,36 @@ class Section(BaseModel):
 class Companion(Section):
     """Where a picture that belongs to each image is: its path with a part replaced."""
 
-    match: Text
-    replace: str
+    match: Text = Field(description="Pattern that is searched for in the image's path.")
+    replace: str = Field(description="What stands in the companion's path there.")
 
 
 class Load(Section):
     """Which images, and which of their channels."""
 
-    format: Text
-    channels: ChosenChannels = None
-    channel_names: Annotated[tuple[ChannelName, ...], Field(min_length=1)] | None = None
-    kwargs: Settings = {}
-    paths: tuple[Text, ...] | None = None
-    companions: dict[SetName, Companion] = {}
+    format: Text = Field(description="How images are stored: the name of a loader.")
+    channels: ChosenChannels = Field(
+        None, description="Indices, in the order of the columns; all of them by default."
+    )
+    channel_names: Annotated[tuple[ChannelName, ...], Field(min_length=1)] | None = Field(
+        None, description="One for each channel; the files' own, or CH0, CH1, ... by default."
+    )
+    kwargs: Settings = Field({}, description="The loader's own keys.")
+    paths: tuple[Text, ...] | None = Field(
+        None, description="Files and folders of images where the command line names none."
+    )
+    companions: dict[SetName, Companion] = Field(
+        {}, description="Pictures beside each image, by a name of their own."
+    )
     plate_map: Annotated[Text, Field(description="CSV: well, plate, metadata.")] | None = None
-    dtype: PixelType | None = None
+    dtype: PixelType | None = Field(None, description="Of pixels; the files' by default.")
     pixel_size: Annotated[float, Field(gt=0, description="Micrometres per pixel.")] | None = None
-    bit_depth: BitDepth | tuple[BitDepth, ...] | None = None
-    saturation: float | tuple[float, ...] | None = None
+    bit_depth: BitDepth | tuple[BitDepth, ...] | None = Field(
+        None, description="Of the camera, for all channels or for each: says what is saturated."
+    )
+    saturation: float | tuple[float, ...] | None = Field(
+        None, description="Value from which a pixel is saturated, for all channels or for each."
+    )
     offset: float | tuple[float, ...] | None = Field(
         None, description="Dark level subtracted from every pixel, for all channels or for each."
     )
@@ -121,9 +133,11 @@ class Load(Section):
 class MaskFilter(Section):
     """Which channels are worth masking at all."""
 
-    method: Text
-    channel_indices: ChannelReferences | None = None
-    settings: Settings = {}
+    method: Text = Field(description="Name of a filter of pixels.")
+    channel_indices: ChannelReferences | None = Field(
+        None, description="Channels that it looks at; all by default."
+    )
+    settings: Settings = Field({}, description="The filter's own keys.")
 
     def channels(self, channel_names: Sequence[str]) -> list[int]:
         """Places of its channels; all where none are given."""
@@ -135,14 +149,16 @@ class MaskFilter(Section):
 class MaskMethod(Section):
     """A mask set: a method, and the name that its columns carry."""
 
-    method: Text
-    name: SetName
-    export: Annotated[bool, AfterValidator(values.off)] = False
-    kwargs: Settings = {}
+    method: Text = Field(description="Name of a mask method.")
+    name: SetName = Field(description="Stands in the names of the columns.")
+    export: Annotated[bool, AfterValidator(values.off)] = Field(
+        False, description="SCIP's, without effect there: nothing but false."
+    )
+    kwargs: Settings = Field({}, description="The method's own keys.")
     opening: Annotated[int, Field(ge=0)] = Field(
         0, description="Radius in pixels of the disc that masks are opened by."
     )
-    fill_holes: bool = False
+    fill_holes: bool = Field(False, description="Enclosed background becomes mask.")
     min_size: Annotated[int, Field(ge=0)] = Field(0, description="Of a component, in pixels.")
     max_size: Annotated[int, Field(ge=1)] | None = Field(
         None, description="Of a component, in pixels."
@@ -156,10 +172,18 @@ class MaskMethod(Section):
 class Mask(Section):
     """Mask sets, and what they have in common."""
 
-    combined_indices: ChannelReferences | None = None
-    main_channel_index: ChannelReference = 0
-    filters: tuple[MaskFilter, ...] | None = None
-    methods: Annotated[tuple[MaskMethod, ...], Field(min_length=1)]
+    combined_indices: ChannelReferences | None = Field(
+        None, description="Channels whose masks make the combined mask; all by default."
+    )
+    main_channel_index: ChannelReference = Field(
+        0, description="The channel without whose mask a set has no values for a cell."
+    )
+    filters: tuple[MaskFilter, ...] | None = Field(
+        None, description="A channel that fails one of them gets an empty mask."
+    )
+    methods: Annotated[tuple[MaskMethod, ...], Field(min_length=1)] = Field(
+        description="The mask sets, in the order of the columns."
+    )
 
     def combined(self, channel_names: Sequence[str]) -> list[int]:
         """Places of the channels whose masks make up the combined mask."""
@@ -180,8 +204,8 @@ Statistic = Literal[
 class Measurement(Section):
     """What is measured of every object: a statistic of a channel in a mask set's masks."""
 
-    statistic: Statistic = "sum"
-    channel: ChannelReference = 0
+    statistic: Statistic = Field("sum", description="What is measured.")
+    channel: ChannelReference = Field(0, description="The channel that it is measured in.")
     mask: SetName | None = Field(None, description="Mask set; null for the whole image.")
 
 
@@ -190,15 +214,21 @@ class Rule(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
 
-    name: Text | None = None
-    statistic: Statistic = "sum"
-    channel: ChannelReference = 0
+    name: Text | None = Field(None, description="Name of a rule; its own keys are beside it.")
+    statistic: Statistic = Field("sum", description="What is measured.")
+    channel: ChannelReference = Field(0, description="The channel that it is measured in.")
     mask: SetName | None = Field(None, description="Mask set; null for the whole image.")
-    by: Literal["group"] | None = None
+    by: Literal["group"] | None = Field(
+        None, description="Each group of images by itself; all cells together by default."
+    )
     x: Measurement | None = Field(None, description="Of a polygon.")
     y: Measurement | None = Field(None, description="Of a polygon.")
-    all: Annotated[tuple[Rule, ...], Field(min_length=1)] | None = None
-    any: Annotated[tuple[Rule, ...], Field(min_length=1)] | None = None
+    all: Annotated[tuple[Rule, ...], Field(min_length=1)] | None = Field(
+        None, description="Rules that a cell must all pass."
+    )
+    any: Annotated[tuple[Rule, ...], Field(min_length=1)] | None = Field(
+        None, description="Rules of which a cell must pass one."
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -232,7 +262,9 @@ class Rule(BaseModel):
 class Filter(Rule):
     """Which objects have a row in the table."""
 
-    action: Literal["drop", "flag"] = "drop"
+    action: Literal["drop", "flag"] = Field(
+        "drop", description="Other cells have no row, or a flag in obs."
+    )
 
 
 class Gating(Section):
@@ -247,10 +279,11 @@ class Gating(Section):
 class Subtract(Section):
     """The mask of one channel becomes that of ``left`` without that of ``right``."""
 
-    left_index: ChannelReference
-    right_index: ChannelReference
+    left_index: ChannelReference = Field(description="Channel whose mask is taken.")
+    right_index: ChannelReference = Field(description="Channel whose mask is taken away.")
     for_index: ChannelReference = Field(
-        validation_alias=AliasChoices("for_index", "for_channel_index")
+        validation_alias=AliasChoices("for_index", "for_channel_index"),
+        description="Channel whose mask it becomes.",
     )
 
     def channels(self) -> tuple[int | str, int | str, int | str]:
@@ -264,18 +297,28 @@ class SegmentSettings(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
 
     parent_channel_index: ChannelReference = Field(
-        0, validation_alias=AliasChoices("parent_channel_index", "dapi_channel_index")
+        0,
+        validation_alias=AliasChoices("parent_channel_index", "dapi_channel_index"),
+        description="Channel whose objects are the rows of the table.",
     )
     children: dict[ChannelReference, Settings] | ChannelReferences | None = Field(
         None, description="Channels with objects of their own, and settings that differ there."
     )
-    subtract: Subtract | None = Field(None, validation_alias=AliasChoices("subtract", "substract"))
+    subtract: Subtract | None = Field(
+        None,
+        validation_alias=AliasChoices("subtract", "substract"),
+        description="A mask without another.",
+    )
     expansion: NonNegative | dict[ChannelReference, NonNegative] = Field(
         0.0, description="Pixels by which masks grow, for the parents or per channel."
     )
-    border: Literal["keep", "drop"] = "keep"
-    min_size: Annotated[int, Field(ge=0)] = 0
-    max_size: Annotated[int, Field(ge=1)] | None = None
+    border: Literal["keep", "drop"] = Field(
+        "keep", description="Objects that touch the field's border."
+    )
+    min_size: Annotated[int, Field(ge=0)] = Field(0, description="Of an object, in pixels.")
+    max_size: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Of an object, in pixels."
+    )
 
     def own(self) -> dict[str, Any]:
         """The method's own keys."""
@@ -302,7 +345,7 @@ class Tiles(Section):
 class Segment(Section):
     """How objects are found in fields of view."""
 
-    method: Text
+    method: Text = Field(description="Name of a segmenter.")
     tiles: Tiles | None = Field(None, description="For fields larger than memory.")
     export: bool | Literal["tiff", "ome_tiff", "ome_zarr"] = Field(
         False, description="Whether label images are written, and as what; true: tiff."
@@ -327,7 +370,7 @@ class IlluminationSettings(BaseModel):
 class Illumination(Section):
     """Images divided by a smooth function of the place, per group of images and channel."""
 
-    method: Text
+    method: Text = Field(description="Name of an illumination method.")
     key: Text = Field("group", description="Column of the images' metadata that tells groups.")
     export: bool = Field(False, description="Functions as pictures and arrays beside the table.")
     settings: Annotated[IlluminationSettings, BeforeValidator(values.none_as_empty)] = (
@@ -344,21 +387,23 @@ class Compensation(Section):
 class ProjectSettings(Section):
     """What planes in z are made one by."""
 
-    op: Literal["max", "mean", "median", "sum", "best_focus"]
+    op: Literal["max", "mean", "median", "sum", "best_focus"] = Field(
+        description="Of each pixel's values; best_focus takes each channel's sharpest plane."
+    )
 
 
 class Project(Section):
     """Planes in z made one."""
 
-    method: Literal["op"]
+    method: Literal["op"] = Field(description="SCIP's word; there is one.")
     settings: ProjectSettings
 
 
 class Normalization(Section):
     """Pixels scaled so that two quantiles of the masks' pixels become 0 and 1, per group."""
 
-    lower: Annotated[float, Field(ge=0, le=1)] = 0.0
-    upper: Annotated[float, Field(ge=0, le=1)] = 1.0
+    lower: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="Becomes 0.")
+    upper: Annotated[float, Field(ge=0, le=1)] = Field(1.0, description="Becomes 1.")
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -370,8 +415,12 @@ class Normalization(Section):
 class Export(Section):
     """Files beside features.h5ad, which is always written."""
 
-    format: Literal["parquet", "anndata"] = "anndata"
-    filename: Annotated[str, AfterValidator(values.file_name)] = "features"
+    format: Literal["parquet", "anndata"] = Field(
+        "anndata", description="parquet: a Parquet table too."
+    )
+    filename: Annotated[str, AfterValidator(values.file_name)] = Field(
+        "features", description="Of both tables, without an ending."
+    )
     naming: Literal["scip", "cellprofiler"] = Field(
         "scip", description="Whose names the columns of the Parquet table have."
     )
@@ -383,9 +432,11 @@ class Export(Section):
 class Resources(Section):
     """How the job is spread out; changes no result."""
 
-    segmenters: Annotated[int, Field(ge=0)] = 0
+    segmenters: Annotated[int, Field(ge=0)] = Field(
+        0, description="Ranks that only segment; 0: every rank does both."
+    )
     memory: Bytes | None = Field(None, description="Of a rank, for masks and pixels: 2 GiB.")
-    scratch: Path | None = None
+    scratch: Path | None = Field(None, description="Folder for what memory cannot hold.")
     device: Literal["auto", "gpu", "cpu"] = Field(
         "auto", description="What masks are made on; auto: GPUs where there are any."
     )
@@ -416,17 +467,23 @@ class Config(Section):
     compensation: Compensation | None = None
     segment: Segment | None = None
     mask: Mask | None = None
-    background: Background | dict[Text, Background] | None = None
+    background: Background | dict[Text, Background] | None = Field(
+        None, description="What bgcorr_ features subtract, for all channels or for each."
+    )
     units: Literal["pixel", "um"] = Field(
         "pixel", description="Of the table's lengths and areas; um: micrometres."
     )
     filter: Filter | None = None
     gating: Gating = Gating()
     normalization: Normalization | None = None
-    feature_extraction: dict[str, tuple[FeatureItem, ...]] | tuple[FeatureItem, ...] | None = None
+    feature_extraction: dict[str, tuple[FeatureItem, ...]] | tuple[FeatureItem, ...] | None = Field(
+        None, description="Feature families, for all mask sets or for each by its name."
+    )
     export: Export = Export()
     resources: Resources = Resources()
-    on_error: Literal["skip", "abort"] = "skip"
+    on_error: Literal["skip", "abort"] = Field(
+        "skip", description="An image that cannot be processed is listed, or ends the run."
+    )
 
     def sets(self) -> list[str]:
         """Names of the mask sets; one empty name where there are no masks."""

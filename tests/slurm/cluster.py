@@ -106,7 +106,7 @@ class Cluster:
     def environ(self) -> dict[str, str]:
         """The environment for Slurm's commands."""
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "SBATCH"))}
-        # As the README has it: by its second protocol a start may fail.
+        # As docs/clusters.md has it: by its second protocol a start may fail.
         own = {"SLURM_CONF": str(self.conf), "NO_COLOR": "1", "MPIR_CVAR_PMI_VERSION": "1"}
         return clean | own
 

@@ -1,0 +1,1 @@
+"""Examples of what a package may add to scip_mpi."""
