@@ -40,6 +40,20 @@ def check(config_path: Path, paths: list[str], ranks: int) -> Iterator[str]:
     seen = visible_devices() if config.resources.device != "cpu" else ((), "")
     here = Sight("this node", *seen)
     plan = make_plan(config, catalog, [here] * max(ranks, 1))
+    yield from what_would_be_done(config_path, catalog, plan, here)
+
+
+def what_would_be_done(
+    config_path: Path, catalog: Catalog, plan: Plan, here: Sight
+) -> Iterator[str]:
+    """Say what a run of a plan would do, and read a few images for it.
+
+    Raises
+    ------
+    UserError
+        None of the sampled images can be read.
+    """
+    config = plan.config
     yield f"config      {config_path}: valid"
     yield from _images(catalog, plan)
     yield from _sample(catalog, plan)

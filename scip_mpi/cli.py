@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 import scip_mpi
-from scip_mpi.commands import Size, classify, export, new, predict, refuse_several
+from scip_mpi.commands import Size, classify, export, new, predict, preview, refuse_several
 from scip_mpi.errors import FAILED, USAGE, UserError
 from scip_mpi.log import keep_going
 from scip_mpi.parallel.guard import disk_fault
@@ -269,7 +269,7 @@ def demo(out: Path, number: int, quiet: bool) -> None:
     sys.exit(start(out, number, quiet))
 
 
-for command in (classify, export, new, predict):
+for command in (classify, export, new, predict, preview):
     cli.add_command(command)
 
 

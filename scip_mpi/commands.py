@@ -201,3 +201,32 @@ def new(paths: tuple[str, ...], out: Path, fields: bool | None, overwrite: bool)
 
     for line in write_config(paths, out, fields, overwrite):
         click.echo(line)
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("paths", metavar="[PATH ...]", nargs=-1, type=click.Path())
+@click.option(
+    "-n",
+    "--number",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1, 200),
+    help="Images, spread over all, the same ones every time.",
+)
+@click.option(
+    "-o", "--out", default="preview.html", show_default=True, type=click.Path(path_type=Path)
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def preview(config: Path, paths: tuple[str, ...], number: int, out: Path, quiet: bool) -> None:
+    """Segment a sample of images and write a page of them, to tune masks before a big run.
+
+    It shows all channels with the outlines of masks and objects, what check says, the filter's
+    statistic, and problems. An earlier preview of that name is replaced.
+    """
+    refuse_several("preview")
+    require("preview", "report", ("jinja2",))
+    from scip_mpi.preview.write import preview as show
+
+    for line in show(config, paths, number, out, quiet):
+        click.echo(line)

@@ -50,7 +50,7 @@ LAYERS = [
     {"table"},
     {"illuminate", "tile_rounds", "publish", "merge", "passes"},
     {"run"},
-    {"demo", "pack", "classification", "export", "starter"},
+    {"demo", "pack", "classification", "export", "preview", "starter"},
     {"commands"},
     {"cli"},
     {"__main__"},

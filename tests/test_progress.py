@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 
@@ -45,3 +46,39 @@ def test_quiet_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_durations_in_words(seconds: float, words: str) -> None:
     assert clock(seconds) == words
+
+
+class Terminal(io.StringIO):
+    """A stream that a person looks at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_bars_are_without_colours_where_nobody_wants_them(
+    plain: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if plain:
+        monkeypatch.setenv("NO_COLOR", "1")
+    stream = Terminal()
+    progress = open_progress(quiet=False, stream=stream)
+    progress.start("segment", 10, "images")
+    progress.advance(10, failed=2)
+    progress.say("note: [a] text")
+    progress.finish()
+    progress.close()
+    text = stream.getvalue()
+    assert "10/10" in text
+    assert "2 failed" in text
+    assert "note: [a] text" in text
+    # Colours are 30 to 49 and 90 to 107; bold, dim and moves of the cursor are none.
+    coloured = [
+        code
+        for codes in re.findall(r"\x1b\[([\d;]*)m", text)
+        for code in codes.split(";")
+        if code.isdigit() and (30 <= int(code) <= 49 or 90 <= int(code) <= 107)
+    ]
+    assert bool(coloured) != plain

@@ -23,12 +23,12 @@ def lacking() -> str:
     return f"a report needs jinja2: {EXTRA}"
 
 
-def put(out: Path, text: str) -> Path:
-    """Write OUT's report, whole or not at all."""
-    fresh = out / f"{NAME}.partial"
+def put(page: Path, text: str) -> Path:
+    """Write a page, whole or not at all."""
+    fresh = page.with_name(f"{page.name}.partial")
     try:
         fresh.write_text(text, encoding="utf-8")
-        disk.replace(fresh, out / NAME)
+        disk.replace(fresh, page)
     finally:
         fresh.unlink(missing_ok=True)
-    return out / NAME
+    return page

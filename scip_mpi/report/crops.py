@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scip_mpi.again import Source
-from scip_mpi.batches import BoolArray, ImageBatch, Int64Array, MaskBatch, UInt8Array
+from scip_mpi.batches import BoolArray, ImageBatch, Int64Array, MaskBatch
 from scip_mpi.pipeline import Stages
 from scip_mpi.rows import cut_out
 from scip_mpi.segmentation.bits import unpack_bits
@@ -30,7 +30,8 @@ class Crop:
     ----------
     pixels : ndarray, shape (C, H, W)
         Corrected.
-    masks : ndarray of uint8, shape (S, C, H, W)
+    masks : ndarray of integers, shape (S, C, H, W)
+        0 where there is none.
     kept : ndarray of bool, shape (S,)
         Mask sets that did not drop it.
     at_border : ndarray of bool, shape (S,)
@@ -38,7 +39,7 @@ class Crop:
     """
 
     pixels: NDArray[Any]
-    masks: UInt8Array
+    masks: NDArray[Any]
     kept: BoolArray
     at_border: BoolArray
 

@@ -90,7 +90,7 @@ def statistic_charts(facts: Facts, rule: Rule) -> list[str]:
         left = gone.statistics.get(name, np.full(len(gone.label), np.nan))
         if kept is None:
             continue
-        edges = _edges(np.concatenate([kept[good], left]), rule)
+        edges = bar_edges(np.concatenate([kept[good], left]), rule)
         # The sample stands for all rows, and the cells known for all discarded ones.
         weight = int(facts.images.kept.sum()) / max(int(good.sum()), 1)
         other = gone.total / max(len(gone.label), 1)
@@ -106,15 +106,15 @@ def statistic_charts(facts: Facts, rule: Rule) -> list[str]:
                 charts.histogram(
                     title,
                     edges,
-                    _bars(kept[mine], edges) * weight,
-                    _bars(left[theirs], edges) * other,
+                    bar_heights(kept[mine], edges) * weight,
+                    bar_heights(left[theirs], edges) * other,
                     bounds,
                 )
             )
     return out
 
 
-def _edges(values: FloatArray, rule: Rule) -> FloatArray:
+def bar_edges(values: FloatArray, rule: Rule) -> FloatArray:
     """Edges of bars for nearly all values and the bounds: a few outliers would hide the others."""
     finite = values[np.isfinite(values)]
     if not len(finite):
@@ -125,7 +125,7 @@ def _edges(values: FloatArray, rule: Rule) -> FloatArray:
     return np.linspace(low, high if high > low else low + 1, BINS + 1)
 
 
-def _bars(values: FloatArray, edges: FloatArray) -> FloatArray:
+def bar_heights(values: FloatArray, edges: FloatArray) -> FloatArray:
     """How many there are of each; those beyond the ends count in the outermost."""
     finite = values[np.isfinite(values)]
     return np.histogram(np.clip(finite, edges[0], edges[-1]), edges)[0].astype(np.float64)

@@ -27,4 +27,4 @@ def link_pages(out: Path) -> None:
     before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if begin and end:
-        put(out, f"{before}{links(out)}{after}")
+        put(out / NAME, f"{before}{links(out)}{after}")

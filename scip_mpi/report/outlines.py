@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,9 +70,9 @@ def grey(values: FloatArray, low: float, high: float) -> UInt8Array:
     return np.round(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
 
 
-def shrink_by(shape: Sequence[int]) -> int:
-    """By how much crops of a shape (C, H, W) are made smaller."""
-    return max(1, int(np.ceil(np.sqrt(np.prod(np.array(shape, np.float64)) / STRIP_PIXELS))))
+def shrink_by(shape: Sequence[int], most: int = STRIP_PIXELS) -> int:
+    """By how much crops of a shape (C, H, W) are made smaller, to have so many pixels at most."""
+    return max(1, int(np.ceil(np.sqrt(np.prod(np.array(shape, np.float64)) / most))))
 
 
 def png(image: UInt8Array) -> str:
@@ -83,23 +84,24 @@ def png(image: UInt8Array) -> str:
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
-def outline(mask: UInt8Array, scale: float, down: float, right: float) -> str:
+def outline(mask: NDArray[Any], scale: float, down: float, right: float) -> str:
     """The border of a mask between its pixels and others, as a path of SVG.
 
     Parameters
     ----------
-    mask : ndarray of uint8, shape (H, W)
+    mask : ndarray of integers, shape (H, W)
+        Of labels each has a border, those that touch too.
     scale : float
         What places in the mask are multiplied by.
     down, right : float
         What is added to them then.
     """
-    padded = np.pad(mask != 0, 1)
+    padded = np.pad(mask, 1)
     parts = []
     # Between a row and the next, then between a column and the next.
     for axis in (0, 1):
-        edges = np.diff(padded.astype(np.int8), axis=axis) != 0
-        edges = edges[:, 1:-1] if axis == 0 else edges[1:-1].T
+        along = padded if axis == 0 else padded.T
+        edges = (along[1:] != along[:-1])[:, 1:-1]
         for at in np.flatnonzero(edges.any(axis=1)).tolist():
             steps = np.flatnonzero(np.diff(np.concatenate([[0], edges[at].view(np.int8), [0]])))
             for first, last in steps.reshape(-1, 2).tolist():

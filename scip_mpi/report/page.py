@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import scip_mpi
 from scip_mpi.again import Source
@@ -20,6 +21,9 @@ from scip_mpi.report.plane import make_map
 from scip_mpi.report.ran import what_was_run
 from scip_mpi.report.worries import worries
 from scip_mpi.timers import Timers
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,6 @@ def render(facts: Facts, wishes: Wishes) -> str:
     UserError
         The labels cannot be read.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     sample = facts.sample
     labels = {}
     if wishes.labels is not None:
@@ -67,14 +69,7 @@ def render(facts: Facts, wishes: Wishes) -> str:
     there = max(int(facts.good.sum()), 1)
     dropped = {name: rows.sum() / there for name, rows in dropped_masks(facts).items()}
     found_at_border = _at_border(facts, pictures)
-    environment = Environment(
-        loader=PackageLoader("scip_mpi.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html").render(
+    return template("report.html").render(
         title=facts.out.resolve().name,
         program=scip_mpi.__version__,
         written=time.strftime("%Y-%m-%d %H:%M"),
@@ -93,6 +88,20 @@ def render(facts: Facts, wishes: Wishes) -> str:
         links=links(facts.out),
         legend=legend,
     )
+
+
+def template(name: str) -> Template:
+    """A page to be filled in."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("scip_mpi.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
 
 
 def _at_border(facts: Facts, pictures: Pictures | None) -> dict[str, tuple[int, int]]:

@@ -142,8 +142,15 @@ def draw(
     if not cells:
         return []
     shapes = np.array([crop.pixels.shape for _, crop in cells])
-    factor = shrink_by(shapes.max(axis=0))
-    sizes = -(-shapes[:, 1:] // factor)
+    return draw_smaller(cells, contrast, sets, shrink_by(shapes.max(axis=0)))
+
+
+def draw_smaller(
+    cells: Sequence[tuple[Cell, Crop]], contrast: FloatArray, sets: Sequence[str], factor: int
+) -> list[Picture]:
+    """Cells, or whole images, of which squares of so many pixels become one."""
+    sizes = np.array([crop.pixels.shape[1:] for _, crop in cells])
+    sizes = -(-sizes // factor)
     tile = int(sizes[:, 0].max()), int(sizes[:, 1].max())
     found = []
     for (cell, crop), size in zip(cells, sizes.tolist(), strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,7 @@ def worries(
         *of_channels(facts, empty),
         *of_masks(dropped),
         *of_groups(facts),
-        *of_borders(facts, at_border),
+        *of_borders(at_border),
         *of_columns(facts),
         *of_ranks(facts.told),
     ]
@@ -119,22 +119,40 @@ def _some_of(told: list[str], count: int) -> str:
 def of_channels(facts: Facts, empty: Mapping[tuple[str, str], float]) -> Iterator[str]:
     """Channels that are saturated or empty."""
     images = facts.images
-    measured = int(images.measured.sum())
-    for channel in facts.channels:
-        full = int(images.saturated.get(channel, np.zeros(1)).sum())
+    yield from of_levels(
+        facts.channels,
+        int(images.measured.sum()),
+        {c: int(n.sum()) for c, n in images.saturated.items()},
+        {c: int(n.sum()) for c, n in images.dark.items()},
+    )
+    yield from of_empty(facts.channels, facts.sets, empty)
+
+
+def of_levels(
+    channels: Sequence[str], measured: int, saturated: Mapping[str, int], dark: Mapping[str, int]
+) -> Iterator[str]:
+    """Channels with saturated or flat images, by the numbers of them of those measured."""
+    for channel in channels:
+        full = saturated.get(channel, 0)
         if measured and full > FULL * measured:
             yield (
                 f"Channel {channel} is saturated in {full:,} of {measured:,} images "
                 f"({full / measured:.1%}): more than one pixel in a thousand is at its limit."
             )
-        flat = int(images.dark.get(channel, np.zeros(1)).sum())
+        flat = dark.get(channel, 0)
         if measured and flat > FLAT * measured:
             yield (
                 f"Channel {channel} is empty: in {flat:,} of {measured:,} images all its pixels "
                 "are equal."
             )
-    for channel in facts.channels:
-        sets = [s for s in facts.sets if empty.get((s, channel), 0.0) > EMPTY]
+
+
+def of_empty(
+    channels: Sequence[str], mask_sets: Sequence[str], empty: Mapping[tuple[str, str], float]
+) -> Iterator[str]:
+    """Channels without masks in nearly all cells."""
+    for channel in channels:
+        sets = [s for s in mask_sets if empty.get((s, channel), 0.0) > EMPTY]
         if sets:
             share = min(empty[s, channel] for s in sets)
             where = f" in {', '.join(sets)}" if any(sets) else ""
@@ -190,7 +208,7 @@ def shifts(values: FloatArray, group: Int64Array) -> Iterator[tuple[int, float, 
             yield int(g), (median - usual) / spread, median, usual
 
 
-def of_borders(facts: Facts, at_border: Mapping[str, tuple[int, int]]) -> Iterator[str]:
+def of_borders(at_border: Mapping[str, tuple[int, int]]) -> Iterator[str]:
     """Masks that touch the border of the image: cells that are cut off."""
     for name, (touching, known) in at_border.items():
         if known >= LEAST and touching > BORDER * known:

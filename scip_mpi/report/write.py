@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scip_mpi.again import Source, open_source
 from scip_mpi.errors import UserError
-from scip_mpi.report import lacking, put
+from scip_mpi.report import NAME, lacking, put
 from scip_mpi.report.facts import read_facts
 from scip_mpi.report.page import Wishes, render
 from scip_mpi.results.finished import open_part
@@ -21,7 +21,7 @@ def write_report(out: Path, table: Path, wishes: Wishes) -> Path:
     UserError
         The labels cannot be read.
     """
-    return put(out, render(read_facts(out, table), wishes))
+    return put(out / NAME, render(read_facts(out, table), wishes))
 
 
 def rebuild(out: Path, labels: Path | None = None) -> tuple[Path, str]:
@@ -59,5 +59,5 @@ def rebuild(out: Path, labels: Path | None = None) -> tuple[Path, str]:
             found = open_source(out, facts.told)
         except UserError as error:
             found = f"The images cannot be read again: {error}"
-        path = put(out, render(facts, Wishes(found, labels, patient=True)))
+        path = put(out / NAME, render(facts, Wishes(found, labels, patient=True)))
     return path, found if isinstance(found, str) else ""

@@ -15,6 +15,7 @@ from PIL import Image
 
 from scip_mpi.job import Request
 from scip_mpi.parallel.world import Alone
+from scip_mpi.preview.write import preview
 from scip_mpi.run import run
 
 FILTER = "filter: {name: mad, statistic: mean, channel: PI, n_mads: 2, by: group}\n"
@@ -109,3 +110,13 @@ def test_it_is_light_or_dark_as_asked_and_no_wider_than_the_screen(
     sizes = re.search(r"width (\d+) of (\d+)", log)
     assert sizes is not None
     assert int(sizes[1]) <= int(sizes[2]) == width
+
+
+def test_a_preview_opens_without_an_error(chromium: str, shared_dir: Path, tmp_path: Path) -> None:
+    cells = copy_cells(jurkat_files(shared_dir, 7), tmp_path / "cells")
+    page = tmp_path / "preview.html"
+    preview(write_config(tmp_path / "scip.yml", FILTER), [str(cells)], 7, page, quiet=True)
+    dom, log = browse(chromium, page, tmp_path, "--dump-dom")
+    assert errors(log) == []
+    assert dom.count("<figure>") == 7
+    assert '<option value="1">otsu</option>' in dom

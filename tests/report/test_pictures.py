@@ -41,6 +41,12 @@ def test_an_outline_is_every_edge_between_mask_and_no_mask() -> None:
     assert outline(np.zeros((3, 3), np.uint8), 1, 0, 0) == ""
 
 
+def test_labels_that_touch_have_a_border_between_them() -> None:
+    labels = np.array([[1, 1, 2], [1, 1, 2]], np.int32)
+    between = {((2.0, 0.0), (2.0, 1.0)), ((2.0, 1.0), (2.0, 2.0))}
+    assert walked(outline(labels, 1, 0, 0)) - walked(outline(labels > 0, 1, 0, 0)) == between
+
+
 def test_an_outline_is_scaled_and_moved() -> None:
     mask = np.zeros((6, 6), np.uint8)
     mask[2:4, 0:6] = 1
