@@ -12,7 +12,7 @@ from numba import njit
 from scip_mpi.batches import FloatArray, ImageBatch, Scratch, SetMasks
 from scip_mpi.errors import UserError
 from scip_mpi.features.emphases import NUMBER, emphases, logarithms
-from scip_mpi.features.family import Family, Feature
+from scip_mpi.features.family import Family
 from scip_mpi.features.grey import (
     LEVELS,
     MOST_LEVELS,
@@ -20,7 +20,7 @@ from scip_mpi.features.grey import (
     Levels,
     grey_levels,
     grey_settings,
-    named,
+    listed,
 )
 from scip_mpi.features.regions import MaskWord
 from scip_mpi.features.shared import Shared
@@ -113,15 +113,12 @@ def select(
     if not 0 <= alpha < MOST_LEVELS:
         raise UserError(f"alpha: a number from 0 to {MOST_LEVELS - 1}, not {alpha}")
     settings = Settings(grey_settings(channels, mask, levels), alpha)
-    return Family("gldm", partial(_features, settings), partial(_compute, settings), select=select)
-
-
-def _features(settings: Settings, channel_names: Sequence[str]) -> list[Feature]:
-    return named(settings.grey, channel_names, _of_channel)
-
-
-def _of_channel(channel: str) -> list[Feature]:
-    return [Feature(f"gldm_{name}_{channel}", channel, "1", f"{text}.") for name, text in NAMES]
+    return Family(
+        "gldm",
+        partial(listed, "gldm", NAMES, settings.grey),
+        partial(_compute, settings),
+        select=select,
+    )
 
 
 def _compute(

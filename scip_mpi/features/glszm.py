@@ -11,14 +11,14 @@ from numba import njit
 
 from scip_mpi.batches import FloatArray, ImageBatch, Scratch, SetMasks
 from scip_mpi.features.emphases import NUMBER, emphases, logarithms
-from scip_mpi.features.family import Family, Feature
+from scip_mpi.features.family import Family
 from scip_mpi.features.grey import (
     LEVELS,
     GreySettings,
     Levels,
     grey_levels,
     grey_settings,
-    named,
+    listed,
 )
 from scip_mpi.features.regions import MaskWord
 from scip_mpi.features.shared import Shared
@@ -78,15 +78,12 @@ def select(
         A setting is not one of those that there are.
     """
     settings = grey_settings(channels, mask, levels)
-    return Family("glszm", partial(_features, settings), partial(_compute, settings), select=select)
-
-
-def _features(settings: GreySettings, channel_names: Sequence[str]) -> list[Feature]:
-    return named(settings, channel_names, _of_channel)
-
-
-def _of_channel(channel: str) -> list[Feature]:
-    return [Feature(f"glszm_{name}_{channel}", channel, "1", f"{text}.") for name, text in NAMES]
+    return Family(
+        "glszm",
+        partial(listed, "glszm", NAMES, settings),
+        partial(_compute, settings),
+        select=select,
+    )
 
 
 def _compute(

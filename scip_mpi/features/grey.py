@@ -114,6 +114,20 @@ def named(
     return [feature for c in chosen for feature in of_channel(channel_names[c])]
 
 
+def listed(
+    family: str,
+    names: Sequence[tuple[str, str]],
+    settings: GreySettings,
+    channel_names: Sequence[str],
+) -> list[Feature]:
+    """The columns of a family that has the same ones for each channel: names and definitions."""
+
+    def of_channel(channel: str) -> list[Feature]:
+        return [Feature(f"{family}_{n}_{channel}", channel, "1", f"{text}.") for n, text in names]
+
+    return named(settings, channel_names, of_channel)
+
+
 def grey_levels(
     batch: ImageBatch, masks: SetMasks, settings: GreySettings, margin: int, scratch: Scratch
 ) -> Grey:

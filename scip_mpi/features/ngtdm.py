@@ -9,14 +9,14 @@ import numpy as np
 from numba import njit
 
 from scip_mpi.batches import FloatArray, ImageBatch, Scratch, SetMasks
-from scip_mpi.features.family import Family, Feature
+from scip_mpi.features.family import Family
 from scip_mpi.features.grey import (
     LEVELS,
     GreySettings,
     Levels,
     grey_levels,
     grey_settings,
-    named,
+    listed,
 )
 from scip_mpi.features.regions import MaskWord
 from scip_mpi.features.shared import Shared
@@ -56,15 +56,12 @@ def select(
         A setting is not one of those that there are.
     """
     settings = grey_settings(channels, mask, levels)
-    return Family("ngtdm", partial(_features, settings), partial(_compute, settings), select=select)
-
-
-def _features(settings: GreySettings, channel_names: Sequence[str]) -> list[Feature]:
-    return named(settings, channel_names, _of_channel)
-
-
-def _of_channel(channel: str) -> list[Feature]:
-    return [Feature(f"ngtdm_{name}_{channel}", channel, "1", f"{text}.") for name, text in NAMES]
+    return Family(
+        "ngtdm",
+        partial(listed, "ngtdm", NAMES, settings),
+        partial(_compute, settings),
+        select=select,
+    )
 
 
 def _compute(
