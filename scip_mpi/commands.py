@@ -140,7 +140,13 @@ def predict(out: Path, model: Path, quiet: bool) -> None:
 @click.option("--columns", multiple=True, help="For --fcs: names or patterns (feat_li_mean_*).")
 @click.option("--by", default="group", show_default=True, help="For --fcs: a file per value.")
 @click.option("--crops", is_flag=True, help="Crops and masks as OUT/export/crops.h5.")
-@click.option("--size", default=64, show_default=True, type=click.IntRange(min=1), help="Of crops.")
+@click.option(
+    "--size",
+    default=64,
+    show_default=True,
+    type=click.IntRange(1, 2048),
+    help="Of crops, in pixels.",
+)
 @click.option("--where", multiple=True, help="For --crops: cells with COLUMN=VALUE in obs.")
 @click.option("--cells", type=click.Path(path_type=Path), help="For --crops: a list of obs_names.")
 @click.option("-o", "--folder", type=click.Path(path_type=Path), help="Instead of OUT/export.")

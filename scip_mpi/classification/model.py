@@ -99,7 +99,9 @@ def load(path: Path) -> Model:
         IndexError,
         xgboost.core.XGBoostError,
     ) as error:
-        why = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        # XGBoost's own errors end with a trace of its calls.
+        lines = str(error).partition("Stack trace")[0].strip().splitlines()
+        why = lines[-1] if lines else type(error).__name__
         raise UserError(f"MODEL {path} is no model that classify wrote: {why}") from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,7 +83,7 @@ def write_config(
                                                          strict=True)
         ),
         f"written     {path}",
-        f"Next: python -m scip_mpi check {path} {' '.join(paths)}",
+        f"Next: python -m scip_mpi check {path} {shown(paths)}",
     ]  # fmt: skip
 
 
@@ -117,7 +118,7 @@ def understand(paths: Sequence[str]) -> tuple[Guess, Plan, list[NDArray[Any]]]:
         except UserError as error:
             problem = problem or str(error)
     raise UserError(
-        f"no format was found for {' '.join(paths)}; a config written by hand may say more "
+        f"no format was found for {shown(paths)}; a config written by hand may say more "
         f"(load.format, kwargs). {problem}"
     )
 
@@ -215,13 +216,18 @@ def load_text(guess: Guess, plan: Plan | None) -> str:
     return "\n".join(lines) + "\n"
 
 
+def shown(paths: Sequence[str]) -> str:
+    """Paths as a shell takes them; on one line, whatever is in their names."""
+    return "".join(c if c.isprintable() else "?" for c in shlex.join(paths))
+
+
 def config_text(guess: Guess, plan: Plan, seen: Look, paths: Sequence[str]) -> str:
     """The config, with what to look at and what may be changed."""
     main = _name(plan.channel_names[seen.main])
     head = [
-        f"# Made by looking at {' '.join(paths)}: {plan.images:,} images, {guess.why}.",
-        f"# Try it:  python -m scip_mpi check THIS {' '.join(paths)}",
-        f"#          python -m scip_mpi run THIS {' '.join(paths)} -o table",
+        f"# Made by looking at {shown(paths)}: {plan.images:,} images, {guess.why}.",
+        f"# Try it:  python -m scip_mpi check THIS {shown(paths)}",
+        f"#          python -m scip_mpi run THIS {shown(paths)} -o table",
     ]
     body = _field_text(main) if seen.field else _cell_text(main, seen)
     return "\n".join(head) + "\n" + load_text(guess, plan) + body

@@ -20,6 +20,7 @@ from scip_mpi.classification import boosting
 from scip_mpi.classification.boosting import Cells, Effort, Settings
 from scip_mpi.classification.cells import gather, screen
 from scip_mpi.classification.classify import Request, classify
+from scip_mpi.classification.model import load
 from scip_mpi.classification.page import page
 from scip_mpi.classification.predict import predict
 from scip_mpi.classification.scores import confusion, summary
@@ -147,6 +148,16 @@ def test_the_page_stands_alone(done: tuple[Path, dict[str, Any], list[str]]) -> 
     parser.feed(page(strange, report=True))
     assert parser.fetched == ["href=report.html"]
     assert "<b>&" in parser.text
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "no json"])
+def test_what_is_no_model_is_told_in_a_line(
+    done: tuple[Path, dict[str, Any], list[str]], tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "m.json").write_text(text)
+    with pytest.raises(UserError, match=r"no model that classify wrote: [^\n]+$") as told:
+        load(tmp_path / "m.json")
+    assert "libxgboost" not in str(told.value)
 
 
 def test_another_run_is_told_by_the_model(

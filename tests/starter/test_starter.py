@@ -132,3 +132,16 @@ def test_the_channel_of_most_contrast_is_found() -> None:
     assert 0 < threshold < 10
     assert separation(np.full((4, 4), 3)) == (0, 3)
     assert separation(np.full((4, 4), np.nan)) == (0, 0)
+
+
+def test_folders_may_be_called_anything(tmp_path: Path) -> None:
+    folder = tmp_path / "my \n images \udcff: \x85x"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for k in range(3):
+        cell = rng.integers(0, 4096, (2, 30, 30), np.uint16)
+        tifffile.imwrite(folder / f"{k}.tif", cell, photometric="minisblack")
+    config = tmp_path / "scip.yml"
+    told = write_config([str(folder)], config)
+    read_config(config)
+    assert "my ? images ?: ?x'" in told[-1]
